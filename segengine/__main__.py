@@ -1,0 +1,5 @@
+"""`python -m segengine`, so that `torchrun -m segengine run ...` works."""
+
+from segengine.cli.main import main
+
+main()

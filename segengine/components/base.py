@@ -1,0 +1,187 @@
+"""What every component is: one frozen pydantic class with a name, its parameters and a `build`.
+
+The class is the schema, the documentation and the factory. A subclass declares
+`name: Literal["..."] = "..."`, a docstring, and a `description` on each field; `build` imports what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from segengine.data.mapping import Mapper, MaskSurvey
+    from segengine.data.records import Record
+    from segengine.data.transforms import Transform
+    from segengine.nn.contracts import BackboneModule, DecoderModule
+
+
+class Component(BaseModel):
+    """A named, parameterised choice. `kind` is the registry that it belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    kind: ClassVar[str]
+    name: str
+
+    def preflight(self) -> None:
+        """Check what needs heavy imports or a look at files, before any data is read.
+
+        Raises:
+            SpecError, DataError or RegistryError: one line that says what to write instead.
+        """
+
+    def parts(self) -> Iterator[Component]:
+        """This component and all components in its fields, depth first."""
+        yield self
+        for value in (getattr(self, field) for field in type(self).model_fields):
+            for item in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(item, Component):
+                    yield from item.parts()
+
+    @classmethod
+    def title(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0] if cls.__doc__ else ""
+
+
+class Backbone(Component):
+    """Turns images into feature maps at several strides."""
+
+    kind = "backbones"
+
+    def build(self, *, in_channels: int, output_stride: int = 32) -> BackboneModule:
+        """A module: normalised float32 [B, in_channels, H, W] -> list of [B, channels[i], H/strides[i], W/strides[i]]."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Decoder(Component):
+    """Turns feature maps into one map of features for the classifier."""
+
+    kind = "decoders"
+
+    @property
+    def wanted_stride(self) -> int:
+        """The deepest stride that this decoder wants of its backbone (32 unless it dilates: 16 or 8)."""
+        return 32
+
+    def build(self, *, channels: Sequence[int], strides: Sequence[int]) -> DecoderModule:
+        """A module: the backbone's list -> [B, out_channels, H/stride, W/stride]."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Loss(Component):
+    """What training minimises."""
+
+    kind = "losses"
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> torch.nn.Module:
+        """A module: logits float32 [B, K, H, W], target int64 [B, H, W] (ignore_index where ignored) -> scalar.
+
+        `class_pixels` holds the number of training pixels of each class. A batch without a valid pixel gives 0.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+
+class MaskMapper(Component):
+    """Turns the user's mask values into classes 0..K-1, and back."""
+
+    kind = "mask_mappers"
+
+    def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
+        """The mapping for masks in which `found` was found; `classes` are the user's names, if given."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Augmentation(Component):
+    """A random change of an image and its mask in training."""
+
+    kind = "augmentations"
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:
+        """The transform for samples of `size` (height, width), None where sizes differ."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Source(Component):
+    """Where images and masks come from."""
+
+    kind = "sources"
+
+    def build(self) -> list[Record]:
+        """One record an image, sorted by id."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Optimizer(Component):
+    """How weights follow gradients."""
+
+    kind = "optimizers"
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate that schedules scale."""
+        raise NotImplementedError(type(self).__name__)
+
+    def build(self, *, parameters: Sequence[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
+        """The optimizer over parameter groups (`params`, optional `weight_decay` and `lr`)."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Schedule(Component):
+    """How the learning rate moves over the steps of a run."""
+
+    kind = "schedules"
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """The multiple of the peak learning rate at `step` of `total_steps` (0-based)."""
+        raise NotImplementedError(type(self).__name__)
+
+    def build(self, *, optimizer: torch.optim.Optimizer, total_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+        """A scheduler to step once an optimizer step."""
+        from torch.optim.lr_scheduler import LambdaLR
+
+        return LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
+
+
+class Tracker(Component):
+    """Listens to a run's events; can't reach the model."""
+
+    kind = "trackers"
+
+    def build(self, *, folder: Path) -> Any:
+        """A listener: a callable that takes each event of the run in `folder`."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Executor(Component):
+    """Where the runs of a study execute."""
+
+    kind = "executors"
+
+    def build(self) -> Any:
+        """A callable that takes run plans and yields their outcomes."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Exporter(Component):
+    """Writes a trained segmenter in another format."""
+
+    kind = "exporters"
+
+    def build(self) -> Any:
+        """A callable (segmenter, path) -> the file written."""
+        raise NotImplementedError(type(self).__name__)
+
+
+KINDS: dict[str, type[Component]] = {
+    base.kind: base
+    for base in (Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Optimizer, Schedule, Tracker, Executor, Exporter)
+}  # fmt: skip
+
+__all__ = [*(base.__name__ for base in KINDS.values()), "Component", "KINDS"]

@@ -1,0 +1,57 @@
+"""The table of built-in components: hand-made entry points, the same door as a plugin's."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+_TABLE: dict[str, dict[str, str]] = {
+    "backbones": {"vgg": "backbones:Vgg", "timm": "backbones:Timm"},
+    "decoders": {
+        "unet": "decoders:Unet",
+        "unet-plus-plus": "decoders:UnetPlusPlus",
+        "fpn": "decoders:Fpn",
+        "deeplabv3-plus": "decoders:DeepLabV3Plus",
+        "manet": "decoders:Manet",
+        "linknet": "decoders:Linknet",
+        "pspnet": "decoders:PspNet",
+        "upernet": "decoders:UperNet",
+        "segformer": "decoders:SegFormer",
+    },
+    "losses": {
+        "cross-entropy": "losses:CrossEntropy",
+        "dice": "losses:Dice",
+        "focal": "losses:Focal",
+        "tversky": "losses:Tversky",
+        "lovasz": "losses:Lovasz",
+        "jaccard": "losses:Jaccard",
+        "weighted-sum": "losses:WeightedSum",
+    },
+    "mask_mappers": {
+        "gray-index": "mask_mappers:GrayIndex",
+        "palette": "mask_mappers:Palette",
+        "rgb": "mask_mappers:Rgb",
+        "index": "mask_mappers:Index",
+    },
+    "augmentations": {
+        "multi-scale": "augmentations:MultiScale",
+        "flip": "augmentations:Flip",
+        "rotate": "augmentations:Rotate",
+        "crop": "augmentations:Crop",
+        "brightness-contrast": "augmentations:BrightnessContrast",
+        "albumentations": "augmentations:Albumentations",
+    },
+    "sources": {"folders": "sources:Folders"},
+    "optimizers": {"adamw": "optimizers:AdamW", "adam": "optimizers:Adam", "sgd": "optimizers:Sgd"},
+    "schedules": {
+        "cosine": "schedules:Cosine",
+        "poly": "schedules:Poly",
+        "step": "schedules:StepDecay",
+        "constant": "schedules:Constant",
+    },
+}
+
+BUILT_INS: tuple[EntryPoint, ...] = tuple(
+    EntryPoint(name=name, value=f"segengine.components.{value}", group=f"segengine.v1.{kind}")
+    for kind, table in _TABLE.items()
+    for name, value in table.items()
+)

@@ -1,0 +1,28 @@
+"""Field types for specs and for components that hold components: any installed component of a kind."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from segengine.components.base import (
+    Augmentation,
+    Backbone,
+    Decoder,
+    Loss,
+    MaskMapper,
+    Optimizer,
+    Schedule,
+    Source,
+    Tracker,
+)
+from segengine.components.lookup import Choice
+
+AnyBackbone = Annotated[Backbone, Choice(Backbone)]
+AnyDecoder = Annotated[Decoder, Choice(Decoder)]
+AnyLoss = Annotated[Loss, Choice(Loss)]
+AnyMaskMapper = Annotated[MaskMapper, Choice(MaskMapper)]
+AnyAugmentation = Annotated[Augmentation, Choice(Augmentation)]
+AnySource = Annotated[Source, Choice(Source)]
+AnyOptimizer = Annotated[Optimizer, Choice(Optimizer)]
+AnySchedule = Annotated[Schedule, Choice(Schedule)]
+AnyTracker = Annotated[Tracker, Choice(Tracker)]

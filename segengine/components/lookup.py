@@ -1,0 +1,131 @@
+"""Look-up of components while a spec is validated: an annotation that asks the registry for the class.
+
+Because each block is validated by the very class that it names, recursion is free, one broken plugin can't
+spoil other blocks, and pydantic's error locations stay paths of the YAML file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from segengine.components.base import KINDS, Component
+from segengine.components.built_ins import BUILT_INS
+from segengine.errors import RegistryError
+from segengine.registry import Provider, Registry, installed_providers, singular, suggest
+
+SCHEMA_MARK = "x-segengine-kind"
+
+
+@cache
+def _registries() -> dict[str, Registry]:
+    providers = installed_providers(BUILT_INS)
+    return {kind: Registry(kind, providers.get(kind, ())) for kind in KINDS}
+
+
+def registry(kind: str) -> Registry:
+    """The registry of one kind, read once a process from what is installed."""
+    return _registries()[kind]
+
+
+def forget_installed() -> None:
+    """Read installed plugins anew at the next look-up (after an installation in this process)."""
+    _registries.cache_clear()
+
+
+def component_class(kind: str, name: str) -> type[Component]:
+    """The class that `name` means.
+
+    Raises:
+        RegistryError: unknown name, a plugin that can't be imported, or an object that is no component of the kind.
+    """
+    return checked_class(registry(kind).find(name))
+
+
+def checked_class(provider: Provider) -> type[Component]:
+    """The provider's class, checked to be a component of the provider's kind and name."""
+    base, loaded = KINDS[provider.kind], provider.load()
+    what = f"{singular(provider.kind)} '{provider.name}' of plugin {provider.owner}"
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        raise RegistryError(f"{what} is not a subclass of segengine.plugin.{base.__name__}; correct {provider.package}")
+    declared = loaded.model_fields["name"].default
+    if declared != provider.name:
+        raise RegistryError(f"{what} declares the name {declared!r}; entry point and class must agree")
+    return loaded
+
+
+def qualified_name(component: Component) -> str:
+    """The name that saved specs use: `package/name` for a plugin's component, plain for a built-in."""
+    wanted = f"{type(component).__module__}:{type(component).__qualname__}"
+    same_name = [p for p in registry(component.kind).providers if p.name == component.name]
+    for provider in same_name:
+        if provider.entry_point.value.replace(" ", "") == wanted or checked_class(provider) is type(component):
+            return provider.qualified
+    return component.name
+
+
+class Choice:
+    """Annotation of a field that holds any installed component of one kind.
+
+    Accepts a name, a mapping with `name`, or a component; dumps a mapping with the qualified name.
+    """
+
+    def __init__(self, base: type[Component]) -> None:
+        self.base = base
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(dump)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {SCHEMA_MARK: self.base.kind}
+
+    def _validate(self, value: Any, info: ValidationInfo) -> Component:
+        if isinstance(value, self.base):
+            return value
+        what = singular(self.base.kind)
+        if isinstance(value, str):
+            value = {"name": value}
+        elif not isinstance(value, Mapping):
+            raise PydanticCustomError("component_type", f"a {what} is a name, or a mapping with `name`")
+        name = value.get("name")
+        if not isinstance(name, str):
+            raise PydanticCustomError("component_name_missing", _without_name(what, value))
+        try:
+            cls = component_class(self.base.kind, name)
+        except RegistryError as error:
+            raise _at("name", "component_unknown", str(error), name) from error
+        return cls.model_validate({**value, "name": name.rpartition("/")[2]}, context=info.context)
+
+
+def dump(component: Component) -> dict[str, Any]:
+    """A component as plain data, every default written out, the name qualified."""
+    return {**component.model_dump(mode="json"), "name": qualified_name(component)}
+
+
+def _without_name(what: str, block: Mapping[str, Any]) -> str:
+    if "name" in block:
+        return f"the `name` of a {what} must be a word"
+    near = next((key for key in block if suggest(key, ["name"])), None)
+    return f"this {what} has no `name`" + (f"; did you mean 'name' instead of '{near}'?" if near else "; add one")
+
+
+def _at(key: str, kind: str, message: str, value: Any) -> ValidationError:
+    # Curly braces are pydantic's placeholders in custom messages.
+    error = PydanticCustomError(kind, "{message}", {"message": message})  # type: ignore[arg-type]
+    return ValidationError.from_exception_data("component", [InitErrorDetails(type=error, loc=(key,), input=value)])
+
+
+def described(cls: type[Component]) -> dict[str, FieldInfo]:
+    """A component's parameters without `name`."""
+    return {name: field for name, field in cls.model_fields.items() if name != "name"}
+
+
+__all__ = ["Choice", "checked_class", "component_class", "described", "dump", "forget_installed",
+           "qualified_name", "registry"]  # fmt: skip

@@ -1,0 +1,33 @@
+"""The errors that users meet: each says what is wrong, where, and what to do.
+
+`exit_code` is what the command line ends with: 2 where the request is wrong (spec, data, plugin),
+1 where a run failed. Programming mistakes are assertions and built-in exceptions, never these.
+"""
+
+
+class SegengineError(Exception):
+    """Base of every error that is meant for the user: one or a few lines, no traceback."""
+
+    exit_code = 1
+
+
+class SpecError(SegengineError):
+    """The experiment file, an override or an argument is wrong; lists all problems, a line each."""
+
+    exit_code = 2
+
+
+class RegistryError(SegengineError):
+    """A component can't be found or its plugin can't be used."""
+
+    exit_code = 2
+
+
+class DataError(SegengineError):
+    """An image, a mask, a folder or a split is not what it must be."""
+
+    exit_code = 2
+
+
+class RunError(SegengineError):
+    """A run failed or its folder can't be used."""
