@@ -1,0 +1,1 @@
+"""Reading, pairing, mask values, splits, caching, warping and loading: plain arguments, no spec."""

@@ -1,0 +1,141 @@
+"""What masks hold and how their raw values become classes: the types that mappers, survey and dataset share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE = 255
+"""The class value of pixels that count nowhere: not in the loss, not in a score."""
+
+Raw = int | tuple[int, int, int]
+"""A value as the mask file stores it: a gray value, a palette index, or a colour (red, green, blue)."""
+
+MOST_CLASSES = 255
+
+
+@dataclass(frozen=True)
+class MaskEncoding:
+    """How the mask files store their values, so that predictions can be written the same way.
+
+    `bits` per stored value (1, 2, 4, 8, 16; for rgb 8). `palette` is (red, green, blue) by index, else None.
+    `suffix` is the suffix to write, ".png" where the masks' own would lose values. `channels` is 3 where gray
+    masks are stored as red = green = blue.
+    """
+
+    kind: Literal["gray", "palette", "rgb"] = "gray"
+    bits: int = 8
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    suffix: str = ".png"
+    channels: int = 1
+
+
+@dataclass(frozen=True)
+class ValueFound:
+    """Where one raw value occurs. `solid` counts the pixels whose 3x3 neighbourhood has this value only."""
+
+    pixels: int
+    files: int
+    first_file: str
+    solid: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFacts:
+    """One surveyed mask: its size and its raw values.
+
+    `values` is uint8/uint16 [1, n] or uint8 [1, n, 3] (a tiny mask with each value once); `pixels` int64 [n].
+    """
+
+    path: Path
+    height: int
+    width: int
+    values: NDArray[np.generic]
+    pixels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the shapes in the masks tell about their values.
+
+    `jpeg`: masks stored with lossy compression. `ring_contacts`: neighbouring pixel pairs of 255 and another value;
+    `direct_contacts`: pairs of two different values without 255 in masks that hold 255; `ring_thin` and
+    `ring_pixels`: pixels of 255 that a 7x7 erosion removes, and all (only masks with at least three values).
+    `numbered`: masks whose values are 1..n almost without gaps; `single`: share of their values that are one
+    connected piece.
+    """
+
+    jpeg: int = 0
+    ring_contacts: int = 0
+    direct_contacts: int = 0
+    ring_thin: int = 0
+    ring_pixels: int = 0
+    numbered: int = 0
+    single: float = 0.0
+
+
+@dataclass(frozen=True)
+class MaskSurvey:
+    """What was found in all masks of a data set.
+
+    `values` are sorted ascending by raw value. `folder` is the folder that holds all images and masks.
+    """
+
+    encoding: MaskEncoding
+    values: Mapping[Raw, ValueFound]
+    folder: Path
+    masks: tuple[MaskFacts, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def pixels(self) -> int:
+        """All pixels of all masks."""
+        return sum(found.pixels for found in self.values.values())
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class: `index` 0..K-1, its name, the raw value that predictions are written with, a colour for pictures."""
+
+    index: int
+    name: str
+    raw: Raw
+    colour: tuple[int, int, int]
+
+
+class Mapper(Protocol):
+    """Raw mask values <-> classes, pixel by pixel.
+
+    An optional attribute `notes: tuple[str, ...]` holds what the user must hear (repairs, doubts).
+    """
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes, in order of their index."""
+
+    @property
+    def ignored(self) -> tuple[Raw, ...]:
+        """Raw values that become 255 (ignore)."""
+
+    @property
+    def encoding(self) -> MaskEncoding:
+        """How masks are stored."""
+
+    def to_classes(self, raw: NDArray[np.generic], *, where: str = "") -> NDArray[np.uint8]:
+        """Raw uint8/uint16 [H, W] or uint8 [H, W, 3] -> uint8 [H, W], 0..K-1, 255 = ignore.
+
+        Raises:
+            DataError: a value that is neither a class nor ignored; names `where`, the value, how many pixels
+                have it, the nearest known value, and the line to write.
+        """
+
+    def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[np.generic]:
+        """uint8 [H, W], 0..K-1, 255 = ignore -> the masks' own values: uint8/uint16 [H, W] or uint8 [H, W, 3].
+
+        Ignored pixels get the first ignored raw value, or the first class's where none is ignored.
+        """
