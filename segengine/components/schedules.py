@@ -1,0 +1,70 @@
+"""Built-in learning-rate schedules, each with a linear warm-up."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from segengine.components.base import Schedule
+
+
+class _Warm(Schedule):
+    """A schedule that rises linearly over the first share of the steps, then follows its own shape."""
+
+    warmup: float = Field(
+        default=0.0, ge=0, lt=1, description="share of all steps in which the rate rises linearly to its peak"
+    )
+
+    def factor(self, step: int, total_steps: int) -> float:
+        warm_steps = round(self.warmup * total_steps)
+        if step < warm_steps:
+            return (step + 1) / (warm_steps + 1)
+        return self.shape(min(1.0, (step - warm_steps) / max(1, total_steps - warm_steps)))
+
+    def shape(self, progress: float) -> float:
+        """The factor at `progress` (0..1) of the steps after the warm-up."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class Cosine(_Warm):
+    """Half a cosine from the peak to `final` (Loshchilov & Hutter, 2017)."""
+
+    name: Literal["cosine"] = "cosine"
+    final: float = Field(default=0.0, ge=0, le=1, description="share of the peak rate at the end")
+
+    def shape(self, progress: float) -> float:
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class Poly(_Warm):
+    """(1 - progress) ** power, the segmentation community's usual decay (Chen et al., DeepLab, 2017)."""
+
+    name: Literal["poly"] = "poly"
+    power: float = Field(default=0.9, gt=0, description="exponent of the decay; 1 is a straight line")
+
+    def shape(self, progress: float) -> float:
+        return float((1 - progress) ** self.power)
+
+
+class StepDecay(_Warm):
+    """Multiplies the rate by `gamma` at each milestone."""
+
+    name: Literal["step"] = "step"
+    milestones: tuple[float, ...] = Field(
+        default=(0.6, 0.85), description="shares of the steps (0..1) at which the rate falls"
+    )
+    gamma: float = Field(default=0.1, gt=0, le=1, description="factor at each milestone")
+
+    def shape(self, progress: float) -> float:
+        return float(self.gamma ** sum(progress >= milestone for milestone in self.milestones))
+
+
+class Constant(_Warm):
+    """The peak rate throughout."""
+
+    name: Literal["constant"] = "constant"
+
+    def shape(self, progress: float) -> float:  # noqa: ARG002
+        return 1.0

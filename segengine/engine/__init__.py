@@ -1,0 +1,1 @@
+"""The loop, evaluation, prediction, checkpoints, devices and processes. Plain arguments; knows no spec and no run folder."""

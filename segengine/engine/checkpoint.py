@@ -1,0 +1,118 @@
+"""What a resumed run needs to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segengine.errors import RunError
+from segengine.files import whole_file
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """How far a run is; all that the loop counts."""
+
+    epoch: int = 0  # epochs that are over
+    step_in_epoch: int = 0  # steps done in the epoch that isn't
+    step: int = 0  # optimizer steps since the start
+    loss_sum: float = 0.0  # over the steps of the epoch that isn't over
+    seconds_in_epoch: float = 0.0
+    best_score: float | None = None
+    best_epoch: int | None = None
+    evaluations_without_rise: int = 0
+    over: bool = False
+
+
+@dataclass
+class Trainable:
+    """Everything that training changes besides its progress."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler | None = None
+    average: torch.optim.swa_utils.AveragedModel | None = None
+
+    def evaluated(self) -> nn.Module:
+        """The model whose scores count: the moving average where there is one."""
+        return self.average.module if self.average is not None else self.model
+
+
+def capture(trainable: Trainable, progress: Progress) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values (loadable with weights_only=True)."""
+    return {
+        "format": FORMAT,
+        "progress": asdict(progress),
+        "model": trainable.model.state_dict(),
+        "optimizer": trainable.optimizer.state_dict(),
+        "schedule": {k: v for k, v in trainable.schedule.state_dict().items() if k != "lr_lambdas"},
+        "scaler": trainable.scaler.state_dict() if trainable.scaler else None,
+        "average": trainable.average.state_dict() if trainable.average else None,
+        "generator_cpu": torch.get_rng_state(),
+        "generators_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def capture_weights(trainable: Trainable, progress: Progress) -> dict[str, Any]:
+    """The evaluated weights alone: enough to predict, a third of the size."""
+    return {"format": FORMAT, "progress": asdict(progress), "model": trainable.evaluated().state_dict()}
+
+
+def restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
+    """Put everything back as it was when `checkpoint` was captured."""
+    trainable.model.load_state_dict(checkpoint["model"])
+    trainable.optimizer.load_state_dict(checkpoint["optimizer"])
+    trainable.schedule.load_state_dict({**trainable.schedule.state_dict(), **checkpoint["schedule"]})
+    if trainable.scaler and checkpoint["scaler"]:
+        trainable.scaler.load_state_dict(checkpoint["scaler"])
+    if trainable.average is not None and checkpoint["average"]:
+        trainable.average.load_state_dict(checkpoint["average"])
+    torch.set_rng_state(checkpoint["generator_cpu"])
+    if torch.cuda.is_available() and len(checkpoint["generators_cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(checkpoint["generators_cuda"])
+    known = {f.name for f in fields(Progress)}
+    return Progress(**{k: v for k, v in checkpoint["progress"].items() if k in known})
+
+
+def save(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all."""
+    with whole_file(path) as part:
+        torch.save(checkpoint, part)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything that it holds.
+
+    Raises:
+        RunError: the file is torn, or of another format.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        found = checkpoint["format"]
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"{path}: not a readable checkpoint ({type(error).__name__}: {reason}); start over with --fresh"
+        ) from error
+    if found != FORMAT:
+        raise RunError(
+            f"{path}: a checkpoint of format {found}, and this segengine reads format {FORMAT}; start over with --fresh"
+        )
+    return dict(checkpoint)
+
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over all parameters and buffers, names included: equal hashes are equal weights, bit for bit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,170 @@
+"""The training loop: a plain generator of events. Callers log, draw and save nothing inside it but checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torch import nn
+
+from segengine.data.loading import Batch
+from segengine.engine import checkpoint
+from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
+from segengine.engine.step import Step
+
+
+class Stream(Protocol):
+    """Training batches by epoch, resumable at any step. `batch_size` counts the images of all processes."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The budget and rhythm of training."""
+
+    epochs: int
+    accumulate: int = 1
+    evaluate_every: int = 1
+    patience: int | None = None
+    min_rise: float = 0.0
+    save_epochs: int | None = 1
+    save_steps: int | None = None
+    save_minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Counts a model's confusions on the validation images, and turns counts into the score that checkpoints follow."""
+
+    count: Callable[[nn.Module], Counts]
+    score: Callable[[Counts], float]  # finite; higher is better
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where checkpoints stand."""
+
+    last: Path
+    best: Path
+
+
+def fit(
+    step: Step, stream: Stream, settings: FitSettings, store: Store, evaluator: Evaluator | None = None,
+    progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:  # fmt: skip
+    """Train from `progress` (a fresh start where None) to the end of the budget.
+
+    Yields StepDone after each step, EpochDone after each epoch, Saved after each checkpoint and Ended once, last. When
+    `stop_wanted` turns true, a checkpoint is written after the step at hand and Ended says `interrupted`.
+    """
+    loop = _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted)
+    return loop.run()
+
+
+class _Loop:
+    def __init__(
+        self, step: Step, stream: Stream, settings: FitSettings, store: Store, evaluator: Evaluator | None,
+        progress: Progress, stop_wanted: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self.step, self.stream, self.settings, self.store = step, stream, settings, store
+        self.evaluator, self.progress, self.stop_wanted = evaluator, progress, stop_wanted
+        self.steps_per_epoch = -(-stream.steps_per_epoch // settings.accumulate)
+        self.saved_at = time.monotonic()
+
+    @property
+    def trainable(self) -> Trainable:
+        return self.step.trainable
+
+    def run(self) -> Iterator[Event]:
+        at = self.progress
+        while at.epoch < self.settings.epochs and not at.over:
+            interrupted = yield from self._steps()
+            if interrupted:
+                yield from self._save("last")
+                yield Ended("interrupted", at.epoch, at.step)
+                return
+            yield from self._end_of_epoch()
+        early = at.epoch < self.settings.epochs
+        yield Ended("stopped early" if early else "finished", at.epoch, at.step)
+
+    def _steps(self) -> Iterator[Event]:
+        """The rest of the epoch at hand; returns whether it was interrupted."""
+        at, began = self.progress, time.monotonic()
+        before = at.seconds_in_epoch
+        self.trainable.model.train()
+        batches = self.stream.epoch(at.epoch, at.step_in_epoch * self.settings.accumulate)
+        while micro := list(islice(batches, self.settings.accumulate)):
+            rate = self.trainable.schedule.get_last_lr()[0]
+            loss, stopping = self.step(micro, stop=self.stop_wanted())
+            at.step += 1
+            at.step_in_epoch += 1
+            at.loss_sum += loss
+            at.seconds_in_epoch = before + time.monotonic() - began
+            yield StepDone(at.epoch + 1, at.step, self.steps_per_epoch, loss, rate, self._images(micro))
+            if stopping:
+                return True
+            if self._save_is_due():
+                yield from self._save("last")
+        return False
+
+    def _images(self, micro: Sequence[Batch]) -> int:
+        return sum(len(batch.indices) for batch in micro) * self.step.world.size
+
+    def _save_is_due(self) -> bool:
+        every = self.settings
+        if every.save_steps is not None and self.progress.step % every.save_steps == 0:
+            return True
+        return every.save_minutes is not None and time.monotonic() - self.saved_at > 60 * every.save_minutes
+
+    def _end_of_epoch(self) -> Iterator[Event]:
+        at, every = self.progress, self.settings
+        train_loss = at.loss_sum / max(1, at.step_in_epoch)
+        seconds, steps = at.seconds_in_epoch, at.step_in_epoch
+        at.epoch, at.step_in_epoch, at.loss_sum, at.seconds_in_epoch = at.epoch + 1, 0, 0.0, 0.0
+        counts, score, best = None, None, self.evaluator is None
+        last = at.epoch == every.epochs
+        if self.evaluator and (last or at.epoch % every.evaluate_every == 0):
+            counts = self.evaluator.count(self.trainable.evaluated())
+            score = self.evaluator.score(counts)
+            best = self._rank(score)
+        batches = min(self.stream.steps_per_epoch, steps * every.accumulate)
+        images = batches * self.stream.batch_size
+        yield EpochDone(
+            at.epoch, at.step, train_loss, self.trainable.schedule.get_last_lr()[0], seconds,
+            images / max(seconds, 1e-9), counts, score, best,
+        )  # fmt: skip
+        if best:
+            yield from self._save("best")
+        if last or at.over or (every.save_epochs is not None and at.epoch % every.save_epochs == 0):
+            yield from self._save("last")
+
+    def _rank(self, score: float) -> bool:
+        """Whether `score` is the best so far; counts evaluations without a rise for early stopping."""
+        at, every = self.progress, self.settings
+        best = at.best_score is None or score > at.best_score
+        rose = at.best_score is None or score > at.best_score + every.min_rise
+        if best:
+            at.best_score, at.best_epoch = score, at.epoch
+        at.evaluations_without_rise = 0 if rose else at.evaluations_without_rise + 1
+        at.over = every.patience is not None and at.evaluations_without_rise >= every.patience
+        return best
+
+    def _save(self, kind: Literal["last", "best"]) -> Iterator[Event]:
+        at = self.progress
+        if self.step.world.main:
+            if kind == "last":
+                checkpoint.save(self.store.last, checkpoint.capture(self.trainable, at))
+            else:
+                checkpoint.save(self.store.best, checkpoint.capture_weights(self.trainable, at))
+        self.saved_at = time.monotonic()
+        yield Saved(kind, at.epoch, at.step)

@@ -1,0 +1,63 @@
+"""The number format of the forward pass, and what else makes a step fast or repeatable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from segengine.errors import RunError
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How a forward pass computes: `dtype` None is plain float32."""
+
+    name: str
+    device_type: str
+    dtype: torch.dtype | None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device_type, dtype=self.dtype)
+
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The gradient scaler that fp16 needs; bf16 and fp32 have float32's range and need none."""
+        return torch.amp.GradScaler(self.device_type) if self.dtype is torch.float16 else None
+
+
+def pick_precision(wanted: str, device: torch.device) -> Precision:
+    """`auto`: bf16 on GPUs that compute in it, fp16 on older GPUs, fp32 on CPU.
+
+    Raises:
+        RunError: fp16 was asked for on a CPU.
+    """
+    if wanted == "auto":
+        if device.type == "cuda":
+            wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        else:
+            wanted = "fp32"
+    if wanted == "fp16" and device.type == "cpu":
+        raise RunError("training.precision: fp16 needs a GPU; write auto, fp32 or bf16")
+    return Precision(wanted, device.type, {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted])
+
+
+@contextmanager
+def repeatable(seed: int, *, deterministic: bool) -> Iterator[None]:
+    """Seeds torch, and with `deterministic` makes repeats on one machine bit-equal; the old state comes back on leaving."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.manual_seed(seed)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,48 @@
+"""From images to class indices, the same way in evaluation and prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segengine.engine.precision import Precision
+from segengine.engine.sliding import sliding_classes
+
+TILE_PIXELS = 1024
+"""Side of the tiles of images that are too large for one pass."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model on its device. Images above `largest_pixels` are predicted in tiles."""
+
+    model: nn.Module
+    device: torch.device
+    precision: Precision
+    largest_pixels: int = 2048 * 2048
+    tile: int = TILE_PIXELS
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits float32 [B, K, H, W] of images uint8 [B, C, H, W] on the device."""
+        with self.precision.autocast():
+            result: Tensor = self.model(images.contiguous(memory_format=torch.channels_last))
+        return result.float()
+
+    @torch.inference_mode()
+    def classes(self, images: Tensor) -> Tensor:
+        """Class indices uint8 [B, H, W] (on the device if whole, else on the CPU) of images uint8 [B, C, H, W].
+
+        The model is in evaluation mode meanwhile. `max` is used because it finds the same index as `argmax`, the first
+        of equal values, an order of magnitude faster on CPU.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            if images.shape[-2] * images.shape[-1] > self.largest_pixels:
+                return torch.stack([sliding_classes(self.logits, image, self.tile, self.device) for image in images])
+            on_device = images.to(self.device, non_blocking=True)
+            return self.logits(on_device).max(1).indices.to(torch.uint8)
+        finally:
+            self.model.train(was_training)

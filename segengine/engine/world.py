@@ -1,0 +1,88 @@
+"""Everything about processes: which one this is, what device it has, and what all of them agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from segengine.errors import RunError
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a process waits for the others before it gives up."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size` processes that train one model; `size` 1 needs no torch.distributed."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def total(self, values: list[float]) -> list[float]:
+        """The sum over all processes of each number, exact for whole numbers below 2**53."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return [float(value) for value in tensor.tolist()]
+
+    def gathered(self, item: Any) -> list[Any]:
+        """Every process's `item`, by rank."""
+        if self.size == 1:
+            return [item]
+        items: list[Any] = [None] * self.size
+        dist.all_gather_object(items, item)
+        return items
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
+    """`auto`: this process's GPU if there is one, else the CPU.
+
+    Raises:
+        RunError: a GPU was asked for and there is none.
+    """
+    if wanted in ("auto", "cuda", "gpu") and torch.cuda.is_available():
+        return torch.device("cuda", local_rank)
+    if wanted in ("cuda", "gpu"):
+        raise RunError(
+            "no CUDA GPU is usable here; `segengine doctor` says what torch sees; leave --device out to use the CPU"
+        )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise RunError("no Apple GPU is usable here; leave --device out to use the CPU")
+    return torch.device("cpu" if wanted == "auto" else wanted)
+
+
+@contextmanager
+def open_world(device: str = "auto") -> Iterator[World]:
+    """This process's world, from torchrun's environment if it was started so; closed on leaving."""
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = pick_device(device, local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if size == 1:
+        yield World(chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield World(chosen, rank, size)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,1 @@
+"""What an experiment is: sections, variants, overrides, messages and the JSON Schema. No torch."""

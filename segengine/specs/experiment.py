@@ -1,0 +1,71 @@
+"""One experiment: everything that decides its numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from segengine.components.base import Component
+from segengine.components.choices import AnyAugmentation, AnyLoss, AnyTracker
+from segengine.specs.sections import DataSection, EvaluationSection, ModelSection, Section, TrainingSection
+
+FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
+OF_THE_FILE = ("name", "title", "seeds", "variants")
+"""Settings of the whole file, which a variant can't change."""
+
+
+class Experiment(Section):
+    """One variant of an experiment file, all defaults filled in."""
+
+    name: str | None = Field(
+        default=None,
+        pattern=FOLDER_NAME.pattern,
+        description="the experiment's folder under runs/; the file's name unless given",
+    )
+    title: str = Field(default="", description="what tables and reports call the experiment")
+    data: DataSection = Field(description="images, masks and what the masks mean")
+    augmentations: list[AnyAugmentation] = Field(
+        default=[], description="random changes of training samples, in this order"
+    )
+    model: ModelSection = Field(description="the network: a backbone and a decoder")
+    loss: AnyLoss = Field(default={"name": "cross-entropy"}, description="what training minimises")  # type: ignore[assignment]
+    training: TrainingSection = Field(default=TrainingSection(), description="how the network is trained")
+    evaluation: EvaluationSection = Field(default=EvaluationSection(), description="what the scores are about")
+    trackers: list[AnyTracker] = Field(
+        default=[], description="listeners to the run's events, such as experiment trackers"
+    )
+    seeds: Annotated[list[int], BeforeValidator(lambda v: [v] if isinstance(v, int) else v)] = Field(
+        default=[0], min_length=1, description="one run of each variant for each seed"
+    )
+    variants: dict[str, dict[str, Any] | None] = Field(
+        default={},
+        description="named changes of this file, merged key by key; a block that gives a `name` replaces the block",
+    )
+
+    @model_validator(mode="after")
+    def _seeds_and_names(self) -> Self:
+        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+        if twice:
+            raise ValueError(f"seeds must differ; given twice: {', '.join(map(str, twice))}")
+        if any(not 0 <= seed < 2**63 for seed in self.seeds):
+            raise ValueError("seeds are whole numbers from 0")
+        unknown = (
+            set(self.evaluation.leave_out) - set(self.data.classes or ())
+            if self.data.classes and self.evaluation.leave_out != "auto"
+            else ()
+        )
+        if unknown:
+            raise ValueError(
+                f"evaluation.leave_out names no class: {', '.join(sorted(unknown))}; classes are {', '.join(self.data.classes or ())}"
+            )
+        return self
+
+    def components(self) -> list[Component]:
+        """Every component that this experiment names, nested ones too."""
+        chosen = [
+            self.data.source, self.data.mask_mapper, *self.augmentations, self.model.backbone, self.model.decoder,
+            self.loss, self.training.optimizer, self.training.schedule, *self.trackers,
+        ]  # fmt: skip
+        return [part for component in chosen for part in component.parts()]

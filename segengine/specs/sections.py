@@ -1,0 +1,178 @@
+"""The sections of an experiment file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from segengine.components.choices import (
+    AnyBackbone,
+    AnyDecoder,
+    AnyMaskMapper,
+    AnyOptimizer,
+    AnySchedule,
+    AnySource,
+)
+
+
+class Section(BaseModel):
+    """A frozen block of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+class SplitSection(Section):
+    """How images are divided where the folders don't say it."""
+
+    train: float | None = Field(
+        default=None, gt=0, lt=1, description="share of the images for training (0.7 unless given)"
+    )
+    validation: float | None = Field(
+        default=None, ge=0, lt=1, description="share for choosing the checkpoint (0.15 unless given)"
+    )
+    test: float | None = Field(
+        default=None, ge=0, lt=1, description="share for the reported scores (0.15 unless given)"
+    )
+    by: Literal["image", "group"] = Field(
+        default="image", description="what is divided: single images, or groups that stay together"
+    )
+    group: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None,
+        description="regular expression on the image's stem; its first group names the patient, video or scene",
+    )
+    seed: int = Field(default=0, description="which random division")
+    folds: int | None = Field(
+        default=None, ge=2, description="cross-validation: this many runs, each with another part as test"
+    )
+    fold: int | None = Field(default=None, ge=0, description="only this fold (from 0)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        shares = [s for s in (self.train, self.validation, self.test) if s is not None]
+        if sum(shares) > 1 + 1e-9:
+            raise ValueError(f"train + validation + test is {sum(shares):g}; it must not exceed 1")
+        if self.by == "group" and self.group is None:
+            raise ValueError('by: group needs `group`, a regular expression such as "^(p[0-9]+)"')
+        if self.folds and (self.train is not None or self.test is not None):
+            raise ValueError(
+                "with `folds`, leave out train and test; only `validation` says how much chooses the checkpoint"
+            )
+        if self.fold is not None and (self.folds is None or self.fold >= self.folds):
+            raise ValueError("`fold` counts from 0 and must be below `folds`")
+        return self
+
+
+class DataSection(Section):
+    """Images, masks and what the masks mean."""
+
+    source: AnySource = Field(description="where images and masks are")
+    classes: list[str] | None = Field(
+        default=None, min_length=2, description="names of the classes, in ascending order of their mask values"
+    )
+    mask_mapper: AnyMaskMapper = Field(default={"name": "gray-index"}, description="how mask values become classes")  # type: ignore[assignment]
+    split: SplitSection = Field(default=SplitSection(), description="division into train, validation and test")
+    cache: Literal["auto", "none", "ram", "disk"] = Field(
+        default="auto", description="where decoded images stay: auto takes ram when they fit in half of the free memory"
+    )
+    channels: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto", description="channels that the model sees: auto takes what the images have"
+    )
+    window: Literal["auto"] | tuple[float, float] | None = Field(
+        default="auto",
+        description="values that become 0 and 255 in 16-bit and float images; auto takes the 0.5 and 99.5 percentiles of the training images",
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        twice = sorted({c for c in self.classes or () if (self.classes or []).count(c) > 1})
+        if twice:
+            raise ValueError(f"class names must differ; given twice: {', '.join(twice)}")
+        return self
+
+
+class ModelSection(Section):
+    """The network: a backbone and a decoder."""
+
+    backbone: AnyBackbone = Field(description="the network that makes feature maps")
+    decoder: AnyDecoder = Field(default={"name": "unet"}, description="the network that turns them into a label map")  # type: ignore[assignment]
+
+
+class EarlyStopping(Section):
+    """Stops when the validation score no longer rises."""
+
+    patience: int = Field(default=10, ge=1, description="evaluations without a rise after which training stops")
+    min_rise: float = Field(default=0.0, ge=0, description="a rise counts only above this (score from 0 to 1)")
+
+
+class CheckpointEvery(Section):
+    """When a checkpoint is written; the end of training and an interruption always write one."""
+
+    epochs: int | None = Field(default=None, ge=1, description="after this many epochs")
+    steps: int | None = Field(default=None, ge=1, description="after this many optimizer steps")
+    minutes: float | None = Field(default=None, gt=0, description="after this many minutes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_number_means_epochs(cls, value: Any) -> Any:
+        return {"epochs": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _patience_alone(value: Any) -> Any:
+    return {"patience": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class TrainingSection(Section):
+    """How the network is trained."""
+
+    epochs: int = Field(default=50, ge=1, description="passes over the training images")
+    batch_size: int = Field(default=8, ge=1, description="images a step, over all processes")
+    optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="how weights follow gradients")  # type: ignore[assignment]
+    schedule: AnySchedule = Field(default={"name": "cosine", "warmup": 0.05}, description="how the learning rate moves")  # type: ignore[assignment]
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPU"
+    )
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step")
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="largest norm of the gradient; longer ones are shortened"
+    )
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_patience_alone)] = Field(
+        default=None, description="stop when validation no longer improves; a number is the patience"
+    )
+    evaluate_every: int = Field(default=1, ge=1, description="epochs between evaluations on the validation images")
+    checkpoint_every: CheckpointEvery = Field(
+        default=CheckpointEvery(epochs=1), description="how often a checkpoint is written; a number means epochs"
+    )
+    deterministic: bool = Field(
+        default=False, description="bit-equal repeats on one machine, at some cost in speed on GPUs"
+    )
+    compile: bool = Field(
+        default=False, description="torch.compile the network: faster steps after minutes of compilation"
+    )
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+        default="auto", description="processes that prepare batches; 0 prepares them in the training process"
+    )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay a step of an exponential moving average of the weights, which is then evaluated",
+    )
+
+
+class EvaluationSection(Section):
+    """What the scores are about."""
+
+    leave_out: Literal["auto"] | list[str] = Field(
+        default="auto",
+        description="classes left out of means, never of counts; auto leaves out the one named background",
+    )

@@ -1,0 +1,124 @@
+"""Plain data that remembers where each key and value was written: merging variants, applying overrides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from segengine.errors import SpecError
+from segengine.yaml_source import Path, Source, parse
+
+
+@dataclass
+class Tree:
+    """Data and, by path, the place (`file:line:column` or `-s ...`) of keys and values."""
+
+    data: Any
+    keys: dict[Path, str] = field(default_factory=dict)
+    values: dict[Path, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source, under: Path = ()) -> Tree:
+        """The part of a source below the path `under`."""
+        data = source.data
+        for step in under:
+            data = data[step]
+        n = len(under)
+        keys = {p[n:]: source.where(p, key=True) for p in source.keys if p[:n] == under and len(p) > n}
+        values = {p[n:]: source.where(p) for p in source.values if p[:n] == under}
+        return cls(data, keys, values)
+
+    def where(self, path: Path, *, key: bool = False) -> str:
+        """The place of a path, or of its nearest ancestor that was written."""
+        for end in range(len(path), -1, -1):
+            for table in (self.keys, self.values) if key else (self.values, self.keys):
+                if path[:end] in table:
+                    return table[path[:end]]
+        return ""
+
+
+def merged(base: Tree, over: Tree) -> Tree:
+    """`base` with `over` merged key by key; a block that gives a `name` replaces the block, lists are replaced."""
+    result = Tree(None, dict(base.keys), dict(base.values))
+    result.data = _merge(result, base.data, over, over.data, ())
+    return result
+
+
+def _merge(result: Tree, old: Any, over: Tree, new: Any, path: Path) -> Any:
+    if isinstance(old, str) and isinstance(new, dict) and "name" not in new:
+        old = {"name": old}  # `decoder: unet` is short for `decoder: {name: unet}`
+        result.values[(*path, "name")] = result.where(path)
+    if isinstance(old, dict) and isinstance(new, dict) and ("name" not in new or path == ()):
+        both = dict(old)
+        for key, value in new.items():
+            below = (*path, key)
+            both[key] = (
+                _merge(result, old.get(key), over, value, below) if key in old else _take(result, over, value, below)
+            )
+            if below in over.keys:
+                result.keys[below] = over.keys[below]
+        return both
+    return _take(result, over, new, path)
+
+
+def _take(result: Tree, over: Tree, new: Any, path: Path) -> Any:
+    n = len(path)
+    for mine, theirs in ((result.keys, over.keys), (result.values, over.values)):
+        for stale in [p for p in mine if p[:n] == path and p != path]:
+            del mine[stale]
+        mine.update({p: place for p, place in theirs.items() if p[:n] == path})
+    return new
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `-s path.to.setting=value` of the command line."""
+
+    steps: tuple[str, ...]
+    value: Any
+    text: str
+
+    @property
+    def place(self) -> str:
+        return f"-s {self.text}"
+
+
+def parse_override(text: str) -> Override:
+    """Read `path.to.setting=value`; the value is YAML.
+
+    Raises:
+        SpecError: no `=`, an empty path, or a value that is no YAML.
+    """
+    path_text, equals, value_text = text.partition("=")
+    steps = tuple(step for step in path_text.strip().split(".") if step)
+    if not equals or not steps:
+        raise SpecError(f"-s {text}: write it as -s path.to.setting=value, for example -s training.epochs=3")
+    value = parse(value_text.strip(), f"-s {text}").data if value_text.strip() else None
+    if len(steps) > 1 and steps[-1] == "name":  # another component: its parameters are not the old one's
+        return Override(steps[:-1], {"name": value}, text)
+    return Override(steps, value, text)
+
+
+def overridden(base: Tree, override: Override) -> Tree:
+    """`base` with one override; numbers in its path are positions in lists (`augmentations.0.scale`)."""
+    result = Tree(None, dict(base.keys), dict(base.values))
+    result.data = _set(result, base.data, override, ())
+    return result
+
+
+def _set(result: Tree, old: Any, override: Override, path: Path) -> Any:
+    place, depth = override.place, len(path)
+    if depth == len(override.steps):
+        result.keys[path] = place
+        return _take(result, Tree(override.value, {}, {path: place}), override.value, path)
+    step = override.steps[depth]
+    if isinstance(old, list):
+        if not step.isdigit() or int(step) >= len(old):
+            where = ".".join(override.steps[:depth])
+            raise SpecError(f"{place}: {where} is a list of {len(old)}; give a position from 0 to {len(old) - 1}")
+        i = int(step)
+        return [*old[:i], _set(result, old[i], override, (*path, i)), *old[i + 1 :]]
+    block = {"name": old} if isinstance(old, str) else dict(old) if isinstance(old, dict) else {}
+    result.keys.setdefault((*path, step), place)
+    block[step] = _set(result, block.get(step), override, (*path, step))
+    return block
