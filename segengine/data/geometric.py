@@ -1,0 +1,81 @@
+"""The built-in geometric transforms: each draws one affine map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from segengine.data.geometry import Geometry, cropped, flipped, identity, resized, rotated
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MultiScale:
+    """Rescales the longer side to `base_size` times a factor drawn from `scale`, then takes a window of `size`.
+
+    The aspect ratio stays. Where the rescaled image is smaller than the window, it lies at a random place in it and
+    the rest is outside (255 in the mask). `attempts` bounds how often a window without a valid pixel is drawn anew.
+    """
+
+    base_size: int
+    scale: tuple[float, float]
+    size: Size
+    attempts: int = 10
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Geometry:
+        factor = self.base_size * rng.uniform(*self.scale) / max(height, width)
+        scaled = max(1, round(height * factor)), max(1, round(width * factor))
+        return resized(height, width, to=scaled).then(_random_window(rng, scaled, self.size))
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Exchanges left and right, top and bottom, each with its own probability."""
+
+    horizontal: float
+    vertical: float
+    size: Size | None = None
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Geometry:
+        horizontal, vertical = rng.random(2) < (self.horizontal, self.vertical)
+        return flipped(height, width, horizontal=bool(horizontal), vertical=bool(vertical))
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """Turns about the centre by an angle drawn from `degrees` (low, high; counter-clockwise); the size stays."""
+
+    degrees: tuple[float, float]
+    probability: float = 1.0
+    size: Size | None = None
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Geometry:
+        chance, angle = rng.random(), rng.uniform(*self.degrees)
+        return rotated(height, width, degrees=angle) if chance < self.probability else identity(height, width)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Takes a window of `size`, at random or in the centre; a smaller image is padded.
+
+    `attempts` bounds how often a random window without a valid pixel is drawn anew.
+    """
+
+    size: Size
+    position: Literal["random", "centre"] = "random"
+    attempts: int = 10
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Geometry:
+        if self.position == "random":
+            return _random_window(rng, (height, width), self.size)
+        return cropped((height - self.size[0]) // 2, (width - self.size[1]) // 2, to=self.size)
+
+
+def _random_window(rng: np.random.Generator, available: Size, size: Size) -> Geometry:
+    """A window inside of what is available, or what is available inside of the window, side by side."""
+    spare = np.subtract(available, size)
+    top, left = rng.integers(np.minimum(spare, 0), np.maximum(spare, 0), endpoint=True).tolist()
+    return cropped(top, left, to=size)

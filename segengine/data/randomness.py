@@ -1,0 +1,20 @@
+"""Randomness as a pure function of what it is for: never of a worker, a process or a point of resumption."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+
+def generator(seed: int, epoch: int, image_id: str, purpose: str = "augment") -> np.random.Generator:
+    """The random generator (Philox, keyed by BLAKE2b) of one image in one pass over the data."""
+    text = "\0".join((str(seed), str(epoch), purpose, image_id))
+    key = int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def permutation(seed: int, cycle: int, n: int) -> npt.NDArray[np.int64]:
+    """The order, int64 [n], in which pass number `cycle` over `n` images visits them."""
+    return generator(seed, cycle, "", "order").permutation(n).astype(np.int64, copy=False)

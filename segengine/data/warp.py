@@ -1,0 +1,170 @@
+"""One warp of an image and its mask: bilinear for the image, centred nearest for the mask, exact where it can be.
+
+OpenCV's own nearest warp rounds coordinates to 1/1024 pixel and breaks ties by chance, so the mask's source pixels
+are computed here in float64: floor(x + 0.5), the pixel whose area holds the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segengine.data.geometry import Geometry, Matrix
+from segengine.errors import DataError
+
+IGNORE = 255
+_EXACT = 1e-6  # pixels; matrices closer than this to whole numbers only copy
+_LIMIT = 2**15 - 1  # OpenCV's warps address pixels in 16 bits
+_CHANNELS = 4  # what OpenCV warps at once
+
+Pixels = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
+
+
+def warp_mask(mask: Pixels, geometry: Geometry) -> Pixels:
+    """A mask uint8 [H, W] seen through `geometry`: centred nearest, 255 outside of it."""
+    return _warp(mask, geometry, IGNORE, _nearest)
+
+
+def warp_image(image: Pixels, geometry: Geometry, fill: int = 0) -> Pixels:
+    """An image uint8 [H, W, C] seen through `geometry`: bilinear, `fill` exactly where the mask is outside.
+
+    Within half a pixel of the border, where a neighbour is missing, the border pixel is repeated.
+    """
+    return _warp(image, geometry, fill, _bilinear)
+
+
+def _warp(
+    source: Pixels, geometry: Geometry, fill: int, interpolate: Callable[[Pixels, Geometry, int], Pixels]
+) -> Pixels:
+    matrix = geometry.matrix
+    if not _whole(matrix):
+        if max(*source.shape[:2], geometry.height, geometry.width) >= _LIMIT:
+            source, geometry = _window(source, geometry)
+        return interpolate(source, geometry, fill)
+    if abs(matrix[0, 0]) < 0.5:  # a quarter turn: rows become columns
+        source, matrix = source.swapaxes(0, 1), matrix[[1, 0, 2]]
+    return _copied(source, np.rint(matrix).astype(int), geometry, fill)
+
+
+def _whole(matrix: Matrix) -> bool:
+    """Whether each destination pixel falls on one source pixel: shifts, flips and quarter turns."""
+    rounded = np.rint(matrix)
+    if np.abs(matrix - rounded).max() >= _EXACT:
+        return False
+    (a, b), (c, d) = np.abs(rounded[:2, :2]).tolist()
+    return (a, b, c, d) in ((1, 0, 0, 1), (0, 1, 1, 0))
+
+
+def _copied(source: Pixels, matrix: npt.NDArray[np.int_], geometry: Geometry, fill: int) -> Pixels:
+    """A bit-exact copy by slices; `matrix` is diagonal with entries of 1 and -1 and whole shifts."""
+    rows, from_rows = _overlap(matrix[1, 1], matrix[1, 2], source.shape[0], geometry.height)
+    columns, from_columns = _overlap(matrix[0, 0], matrix[0, 2], source.shape[1], geometry.width)
+    taken = source[from_rows, from_columns]
+    if taken.shape[:2] == (geometry.height, geometry.width):
+        return np.ascontiguousarray(taken)
+    target = np.full((geometry.height, geometry.width, *source.shape[2:]), fill, np.uint8)
+    target[rows, columns] = taken
+    return target
+
+
+def _overlap(step: int, shift: int, source: int, target: int) -> tuple[slice, slice]:
+    """Slices of the target's and the source's axis where target index i meets source index step * i + shift."""
+    if step == 1:
+        first = max(0, -shift)
+        last = max(first, min(target, source - shift))
+        return slice(first, last), slice(first + shift, last + shift)
+    first = max(0, shift - source + 1)
+    last = max(first, min(target, shift + 1))
+    if first == last:
+        return slice(0, 0), slice(0, 0)
+    stop = shift - last
+    return slice(first, last), slice(shift - first, stop if stop >= 0 else None, -1)
+
+
+def _nearest(mask: Pixels, geometry: Geometry, fill: int) -> Pixels:
+    x, y = _sources(geometry)
+    height, width = mask.shape
+    if x.ndim == 1:
+        warped = mask.take(y.clip(0, height - 1), axis=0).take(x.clip(0, width - 1), axis=1)
+        _fill_around(warped, x, y, mask.shape, fill)
+        return warped
+    where = np.empty((*x.shape, 2), np.int16)
+    where[..., 0] = x.clip(-1, width)
+    where[..., 1] = y.clip(-1, height)
+    return _uint8(cv2.remap(mask, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=fill))
+
+
+def _bilinear(image: Pixels, geometry: Geometry, fill: int) -> Pixels:
+    channels = image.shape[2]
+    if channels > _CHANNELS:
+        parts = [image[..., first : first + _CHANNELS] for first in range(0, channels, _CHANNELS)]
+        return np.concatenate([_bilinear(np.ascontiguousarray(part), geometry, fill) for part in parts], axis=2)
+    # The default border repeats edge pixels, so that none inside is mixed with the fill.
+    warped = _uint8(
+        cv2.warpAffine(
+            image,
+            geometry.matrix[:2],
+            (geometry.width, geometry.height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    ).reshape(geometry.height, geometry.width, channels)
+    x, y = _sources(geometry)
+    if x.ndim == 1:
+        _fill_around(warped, x, y, image.shape, fill)
+        return warped
+    inside = ((x >= 0) & (x < image.shape[1]) & (y >= 0) & (y < image.shape[0])).view(np.uint8)
+    filled = np.full(warped.shape, fill, np.uint8)
+    cv2.copyTo(warped, inside, filled)
+    return filled
+
+
+def _sources(geometry: Geometry) -> tuple[Indices, Indices]:
+    """The source pixel of each destination pixel: columns [w] and rows [h], or both [h, w] where rotated or sheared.
+
+    Half a pixel rounds up; the small term keeps that so where float64 falls just short of a half.
+    """
+    (a, b, c), (d, e, f) = geometry.matrix[:2].tolist()
+    columns, rows = np.arange(geometry.width), np.arange(geometry.height)
+    half = 0.5 + _EXACT
+    if b == 0 and d == 0:
+        return np.floor(a * columns + (c + half)).astype(np.int64), np.floor(e * rows + (f + half)).astype(np.int64)
+    x = (a * columns)[None] + (b * rows + (c + half))[:, None]
+    y = (d * columns)[None] + (e * rows + (f + half))[:, None]
+    return np.floor(x, out=x).astype(np.int64), np.floor(y, out=y).astype(np.int64)
+
+
+def _fill_around(target: Pixels, x: Indices, y: Indices, source: tuple[int, ...], fill: int) -> None:
+    """Fill the rows and columns of `target` whose source pixels lie outside."""
+    for indices, size, axis in ((y, source[0], target), (x, source[1], target.swapaxes(0, 1))):
+        outside = (indices < 0) | (indices >= size)
+        if outside[0] or outside[-1]:  # indices are monotonous: what is outside lies at the ends
+            axis[outside] = fill
+
+
+def _window(source: Pixels, geometry: Geometry) -> tuple[Pixels, Geometry]:
+    """The part of a huge source that `geometry` can see, and the geometry for that part.
+
+    Raises:
+        DataError: what is seen is larger than OpenCV can warp.
+    """
+    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) * (geometry.width - 1, geometry.height - 1, 1)
+    seen = corners @ geometry.matrix.T
+    height, width = source.shape[:2]
+    left, top = np.floor(seen.min(axis=0)[:2]).astype(int).clip(2, (width - 1, height - 1)) - 2
+    right, bottom = np.ceil(seen.max(axis=0)[:2]).astype(int).clip(0, (width - 3, height - 3)) + 3
+    if max(right - left, bottom - top, geometry.height, geometry.width) >= _LIMIT:
+        raise DataError(
+            f"an image of {width}x{height} pixels can't be augmented: {right - left}x{bottom - top} pixels of it are "
+            f"needed at once and {_LIMIT - 1} a side can be; add {{name: crop, size: 512}} first in augmentations"
+        )
+    shift = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+    return source[top:bottom, left:right], Geometry(shift @ geometry.matrix, geometry.height, geometry.width)
+
+
+def _uint8(array: object) -> Pixels:
+    return np.asarray(array, dtype=np.uint8)
