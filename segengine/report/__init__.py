@@ -1,0 +1,1 @@
+"""What a run looks like: figures, sheets of predictions, and one self-contained page."""
