@@ -1,0 +1,131 @@
+"""A run as a person watches it: a bar with ETA and a table an epoch; plain lines when not a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from segengine.engine.events import StepDone
+from segengine.workflow.events import Doing, EpochScored, Note, RunEnded, RunStarted
+
+SCORES = ("precision", "recall", "iou", "dice")
+
+
+class ConsoleListener:
+    """Shows the events of runs on standard error, so that standard output stays for results."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.live = self.console.is_terminal
+        self.progress: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
+        self.spoken = time.monotonic()
+        self.losses: list[float] = []
+        self.epochs = 0
+
+    def __call__(self, event: Any) -> None:
+        match event:
+            case Doing():
+                self._advance(event.what, event.done, event.total)
+            case Note():
+                self._line(f"[yellow]note[/yellow] {escape(event.text)}")
+            case RunStarted():
+                self._started(event)
+            case StepDone():
+                self._step(event)
+            case EpochScored():
+                self._epoch(event)
+            case RunEnded():
+                self._ended(event)
+
+    def close(self) -> None:
+        """Stop the live display."""
+        if self.progress is not None:
+            self.progress.stop()
+        self.progress, self.tasks = None, {}
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
+    def _advance(self, what: str, done: int, total: int, extra: str = "") -> None:
+        if self.live:
+            if self.progress is None:
+                self.progress = Progress(
+                    TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                    TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[extra]}"),
+                    console=self.console, transient=True,
+                )  # fmt: skip
+                self.progress.start()
+            if what not in self.tasks:
+                self.tasks[what] = self.progress.add_task(what, total=max(total, 1), extra="")
+            self.progress.update(self.tasks[what], completed=done, total=max(total, 1), extra=extra)
+            if done >= total:
+                self.progress.remove_task(self.tasks.pop(what))
+        elif total and (done >= total or time.monotonic() - self.spoken > 20):
+            self.spoken = time.monotonic()
+            self._line(f"{escape(what)}: {done}/{total}{'  ' + extra if extra else ''}")
+
+    def _started(self, event: RunStarted) -> None:
+        again = f" (going on after step {event.resumed_step})" if event.resumed_step else ""
+        self._line(f"\n[bold]{escape(str(event.folder))}[/bold]{again}")
+        for name, value in event.facts.items():
+            self._line(f"  {escape(name)}: {escape(value)}")
+        self.epochs = event.epochs
+
+    def _step(self, event: StepDone) -> None:
+        self.losses = [*self.losses[-49:], event.loss]
+        total = self.epochs * event.steps_per_epoch
+        mean = sum(self.losses) / len(self.losses)
+        if self.live:
+            self._advance("training", event.step, total, f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}  rate {event.learning_rate:.2e}")
+        elif time.monotonic() - self.spoken > 20:
+            self._advance("training", event.step, total, f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}")
+
+    def _epoch(self, event: EpochScored) -> None:
+        row = event.row
+        line = (
+            f"epoch {row['epoch']}/{self.epochs}  loss {row['train_loss']:.4f}  rate {row['learning_rate']:.2e}  "
+            f"{row['images_per_second']:.1f} images/s"
+        )
+        validation = row.get("validation")
+        if validation:
+            line += f"  validation Dice {shown(validation['mean']['dice'])}" + ("  [green]best[/green]" if event.best else "")
+        self._line(line)
+        if validation:
+            self.console.print(score_table(validation))
+
+    def _ended(self, event: RunEnded) -> None:
+        self.close()
+        colour = {"finished": "green", "failed": "red", "interrupted": "yellow"}[event.status]
+        message = f": {escape(event.message)}" if event.message else ""
+        self._line(f"[{colour}]{event.status}[/{colour}] {escape(str(event.folder))}{message}")
+        if event.row is not None:
+            self._line(f"scores of the best checkpoint on the {event.split} images:")
+            self.console.print(score_table(event.row))
+
+
+def score_table(scores: Mapping[str, Any]) -> Table:
+    """Per-class scores of one evaluation (`validation` of a metrics.jsonl line)."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", no_wrap=True)
+    for name in (*SCORES, "dice/image", "images"):
+        table.add_column(name, justify="right")
+    for name, values in scores["classes"].items():
+        cells = [shown(values[score]) for score in SCORES]
+        table.add_row(escape(name), *cells, shown(values["dice_per_image"]), str(values["images"]))
+    mean = scores["mean"]
+    names = mean["over"]
+    over = f"mean of {', '.join(names)}" if len(names) <= 3 else f"mean of {len(names)} classes"
+    table.add_row(f"[bold]{escape(over)}[/bold]", *[shown(mean[s]) for s in SCORES], shown(mean["dice_per_image"]), str(scores["images"]))
+    return table
+
+
+def shown(value: float | None) -> str:
+    """A score with three decimals; a dash where it is undefined."""
+    return "-" if value is None or value != value else f"{value:.3f}"

@@ -1,0 +1,98 @@
+"""The command group: finds a command's file when it is called, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from segengine import __version__
+from segengine.errors import SegengineError
+from segengine.registry import suggest
+
+COMMANDS = {
+    "compare": "compare",
+    "doctor": "doctor",
+    "plugins": "plugins",
+    "predict": "predict",
+    "run": "run",
+    "schema": "schema",
+    "validate": "validate",
+}
+"""Command name -> module in this package; each module has an object `command`."""
+
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Loads a command's module only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"segengine.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            hint = suggest(name, COMMANDS) or f"commands: {', '.join(sorted(COMMANDS))}"
+            raise click.UsageError(f"there is no command '{name}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="segengine")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Train segmentation models on your own images, and learn honestly which one is best.
+
+    \b
+    Examples:
+      segengine validate experiments/abdomen.yaml     check a file before anything is spent
+      segengine run experiments/abdomen.yaml          train every variant and seed, compare them
+      segengine compare                               compare all finished runs under runs/
+      segengine predict runs/abdomen/vgg11-seed0 pictures/ -o masks/
+      segengine doctor                                what is installed, and what would be slow
+    """
+    ctx.ensure_object(dict)["debug"] = debug
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request is wrong, 130 interrupted (resumable)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]  # it may stand anywhere
+    try:
+        result = cli(args=["--debug", *given] if debug else given, prog_name="segengine", standalone_mode=False)
+    except SegengineError as error:
+        if debug:
+            raise
+        _say(str(error))
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    else:
+        code = result if isinstance(result, int) else 0
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
+    lines = message.splitlines() or [""]
+    click.echo("\n".join(f"error: {line}" for line in lines), err=True)

@@ -1,0 +1,27 @@
+"""Options and small outputs that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+spec_argument = click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+set_option = click.option(
+    "-s", "--set", "overrides", multiple=True, metavar="PATH=VALUE",
+    help="Override one setting, for example -s training.epochs=3; may be given several times.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+runs_option = click.option(
+    "--out", "-o", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for runs."
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps."
+)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,1 @@
+"""Many runs: variants x seeds x folds, on this machine."""

@@ -1,0 +1,64 @@
+"""Which runs an experiment file asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segengine.errors import SpecError
+from segengine.registry import suggest
+from segengine.specs.experiment import Experiment
+from segengine.specs.load import LoadedExperiment
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: a variant with a seed, and the fold where data is cross-validated."""
+
+    loaded: LoadedExperiment
+    variant: str
+    seed: int
+    fold: int | None
+    out: Path
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.loaded.variants[self.variant]
+
+    @property
+    def name(self) -> str:
+        fold = "" if self.fold is None else f"-fold{self.fold}"
+        return f"{self.variant}{fold}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.loaded.name / self.name
+
+
+def plans(loaded: LoadedExperiment, out: Path, variants: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[RunPlan]:
+    """Every run of the file, seed by seed so that all variants are soon comparable; only some where asked.
+
+    Raises:
+        SpecError: a variant or seed that the file doesn't have.
+    """
+    for name in variants:
+        if name not in loaded.variants:
+            known = ", ".join(loaded.variants)
+            raise SpecError(f"--variant {name}: {loaded.path} has no such variant; {suggest(name, loaded.variants) or 'it has ' + known}")
+    for seed in seeds:
+        if seed not in loaded.seeds:
+            raise SpecError(f"--seed {seed}: {loaded.path} has seeds {', '.join(map(str, loaded.seeds))}; add it there, or -s seeds=[{seed}]")
+    return [
+        RunPlan(loaded, variant, seed, fold, out)
+        for seed in seeds or loaded.seeds
+        for variant in variants or list(loaded.variants)
+        for fold in _folds(loaded.variants[variant])
+    ]
+
+
+def _folds(experiment: Experiment) -> list[int | None]:
+    split = experiment.data.split
+    if split.folds is None:
+        return [None]
+    return [split.fold] if split.fold is not None else list(range(split.folds))

@@ -1,0 +1,1 @@
+"""Spec -> objects -> one run: the one place where everything meets."""

@@ -1,0 +1,88 @@
+"""From an experiment's components to torch objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segengine.errors import DataError, SegengineError, SpecError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from segengine.data.dataset import Dataset
+    from segengine.data.pipeline import Pipeline
+    from segengine.nn.segmenter import Segmenter
+    from segengine.specs.experiment import Experiment
+
+
+def preflight(experiment: Experiment) -> None:
+    """Check all that can be checked without data: files of weights, names that only a library knows, the network itself.
+
+    Raises:
+        SpecError: all problems, a line each.
+    """
+    problems = []
+    for component in experiment.components():
+        try:
+            component.preflight()
+        except SegengineError as error:
+            problems += str(error).splitlines()
+    if problems:
+        raise SpecError("\n".join(dict.fromkeys(problems)))
+
+
+def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int) -> Segmenter:
+    """The network, freshly initialised from torch's generator (pretrained weights where the backbone says so)."""
+    from segengine.nn.segmenter import Segmenter
+
+    model = experiment.model
+    backbone = model.backbone.build(in_channels=channels, output_stride=model.decoder.wanted_stride)
+    decoder = model.decoder.build(channels=backbone.channels, strides=backbone.strides)
+    return Segmenter(backbone, decoder, num_classes)
+
+
+def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
+    """The augmentations in order, each told the size that the one before gives.
+
+    Raises:
+        DataError: training images differ in size and no augmentation makes them equal.
+    """
+    from segengine.data.pipeline import Pipeline
+
+    sizes = {(int(h), int(w)) for h, w in dataset.sizes[list(dataset.splits["train"])]}
+    size = sizes.pop() if len(sizes) == 1 else None
+    transforms = []
+    for augmentation in experiment.augmentations:
+        transforms.append(augmentation.build(size=size))
+        size = transforms[-1].size
+    if size is None and experiment.training.batch_size > 1:
+        raise DataError(
+            f"training images have different sizes ({_examples(dataset)}) and can't share a batch; end `augmentations` with "
+            "{name: crop, size: 256}, or set training.batch_size: 1"
+        )
+    return Pipeline(transforms)
+
+
+def _examples(dataset: Dataset) -> str:
+    found: dict[tuple[int, int], str] = {}
+    for index in dataset.splits["train"]:
+        height, width = (int(n) for n in dataset.sizes[index])
+        found.setdefault((height, width), dataset.records[index].id)
+    return ", ".join(f"{name}: {w}x{h}" for (h, w), name in list(found.items())[:2])
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Weights decay; biases, norms and other vectors don't (He et al., Bag of Tricks, 2019)."""
+    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def build_loss(experiment: Experiment, dataset: Dataset) -> nn.Module:
+    """The loss, told the training images' class frequencies."""
+    from segengine.data.mapping import IGNORE
+
+    pixels = dataset.class_pixels[list(dataset.splits["train"])].sum(0)
+    return experiment.loss.build(
+        num_classes=len(dataset.mapper.labels), ignore_index=IGNORE, class_pixels=[int(n) for n in pixels]
+    )

@@ -1,0 +1,59 @@
+"""What all tests share: one torch thread, real data where it is, fake plugins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    yield
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of real data sets, or a skip."""
+    folder = os.environ.get("SEGENGINE_DATASETS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SEGENGINE_DATASETS is not set to a folder of real data sets")
+    return Path(folder)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Installs a fake plugin: `install("acme", {"backbones": {"x": "acme:X"}}, "class X: ...")`."""
+    from segengine.components.lookup import forget_installed
+
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    modules: list[str] = []
+
+    def add(package: str, entries: dict[str, dict[str, str]], code: str = "", *, api: str = "v1", version: str = "1.0") -> Path:
+        info = site / f"{package.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        groups = [
+            f"[segengine.{api}.{kind}]\n" + "".join(f"{name} = {target}\n" for name, target in table.items())
+            for kind, table in entries.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(groups))
+        module = package.replace("-", "_")
+        (site / f"{module}.py").write_text(code)
+        modules.append(module)
+        forget_installed()
+        return site
+
+    yield add
+    for module in modules:
+        sys.modules.pop(module, None)
+    forget_installed()
