@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.signedinteger[Any]]
+
+EXACT = 1e-6  # pixels that are as good as none
+_BITS = 16
+_ONE = 1 << _BITS
+_FAST = 2**15 - 1  # the largest coordinate that 32 bits hold with 16 bits of fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +36,34 @@ class Geometry:
     width: int
 
     def then(self, later: Geometry) -> Geometry:
-        """This geometry followed by `later`, as one geometry.
+        """The geometry followed by `later`, as one geometry.
 
         The source alone decides what is outside: what an earlier crop cut away is seen again where `later` looks there.
         """
         return Geometry(self.matrix @ later.matrix, later.height, later.width)
+
+    @cached_property
+    def sources(self) -> tuple[Indices, Indices]:
+        """The source pixel of each destination pixel: columns [w] and rows [h], or both [h, w] where rotated or sheared.
+
+        Half a pixel rounds up; the small terms keep that so where a sum falls just short of a half.
+        """
+        (a, b, c), (d, e, f) = self.matrix[:2].tolist()
+        columns, rows = np.arange(self.width), np.arange(self.height)
+        if b == 0 and d == 0:
+            half = 0.5 + EXACT
+            return np.floor(a * columns + (c + half)).astype(np.int64), np.floor(e * rows + (f + half)).astype(np.int64)
+        # Fixed point: 16 bits of fraction are exact to 1/65536 pixel, and 32 bits a coordinate are fast.
+        corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) * (self.width, self.height, 1)
+        kind = np.int32 if np.abs(corners @ self.matrix.T).max() < _FAST else np.int64
+
+        def along(x_step: float, y_step: float, start: float) -> Indices:
+            by_column = np.rint(x_step * columns * _ONE).astype(np.int64).astype(kind)
+            by_row = np.rint((y_step * rows + start) * _ONE + _ONE // 2 + 1).astype(np.int64).astype(kind)
+            steps: Indices = by_column[None] + by_row[:, None]
+            return steps >> _BITS
+
+        return along(a, b, c), along(d, e, f)
 
 
 def identity(height: int, width: int) -> Geometry:

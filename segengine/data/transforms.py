@@ -39,7 +39,7 @@ class PixelTransform(Transform, Protocol):
     """Changes pixel values (or, rarely, moves pixels in a way that no affine map describes)."""
 
     def apply(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
-        """The changed image and mask in new arrays (the given ones may be cached); randomness from `rng` only."""
+        """The changed image and mask; the given arrays stay as they are (they may be cached), `rng` is all randomness."""
 
 
 __all__ = ["IGNORE", "Geometry", "GeometricTransform", "Image", "Mask", "PixelTransform", "Transform"]
