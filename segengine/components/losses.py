@@ -1,0 +1,160 @@
+"""Built-in losses; each is 0 for a batch without a valid pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from segengine.components.base import Component, Loss
+from segengine.components.choices import AnyLoss
+from segengine.errors import SpecError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ClassWeights = Literal["none", "median-frequency"] | tuple[Weight, ...]
+Region = Literal["batch", "image"]
+Absent = Literal["penalise", "skip"]
+
+_CLASS_WEIGHTS = (
+    "none, a list of one number a class, or median-frequency: the median of the classes' numbers of training pixels "
+    "divided by the class's own"
+)
+_OVER = "what is counted together: all pixels of a batch, or those of each image"
+_ABSENT = "a class that the truth lacks costs its mean probability (penalise), or is left out of the mean (skip)"
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy of the softmax: the class-weighted sum over valid pixels divided by their number.
+
+    torch's own mean divides by the sum of the weights; by the number of pixels, gradients accumulated over steps or
+    processes are exactly those of the joined batch.
+    """
+
+    name: Literal["cross-entropy"] = "cross-entropy"
+    class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the target that is spread evenly over all classes"
+    )
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
+        from segengine.nn.losses.pixelwise import CrossEntropy
+
+        weights = _weights(self.class_weights, num_classes, class_pixels)
+        return CrossEntropy(num_classes, ignore_index, weights=weights, label_smoothing=self.label_smoothing)
+
+
+class Focal(Loss):
+    """Focal loss (Lin et al., 2017): cross-entropy that well-classified pixels hardly count in; mean over valid pixels."""
+
+    name: Literal["focal"] = "focal"
+    gamma: float = Field(
+        default=2.0, ge=0, allow_inf_nan=False, description="how strongly well-classified pixels are discounted; 0: not"
+    )
+    class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
+        from segengine.nn.losses.pixelwise import Focal
+
+        weights = _weights(self.class_weights, num_classes, class_pixels)
+        return Focal(num_classes, ignore_index, gamma=self.gamma, weights=weights)
+
+
+class Tversky(Loss):
+    """1 - Tversky index (Salehi et al., 2017), the mean over classes: Dice with a say in what costs more."""
+
+    name: Literal["tversky"] = "tversky"
+    alpha: Weight = Field(default=0.3, description="weight of false positives")
+    beta: Weight = Field(default=0.7, description="weight of false negatives")
+    over: Region = Field(default="batch", description=_OVER)
+    absent: Absent = Field(default="penalise", description=_ABSENT)
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
+        return _overlap(num_classes, ignore_index, self.alpha, self.beta, self.over, self.absent)
+
+
+class Dice(Loss):
+    """1 - soft Dice (Milletari et al., 2016), the mean over classes; plain counts, not the logarithm."""
+
+    name: Literal["dice"] = "dice"
+    over: Region = Field(default="batch", description=_OVER)
+    absent: Absent = Field(default="penalise", description=_ABSENT)
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
+        return _overlap(num_classes, ignore_index, 0.5, 0.5, self.over, self.absent)
+
+
+class Jaccard(Loss):
+    """1 - soft Jaccard index (intersection over union), the mean over classes."""
+
+    name: Literal["jaccard"] = "jaccard"
+    over: Region = Field(default="batch", description=_OVER)
+    absent: Absent = Field(default="penalise", description=_ABSENT)
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
+        return _overlap(num_classes, ignore_index, 1.0, 1.0, self.over, self.absent)
+
+
+class Lovasz(Loss):
+    """Lovasz-softmax (Berman et al., 2018): optimises the Jaccard index; the mean over the classes that the truth has."""
+
+    name: Literal["lovasz"] = "lovasz"
+    over: Region = Field(default="batch", description=_OVER)
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
+        from segengine.nn.losses.lovasz import LovaszSoftmax
+
+        return LovaszSoftmax(num_classes, ignore_index, over=self.over)
+
+
+class Term(BaseModel):
+    """One loss of a weighted sum."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    loss: AnyLoss = Field(description="a loss: its name, or a mapping with `name`")
+    weight: Weight = Field(default=1.0, description="factor of the loss")
+
+
+class WeightedSum(Loss):
+    """A sum of losses, each times its weight."""
+
+    name: Literal["weighted-sum"] = "weighted-sum"
+    terms: Annotated[tuple[Term, ...], Field(min_length=1)] = Field(
+        description="the losses, a list of {loss: ..., weight: ...}"
+    )
+
+    def parts(self) -> Iterator[Component]:
+        yield self
+        for term in self.terms:
+            yield from term.loss.parts()
+
+    def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
+        from segengine.nn.losses.combined import WeightedSum
+
+        losses = [
+            term.loss.build(num_classes=num_classes, ignore_index=ignore_index, class_pixels=class_pixels)
+            for term in self.terms
+        ]
+        return WeightedSum(losses, [term.weight for term in self.terms])
+
+
+def _weights(chosen: ClassWeights, num_classes: int, class_pixels: Sequence[int]) -> Sequence[float] | None:
+    from segengine.nn.losses.pixelwise import median_frequency_weights
+
+    if chosen == "none":
+        return None
+    if chosen == "median-frequency":
+        return median_frequency_weights(class_pixels)
+    assert isinstance(chosen, tuple)
+    if len(chosen) != num_classes:
+        raise SpecError(f"class_weights has {len(chosen)} numbers for {num_classes} classes; give one a class")
+    return chosen
+
+
+def _overlap(num_classes: int, ignore_index: int, alpha: float, beta: float, over: Region, absent: Absent) -> nn.Module:
+    from segengine.nn.losses.overlap import Overlap
+
+    return Overlap(num_classes, ignore_index, alpha=alpha, beta=beta, over=over, absent=absent)

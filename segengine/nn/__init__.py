@@ -1,0 +1,1 @@
+"""Torch modules with plain arguments: backbones, decoders, losses and the segmenter that joins them."""

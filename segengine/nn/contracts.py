@@ -1,0 +1,33 @@
+"""What backbones and decoders are at run time: any `nn.Module` with these attributes and this `forward`."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class BackboneModule(Protocol):
+    """Normalised float32 [B, C, H, W] -> list of [B, channels[i], H/strides[i], W/strides[i]].
+
+    Sizes are exact where H and W are multiples of the deepest stride, which `Segmenter` sees to. `strides` ascend
+    and may repeat where a backbone is dilated. `mean` and `std`, one value an input channel, are of images in 0..1.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor, /) -> list[Tensor]: ...
+
+
+@runtime_checkable
+class DecoderModule(Protocol):
+    """A backbone's list of maps -> [B, out_channels, H/stride, W/stride]."""
+
+    out_channels: int
+    stride: int
+
+    def __call__(self, features: list[Tensor], /) -> Tensor: ...

@@ -1,0 +1,100 @@
+"""Decoders that double the size level by level up to stride 1: U-Net, U-Net++, MA-Net, LinkNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segmentation_models_pytorch.base.initialization import initialize_decoder
+from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
+from segmentation_models_pytorch.decoders.manet.decoder import MAnetDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPlusDecoder
+from torch import Tensor, nn
+
+from segengine.errors import SpecError
+from segengine.nn.batch_norm import with_safe_batch_norm
+from segengine.nn.decoders.pyramid import Pyramid, pyramid
+
+
+class DoublingDecoder(nn.Module):
+    """A list of maps -> [B, out_channels, H, W], by one of smp's decoders on a complete pyramid.
+
+    smp drops the first level, which it takes to be the image. Where the backbone has a map at stride 1, an empty
+    level is put before it, so that it becomes the last skip connection instead of being dropped.
+    """
+
+    stride = 1
+
+    def __init__(self, levels: Pyramid, core: nn.Module, out_channels: int) -> None:
+        super().__init__()
+        self.pyramid = levels
+        self.core = with_safe_batch_norm(core)
+        self.out_channels = out_channels
+        initialize_decoder(self.core)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        levels, (height, width) = self.pyramid.levels(features)
+        if self.pyramid.full_size:
+            levels = [levels[0][:, :0], *levels]
+        x: Tensor = self.core(levels)
+        return x[..., :height, :width]
+
+
+def unet(channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int]) -> DoublingDecoder:
+    """U-Net (Ronneberger et al., 2015): nearest doubling, concatenation with the skip, two 3x3 convolutions."""
+    levels = pyramid(channels, strides)
+    widths = _widths(levels, block_channels)
+    return DoublingDecoder(levels, UnetDecoder(_encoder(levels), widths, n_blocks=levels.doublings), widths[-1])
+
+
+def unet_plus_plus(
+    channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int]
+) -> DoublingDecoder:
+    """U-Net++ (Zhou et al., 2018): dense blocks between skips of neighbouring levels."""
+    levels = pyramid(channels, strides)
+    widths = _widths(levels, block_channels)
+    if None in levels.sources[2:]:
+        raise SpecError("unet-plus-plus needs a map at each stride from 4 on; choose unet, upernet or segformer")
+    if levels.full_size:
+        # smp's last block always doubles without a skip; here the one before it is at stride 1 already, with a skip.
+        core = UnetPlusPlusDecoder(_encoder(levels), [*widths, widths[-1]], n_blocks=levels.doublings + 1)
+        core.blocks[f"x_0_{levels.doublings}"] = nn.Identity()
+    else:
+        core = UnetPlusPlusDecoder(_encoder(levels), widths, n_blocks=levels.doublings)
+    return DoublingDecoder(levels, core, widths[-1])
+
+
+def manet(
+    channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int], attention_channels: int
+) -> DoublingDecoder:
+    """MA-Net (Fan et al., 2020): position attention at the deepest level, channel attention at each skip."""
+    levels = pyramid(channels, strides)
+    widths = _widths(levels, block_channels)
+    core = MAnetDecoder(
+        list(_encoder(levels)), list(widths), n_blocks=levels.doublings, pab_channels=attention_channels
+    )
+    return DoublingDecoder(levels, core, widths[-1])
+
+
+def linknet(channels: Sequence[int], strides: Sequence[int], *, final_channels: int) -> DoublingDecoder:
+    """LinkNet (Chaurasia and Culurciello, 2017): skips are added, so widths are those of the backbone.
+
+    `final_channels` is the width at stride 1, unless the backbone has a map there, whose width it is then.
+    """
+    levels = pyramid(channels, strides)
+    core = LinknetDecoder(list(_encoder(levels)), prefinal_channels=final_channels, n_blocks=levels.doublings)
+    return DoublingDecoder(levels, core, levels.channels[0] or final_channels)
+
+
+def _encoder(levels: Pyramid) -> tuple[int, ...]:
+    return (0, *levels.channels) if levels.full_size else levels.channels
+
+
+def _widths(levels: Pyramid, block_channels: Sequence[int]) -> tuple[int, ...]:
+    """The widths of the blocks that this pyramid needs; the last is always that at stride 1."""
+    if len(block_channels) < levels.doublings:
+        raise SpecError(
+            f"the decoder's `channels` has {len(block_channels)} numbers, and this backbone (deepest stride "
+            f"{1 << levels.doublings}) needs {levels.doublings}; add some"
+        )
+    return tuple(block_channels[-levels.doublings :])

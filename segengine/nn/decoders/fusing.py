@@ -1,0 +1,114 @@
+"""Decoders that bring maps from stride 4 on to one size and fuse them: FPN, UPerNet, SegFormer's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from segmentation_models_pytorch.base.initialization import initialize_decoder
+from segmentation_models_pytorch.base.modules import Conv2dReLU
+from segmentation_models_pytorch.decoders.fpn.decoder import Conv3x3GNReLU
+from segmentation_models_pytorch.decoders.segformer.decoder import MLP
+from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segengine.nn.batch_norm import with_safe_batch_norm
+
+
+def from_stride_4(strides: Sequence[int]) -> tuple[int, ...]:
+    """The positions of the maps that these decoders use: all of stride 4 and more, or the deepest where none is."""
+    return tuple(i for i, stride in enumerate(strides) if stride >= 4) or (len(strides) - 1,)
+
+
+def resized(x: Tensor, like: Tensor) -> Tensor:
+    """`x` bilinearly (align_corners=False) at the height and width of `like`."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Fpn(nn.Module):
+    """Feature pyramid network for segmentation (Kirillov et al., 2019), of smp's blocks.
+
+    Not smp's class, which takes exactly four maps and resizes with align_corners=True.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        *,
+        pyramid_channels: int,
+        segmentation_channels: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.used = from_stride_4(strides)
+        self.out_channels = segmentation_channels
+        self.stride = strides[self.used[0]]
+        self.lateral = nn.ModuleList(nn.Conv2d(channels[i], pyramid_channels, 1) for i in self.used)
+        self.branches = nn.ModuleList()
+        for i in self.used:
+            # One convolution for each doubling up to the finest map, at least one.
+            blocks = max(1, (strides[i] // self.stride).bit_length() - 1)
+            widths = [pyramid_channels] + [segmentation_channels] * blocks
+            self.branches.append(nn.ModuleList(Conv3x3GNReLU(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.dropout = nn.Dropout2d(dropout)
+        initialize_decoder(self)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        maps = [lateral(features[i]) for lateral, i in zip(self.lateral, self.used, strict=True)]
+        for k in range(len(maps) - 2, -1, -1):
+            maps[k] = maps[k] + F.interpolate(maps[k + 1], size=maps[k].shape[-2:], mode="nearest")
+        return self.dropout(torch.stack([self._branch(k, maps) for k in range(len(maps))]).sum(dim=0))
+
+    def _branch(self, k: int, maps: list[Tensor]) -> Tensor:
+        x, blocks = maps[k], self.branches[k]
+        assert isinstance(blocks, nn.ModuleList)
+        for number, block in enumerate(blocks, 1):
+            x = block(x)
+            if number < len(blocks):
+                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return resized(x, maps[0])
+
+
+class UperNet(nn.Module):
+    """UPerNet (Xiao et al., 2018): pyramid pooling on the deepest map, then a feature pyramid; smp's decoder."""
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], *, width: int) -> None:
+        super().__init__()
+        self.used = from_stride_4(strides)
+        self.out_channels = width
+        self.stride = strides[self.used[0]]
+        # smp drops two maps in front, those at strides 1 and 2.
+        core = UPerNetDecoder([0, 0, *(channels[i] for i in self.used)], decoder_channels=width)
+        self.core = with_safe_batch_norm(core)
+        initialize_decoder(self.core)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        used = [features[i] for i in self.used]
+        x: Tensor = self.core([used[0][:, :0], used[0][:, :0], *used])
+        return x
+
+
+class SegFormer(nn.Module):
+    """SegFormer's decoder (Xie et al., 2021), of smp's blocks: a linear layer a map, resized, joined, fused.
+
+    Not smp's class, which also takes the map at stride 2 and reads the image's size from the first map.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], *, width: int) -> None:
+        super().__init__()
+        self.used = from_stride_4(strides)
+        self.out_channels = width
+        self.stride = strides[self.used[0]]
+        self.linear = nn.ModuleList(MLP(channels[i], width) for i in self.used)
+        self.fuse = Conv2dReLU(len(self.used) * width, width, kernel_size=1)
+        with_safe_batch_norm(self)
+        initialize_decoder(self)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        maps = [linear(features[i]) for linear, i in zip(self.linear, self.used, strict=True)]
+        x: Tensor = self.fuse(torch.cat([resized(m, maps[0]) for m in maps], dim=1))
+        return x

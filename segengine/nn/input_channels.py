@@ -1,0 +1,32 @@
+"""How what was learned on three channels is carried to another number of channels (timm's rule)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def statistics_for(values: Sequence[float], in_channels: int) -> tuple[float, ...]:
+    """Mean or std for `in_channels` channels: the average for one channel, else the given ones in turn."""
+    if in_channels == 1:
+        return (sum(values) / len(values),)
+    return tuple(float(values[i % len(values)]) for i in range(in_channels))
+
+
+def convolution_for(weight: Tensor, in_channels: int) -> Tensor:
+    """The first convolution's weight [O, I, h, w] for `in_channels` channels.
+
+    One channel gets the sum over the I old ones (a gray image answers as its RGB copy would); more get the old ones
+    in turn, scaled by I / in_channels so that responses keep their size.
+    """
+    old = weight.shape[1]
+    if old == in_channels:
+        return weight
+    if in_channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    repeated = weight.repeat(1, -(-in_channels // old), 1, 1)[:, :in_channels]
+    return repeated * (old / in_channels)

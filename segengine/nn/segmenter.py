@@ -1,0 +1,51 @@
+"""The whole network: normalise, pad, backbone, decoder, classifier, resize, crop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segengine.nn.contracts import BackboneModule, DecoderModule
+
+
+class Segmenter(nn.Module):
+    """Images uint8, or floating point in 0..255, [B, C, H, W] -> logits float32 [B, K, H, W], for any H, W >= 1.
+
+    Normalisation (the backbone's mean and std, of images in 0..1) is part of the network and of its state, so that
+    training, evaluation, prediction and an export can't disagree. Images are padded at the bottom and the right to a
+    multiple of the deepest stride by repeating their last row and column, and the logits are cropped back.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: BackboneModule, decoder: DecoderModule, num_classes: int) -> None:
+        super().__init__()
+        assert isinstance(backbone, nn.Module)
+        assert isinstance(decoder, nn.Module)
+        self.backbone = backbone
+        self.decoder = decoder
+        self.num_classes = num_classes
+        self.head = nn.Conv2d(decoder.out_channels, num_classes, kernel_size=1)
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.multiple = max(backbone.strides)
+        self.register_buffer("mean", torch.tensor(backbone.mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        x = self._padded(self._normalised(images))
+        logits: Tensor = self.head(self.decoder(self.backbone(x))).float()
+        if logits.shape[-2:] != x.shape[-2:]:
+            logits = F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return logits[..., :height, :width]
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return (images.float() / 255 - self.mean) / self.std
+
+    def _padded(self, x: Tensor) -> Tensor:
+        bottom, right = (-x.shape[-2]) % self.multiple, (-x.shape[-1]) % self.multiple
+        # Repeating the border works for any size; reflection can't pad by more than the image has.
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x

@@ -1,0 +1,116 @@
+"""Any of timm's feature extractors as a backbone, without a network unless pretrained weights are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from segengine.errors import RunError, SpecError
+from segengine.nn.input_channels import IMAGENET_MEAN, IMAGENET_STD, statistics_for
+from segengine.nn.weights import load_backbone, read_weights
+from segengine.registry import suggest
+
+# Transformers that are made for one image size take any size with one of these (Swin; ViT).
+_ANY_SIZE: tuple[Mapping[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True}, {})
+
+
+class TimmBackbone(nn.Module):
+    """Normalised float32 [B, C, H, W] -> the maps of a timm model made with `features_only`, all as [B, C, h, w]."""
+
+    def __init__(self, net: nn.Module, in_channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.net = net
+        info: Any = net.feature_info
+        self.channels = tuple(info.channels())
+        self.strides = tuple(info.reduction())
+        self.mean = statistics_for(mean, in_channels)
+        self.std = statistics_for(std, in_channels)
+        self.channels_first = str(getattr(net, "output_fmt", None) or "NCHW").endswith("NCHW")
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.net(x)
+        return list(maps) if self.channels_first else [m.permute(0, 3, 1, 2) for m in maps]
+
+
+def check_timm_model(model: str) -> None:
+    """Check that this version of timm has `model` (`resnet34`, or with a tag, `resnet34.a1_in1k`).
+
+    Raises:
+        SpecError: it hasn't, with the nearest name.
+    """
+    if not timm.is_model(model) or ":" in model:
+        architecture = model.partition(".")[0]
+        hint = suggest(architecture, timm.list_models()) or "timm.list_models() lists all"
+        raise SpecError(f"timm {timm.__version__} has no model '{model}'; {hint}")
+    try:
+        timm.models.get_pretrained_cfg(model, allow_unregistered=False)
+    except RuntimeError as error:
+        architecture, _, tag = model.partition(".")
+        known = [name.partition(".")[2] for name in timm.list_models(f"{architecture}.*", pretrained=True)]
+        hint = suggest(tag, known) or f"known: {', '.join(known) or 'none'}"
+        raise SpecError(f"timm's model {architecture} has no weights '{tag}'; {hint}") from error
+
+
+def build_timm(model: str, *, in_channels: int, output_stride: int, weights: str) -> TimmBackbone:
+    """A timm model with random weights (`none`), timm's own (`pretrained`: network) or those of a file.
+
+    Mean and std are those of the model's pretrained configuration whatever `weights` says.
+
+    Raises:
+        SpecError: unknown model, no feature maps, an output stride that it can't give, or a file that doesn't fit.
+        RunError: the pretrained weights can't be fetched.
+    """
+    check_timm_model(model)
+    net = _create(model, in_channels, output_stride, pretrained=weights == "pretrained")
+    config = timm.models.get_pretrained_cfg(model)
+    mean, std = (config.mean, config.std) if config else (IMAGENET_MEAN, IMAGENET_STD)
+    backbone = TimmBackbone(net, in_channels, tuple(mean), tuple(std))
+    if output_stride < 32 and max(backbone.strides) > output_stride:
+        raise SpecError(_cannot_dilate(model, output_stride, max(backbone.strides)))
+    if weights not in ("none", "pretrained"):
+        load_backbone(backbone, read_weights(Path(weights)), in_channels=in_channels, source=weights)
+    return backbone
+
+
+def _create(model: str, in_channels: int, output_stride: int, *, pretrained: bool) -> nn.Module:
+    dilated = {"output_stride": output_stride} if output_stride != 32 else {}
+    for options in _ANY_SIZE:
+        try:
+            net: nn.Module = timm.create_model(
+                model, features_only=True, pretrained=pretrained, in_chans=in_channels, **dilated, **options
+            )
+        except (TypeError, AssertionError) as error:
+            if any(f"'{option}'" in str(error) for option in options):
+                continue
+            if dilated and ("'output_stride'" in str(error) or isinstance(error, AssertionError)):
+                # It knows no dilation, but its own deepest stride may be small enough already.
+                return _create(model, in_channels, 32, pretrained=pretrained)
+            raise _no_features(model, error) from error
+        except Exception as error:
+            raise (_no_weights(model, error) if pretrained else _no_features(model, error)) from error
+        return net
+    raise AssertionError("the last options are empty")
+
+
+def _no_features(model: str, error: Exception) -> SpecError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return SpecError(f"timm model '{model}' can't be used as a backbone ({reason}); choose one that gives feature maps")
+
+
+def _no_weights(model: str, error: Exception) -> RunError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return RunError(
+        f"the pretrained weights of timm model '{model}' can't be fetched ({reason}); give a local file, "
+        f"weights: path/to/model.safetensors, or weights: none"
+    )
+
+
+def _cannot_dilate(model: str, wanted: int, deepest: int) -> str:
+    return (
+        f"timm model '{model}' can't give an output stride of {wanted}, its deepest is {deepest}; set the decoder's "
+        f"output_stride to {deepest}, or choose a backbone that can be dilated (resnet, convnext, efficientnet, vgg)"
+    )

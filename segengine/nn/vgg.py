@@ -1,0 +1,95 @@
+"""VGG (Simonyan and Zisserman, 2015) as a backbone: six maps at strides 1 to 32, torchvision's names of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+from torch import Tensor, nn
+
+from segengine.errors import RunError, SpecError
+from segengine.nn.input_channels import IMAGENET_MEAN, IMAGENET_STD, statistics_for
+from segengine.nn.weights import load_backbone, read_weights
+
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class Vgg(nn.Module):
+    """Normalised float32 [B, C, H, W] -> six maps: each stage before its pooling, and the last pooling.
+
+    With an output stride of 16 or 8 the last one or two poolings keep the size (3x3, stride 1) and the convolutions
+    behind the first of them are dilated by 2 (Chen et al., 2015); names and number of weights stay.
+    """
+
+    def __init__(self, depth: int, *, batch_norm: bool, in_channels: int, output_stride: int = 32) -> None:
+        super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise SpecError(f"vgg gives an output stride of 8, 16 or 32, not {output_stride}; choose one of these")
+        layers: list[nn.Module] = []
+        self.taps: list[int] = []
+        strides, stride, dilation, channels = [], 1, 1, in_channels
+        for convolutions, width in zip(CONVOLUTIONS[depth], WIDTHS, strict=True):
+            for _ in range(convolutions):
+                layers.append(nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation))
+                layers += [nn.BatchNorm2d(width)] if batch_norm else []
+                layers.append(nn.ReLU(inplace=True))
+                channels = width
+            self.taps.append(len(layers) - 1)
+            strides.append(stride)
+            if stride < output_stride:
+                layers.append(nn.MaxPool2d(2, 2))
+                stride *= 2
+            else:
+                layers.append(nn.MaxPool2d(3, 1, padding=1))
+                dilation = 2
+        self.taps.append(len(layers) - 1)
+        self.features = nn.Sequential(*layers)
+        self.channels = (*WIDTHS, WIDTHS[-1])
+        self.strides = (*strides, stride)
+        self.mean = statistics_for(IMAGENET_MEAN, in_channels)
+        self.std = statistics_for(IMAGENET_STD, in_channels)
+        for module in self.features:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taps:
+                maps.append(x)
+        return maps
+
+
+def build_vgg(depth: int, *, batch_norm: bool, in_channels: int, output_stride: int, weights: str) -> Vgg:
+    """A VGG with random weights (`none`), torchvision's for ImageNet (`pretrained`: network) or those of a file.
+
+    Raises:
+        SpecError: an output stride that it can't give, or a file that doesn't fit.
+        RunError: no network for `pretrained`.
+    """
+    backbone = Vgg(depth, batch_norm=batch_norm, in_channels=in_channels, output_stride=output_stride)
+    if weights == "pretrained":
+        load_backbone(backbone, _downloaded(depth, batch_norm), in_channels=in_channels, source="torchvision's file")
+    elif weights != "none":
+        load_backbone(backbone, read_weights(Path(weights)), in_channels=in_channels, source=weights)
+    return backbone
+
+
+def _downloaded(depth: int, batch_norm: bool) -> dict[str, Tensor]:
+    from torchvision.models import get_weight
+
+    name = f"VGG{depth}{'_BN' if batch_norm else ''}"
+    try:
+        state: dict[str, Tensor] = get_weight(f"{name}_Weights.IMAGENET1K_V1").get_state_dict(
+            progress=False, check_hash=True
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"the pretrained weights of {name} can't be downloaded ({reason}); give a local file, "
+            f"weights: path/to/{name.lower()}.pth, or weights: none"
+        ) from error
+    return state

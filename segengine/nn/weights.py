@@ -1,0 +1,124 @@
+"""Weights from local files into a backbone: every tensor of the backbone must be found, or nothing is loaded."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segengine.errors import SpecError
+from segengine.nn.input_channels import convolution_for
+
+_NAMED = 4  # that many keys are named in a message, the rest counted
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth file that holds nothing but tensors.
+
+    A checkpoint's `state_dict` or `model` entry is taken, the prefix `module.` (DDP) dropped, and of a whole
+    segmenter the part `backbone.`.
+
+    Raises:
+        SpecError: no such file, or not a file of plain tensors.
+    """
+    if not path.is_file():
+        raise SpecError(f"weights file {path} does not exist; give an existing .safetensors or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise SpecError(
+            f"{path} can't be read as plain tensors ({reason}); give a state dict in .safetensors"
+        ) from error
+    for entry in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
+            state = state[entry]
+    if not isinstance(state, Mapping):
+        raise SpecError(f"{path} holds a {type(state).__name__}, not a state dict; save model.state_dict()")
+    tensors = {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    inner = {key.removeprefix("backbone."): value for key, value in tensors.items() if key.startswith("backbone.")}
+    return inner or tensors
+
+
+def load_backbone(backbone: nn.Module, state: Mapping[str, Tensor], *, in_channels: int, source: str) -> None:
+    """Copy `state` into `backbone`; the first convolution is adapted to `in_channels` (see `convolution_for`).
+
+    Keys of the file that belong to a classifier may be left over.
+
+    Raises:
+        SpecError: a tensor is missing or of another shape, or the file has layers that this backbone lacks.
+    """
+    own = backbone.state_dict()
+    spelled = {key: next((s for s in _spellings(key) if s in state), None) for key in own}
+    matched: dict[str, Tensor] = {}
+    missing, misshapen = [], []
+    for key, tensor in own.items():
+        name = spelled[key]
+        if name is None:
+            # Files of old torch versions lack this counter, which has no influence with a fixed momentum.
+            if key.endswith("num_batches_tracked"):
+                matched[key] = tensor
+            else:
+                missing.append(key)
+            continue
+        value = _adapted(state[name], tensor, in_channels)
+        if value.shape == tensor.shape:
+            matched[key] = value
+        else:
+            misshapen.append(f"{name} {_shape(state[name])} instead of {_shape(tensor)}")
+    foreign = _foreign_layers(state, {name for name in spelled.values() if name})
+    if missing or misshapen or foreign:
+        problems = [
+            f"{words} {_some(keys)}"
+            for words, keys in (("missing:", missing), ("of another shape:", misshapen), ("unexpected:", foreign))
+            if keys
+        ]
+        raise SpecError(
+            f"{source} fits {len(matched)} of the backbone's {len(own)} tensors; {'; '.join(problems)}; "
+            f"give the weights of exactly this model"
+        )
+    backbone.load_state_dict(matched)
+
+
+def _adapted(value: Tensor, wanted: Tensor, in_channels: int) -> Tensor:
+    first = value.ndim == 4 and wanted.ndim == 4 and wanted.shape[1] == in_channels
+    only_channels_differ = first and value.shape[0] == wanted.shape[0] and value.shape[2:] == wanted.shape[2:]
+    return convolution_for(value, in_channels) if only_channels_differ else value
+
+
+def _spellings(key: str) -> Iterator[str]:
+    """The names under which a model's own file may hold `key` of timm's feature extractor around it."""
+    yield key
+    for prefix in ("net.", "model."):
+        if key.startswith(prefix):
+            key = key.removeprefix(prefix)
+            yield key
+    yield re.sub(r"^([a-zA-Z]\w*?)_(\d+)\.", r"\1.\2.", key)  # timm flattens `stages.0` to `stages_0`
+
+
+def _foreign_layers(state: Mapping[str, Tensor], used: Iterable[str]) -> list[str]:
+    """Left-over keys in parts that the backbone has: a deeper model's layers, as ResNet-34's in a ResNet-18."""
+    modules, parts = set(), set()
+    for name in used:
+        path = name.split(".")
+        parts.add(path[0])
+        modules.update(".".join(path[:end]) for end in range(1, len(path)))
+    return [key for key in state if key.partition(".")[0] in parts and key.rpartition(".")[0] not in modules]
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def _some(keys: list[str]) -> str:
+    named = ", ".join(keys[:_NAMED])
+    return named if len(keys) <= _NAMED else f"{named} and {len(keys) - _NAMED} more"
