@@ -72,11 +72,13 @@ def describe_classes(rows: Rows, labels: Sequence[LabelLike]) -> str:
 
 
 def _columns(number: int) -> int:
-    """As many columns as still leave a panel readable."""
-    for most, columns in ((3, number), (4, 2), (6, 3), (20, 4)):
-        if number <= most:
-            return columns
-    return 5
+    """As many columns as leave a panel readable and the last row the fullest."""
+    if number <= 3:
+        return number
+    if number <= 6:
+        return 2 if number == 4 else 3
+    choices = (4, 5, 3) if number <= 9 else (4, 5)
+    return min(choices, key=lambda columns: -number % columns)
 
 
 def _panel(axes: "Axes", rows: Rows, label: LabelLike, columns: int, theme: Theme) -> None:

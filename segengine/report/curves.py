@@ -21,21 +21,11 @@ def curves(rows: Rows, *, best: int | None = None, theme: Theme = LIGHT) -> byte
     at = epochs(rows)
     panels = _panels(rows, theme)
     heights = [height for _, _, height in panels]
-    made = figure(8.0, 0.75 + 1.22 * sum(heights), theme)
-    every = made.subplots(
-        len(panels),
-        1,
-        sharex=True,
-        squeeze=False,
-        gridspec_kw={
-            "height_ratios": heights,
-            "hspace": 0.42,
-            "left": 0.09,
-            "right": 0.975,
-            "top": 0.94,
-            "bottom": 0.09,
-        },
-    )[:, 0]
+    high = 1.12 * sum(heights) + 0.42 * (len(panels) - 1)  # inches of the panels with the titles between them
+    made = figure(8.0, 0.42 + high + 0.5, theme)
+    edges = {"left": 0.085, "right": 0.975, "top": 1 - 0.42 / (high + 0.92), "bottom": 0.5 / (high + 0.92)}
+    spacing = {"hspace": 0.42 * len(panels) / (1.12 * sum(heights)), "height_ratios": heights}
+    every = made.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={**edges, **spacing})[:, 0]
     for axes, (title, lines, _) in zip(every, panels, strict=True):
         _draw(axes, at, title, lines, theme)
     every[-1].set_xlabel("epoch", fontsize=9, color=theme.muted)
@@ -102,10 +92,11 @@ def _draw(axes: "Axes", at: NDArray[np.float64], title: str, lines: list[Line], 
     if not lines:
         axes.text(0.5, 0.5, "no epoch was finished", transform=axes.transAxes, ha="center", color=theme.muted)
         axes.set_yticks([])
+        axes.grid(False)
     if title == "Learning rate":
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-"))
+        axes.yaxis.set_major_formatter(lambda value, _: _short_power(value))
         axes.set_ylim(bottom=0)
-        axes.locator_params(axis="y", nbins=3, steps=[1, 2, 5, 10])
+        axes.locator_params(axis="y", nbins=4, steps=[1, 2, 5, 10])
     elif title != "Loss":
         axes.set_ylim(0, 1)
     elif lines:
@@ -121,6 +112,13 @@ def _draw(axes: "Axes", at: NDArray[np.float64], title: str, lines: list[Line], 
             handlelength=2.2,
             borderaxespad=0.2,
         )
+
+
+def _short_power(value: float) -> str:
+    """A learning rate as one writes it: 0, 3e-4, 0.01."""
+    if value == 0:
+        return "0"
+    return f"{value:g}" if value >= 0.001 else f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
 
 
 def _loss_scale(axes: "Axes", lines: list[Line]) -> None:

@@ -60,4 +60,6 @@ def plural(number: int, noun: str, nouns: str | None = None) -> str:
 def row_shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Each row of a confusion matrix divided by its sum, float64 [K, K]; NaN in rows without a pixel."""
     totals = confusion.sum(axis=1, keepdims=True).astype(np.float64)
-    return np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
+    shares: NDArray[np.float64] = np.full(confusion.shape, np.nan)
+    np.divide(confusion, totals, out=shares, where=totals > 0)
+    return shares
