@@ -1,0 +1,138 @@
+"""The built-in augmentations: their names, their parameters, and what they build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from segengine.components.base import Augmentation
+
+if TYPE_CHECKING:
+    from segengine.data.transforms import Transform
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[int, Field(ge=1)]
+Size = Pixels | tuple[Pixels, Pixels]
+_ATTEMPTS = "how often a window that shows no labelled pixel is drawn anew before it is taken as it is"
+
+
+class MultiScale(Augmentation):
+    """Rescale by a random factor, crop a random window, and pad with ignored pixels where the image is smaller."""
+
+    name: Literal["multi-scale"] = "multi-scale"
+    base_size: Pixels = Field(default=256, description="length of the image's longer side at scale 1, in pixels")
+    scale: tuple[float, float] = Field(
+        default=(0.5, 1.5), description="smallest and largest factor, drawn uniformly; the aspect ratio stays"
+    )
+    crop_size: Size = Field(
+        default=256, description="size of the window that comes out, in pixels: one number or [height, width]"
+    )
+    attempts: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description=_ATTEMPTS)
+
+    @field_validator("scale")
+    @classmethod
+    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError("must be two numbers above 0, the smaller first")
+        return scale
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
+        from segengine.data import geometric
+
+        return geometric.MultiScale(self.base_size, self.scale, _pair(self.crop_size), self.attempts)
+
+
+class Flip(Augmentation):
+    """Mirror the image, left to right, top to bottom, or both."""
+
+    name: Literal["flip"] = "flip"
+    horizontal: Probability = Field(default=0.5, description="probability of exchanging left and right")
+    vertical: Probability = Field(default=0.0, description="probability of exchanging top and bottom")
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:
+        from segengine.data import geometric
+
+        return geometric.Flip(self.horizontal, self.vertical, size)
+
+
+class Rotate(Augmentation):
+    """Turn the image about its centre; the corners that come into view are ignored."""
+
+    name: Literal["rotate"] = "rotate"
+    degrees: float | tuple[float, float] = Field(
+        default=15.0,
+        description="largest angle to either side, or [lowest, highest], in degrees, counter-clockwise, drawn uniformly",
+    )
+    probability: Probability = Field(default=1.0, description="probability of turning at all")
+
+    @field_validator("degrees")
+    @classmethod
+    def _ascending(cls, degrees: float | tuple[float, float]) -> float | tuple[float, float]:
+        low, high = _range(degrees)
+        if not -360 <= low <= high <= 360:
+            raise ValueError("must be an angle from 0 to 360, or two from -360 to 360, the smaller first")
+        return degrees
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:
+        from segengine.data import geometric
+
+        return geometric.Rotate(_range(self.degrees), self.probability, size)
+
+
+class Crop(Augmentation):
+    """Cut out a window of fixed size; a smaller image is padded with ignored pixels."""
+
+    name: Literal["crop"] = "crop"
+    size: Size = Field(default=256, description="size of the window in pixels: one number or [height, width]")
+    position: Literal["random", "centre"] = Field(default="random", description="where the window lies")
+    attempts: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description=_ATTEMPTS)
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
+        from segengine.data import geometric
+
+        return geometric.Crop(_pair(self.size), self.position, self.attempts if self.position == "random" else 1)
+
+
+class BrightnessContrast(Augmentation):
+    """Make the image brighter or darker, and stretch or flatten its contrast."""
+
+    name: Literal["brightness-contrast"] = "brightness-contrast"
+    brightness: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.2, description="largest change up or down, as a fraction of the full range of values"
+    )
+    contrast: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.2, description="largest relative change of the distances from the image's mean"
+    )
+    probability: Probability = Field(default=1.0, description="probability of changing the image at all")
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:
+        from segengine.data import pixels
+
+        return pixels.BrightnessContrast(self.brightness, self.contrast, self.probability, size)
+
+
+class Albumentations(Augmentation):
+    """Apply any transform of the albumentations library; masks are filled with ignored pixels."""
+
+    name: Literal["albumentations"] = "albumentations"
+    transform: str = Field(default="GaussNoise", description="the transform's name in albumentations")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="the transform's own parameters (p is its probability)"
+    )
+
+    def preflight(self) -> None:
+        self.build(size=None)
+
+    def build(self, *, size: tuple[int, int] | None) -> Transform:
+        from segengine.data.albumentations_bridge import AlbumentationsTransform
+
+        return AlbumentationsTransform(self.transform, self.parameters, size=size)
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _range(degrees: float | tuple[float, float]) -> tuple[float, float]:
+    return (-degrees, degrees) if isinstance(degrees, int | float) else degrees
