@@ -1,33 +1,61 @@
 """Pixels as PNG of moderate size."""
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Dither, Image
 
-LIMIT_BYTES = 560_000
-STEPS = (1, 4, 8)  # of gray levels; 4 can't be seen, 8 hardly, and noise that isn't there needs no bytes
+LIMIT_BYTES = 580_000
 
 
-def png_of(pixels: NDArray[np.uint8], limit_bytes: int = LIMIT_BYTES) -> bytes:
-    """uint8 [H, W, 3] as PNG; beyond `limit_bytes` in coarser levels of gray, then smaller and smaller."""
+def png_of(
+    pixels: NDArray[np.uint8], *, keep: Sequence[tuple[int, int, int]] = (), limit_bytes: int = LIMIT_BYTES
+) -> bytes:
+    """uint8 [H, W, 3] as PNG of at most `limit_bytes`: exact, else in 256 colours, else smaller too.
+
+    The colours in `keep` stay what they are in a palette, so that a legend keeps matching what it explains.
+    """
     from PIL import Image
 
-    for step in STEPS:
-        levels = np.minimum((pixels.astype(np.uint16) + step // 2) // step * step, 255).astype(np.uint8)
-        image = Image.fromarray(levels)
-        data = _encoded(image)
-        if len(data) <= limit_bytes:
-            return data
+    image = Image.fromarray(pixels)
+    data = _encoded(image)
     while len(data) > limit_bytes:
+        for dither in (Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE):
+            data = _encoded(_in_palette(image, keep, dither))
+            if len(data) <= limit_bytes:
+                return data
         size = (max(1, image.width * 7 // 8), max(1, image.height * 7 // 8))
         image = image.resize(size, Image.Resampling.LANCZOS)
-        data = _encoded(image)
     return data
+
+
+def _in_palette(image: "Image", keep: Sequence[tuple[int, int, int]], dither: "Dither") -> "Image":
+    """The image in 256 colours: first the ones to keep, then those that suit it."""
+    from PIL import Image
+
+    kept = list(dict.fromkeys(keep))[:192]
+    suited = (image.quantize(256 - len(kept)).getpalette() or [])[: 3 * (256 - len(kept))]
+    palette = [value for colour in kept for value in colour] + suited
+    holder = Image.new("P", (1, 1))
+    holder.putpalette(palette)
+    indices = np.array(image.quantize(palette=holder, dither=dither))
+    # Pillow looks colours up in coarse boxes, which would tint white paper: exact ones are set exactly.
+    packed = _packed(np.asarray(image))
+    for index, colour in enumerate(kept):
+        indices[packed == _packed(np.array(colour, np.uint8))] = index
+    found = Image.fromarray(indices)
+    found.putpalette(palette)
+    return found
+
+
+def _packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
+    return red << 16 | green << 8 | blue
 
 
 def _encoded(image: "Image") -> bytes:

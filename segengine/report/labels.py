@@ -50,6 +50,12 @@ def hexadecimal(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
+def from_hexadecimal(text: str) -> Colour:
+    """`#rrggbb` as a colour."""
+    red, green, blue = (int(text[place : place + 2], 16) for place in (1, 3, 5))
+    return red, green, blue
+
+
 def in_words(values: Mapping[str, float], shown: Callable[[float], str]) -> str:
     """Each class with its value; of more than eight classes only the three lowest and the highest."""
     ranked = sorted(values, key=lambda name: values[name])

@@ -9,15 +9,16 @@ import numpy as np
 
 from segengine.report.encoding import png_of
 from segengine.report.examples import Augmented, Example
-from segengine.report.labels import IGNORE, LabelLike, is_background, short
+from segengine.report.labels import IGNORE, Colour, LabelLike, from_hexadecimal, is_background, short
 from segengine.report.numbers import score
-from segengine.report.panels import Pixels, hatch, tile
+from segengine.report.panels import IGNORED_DARK, IGNORED_LIGHT, Pixels, hatch, tile
 from segengine.report.theme import DPI, LIGHT, Theme, figure, literal, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARGIN, GAP, CAPTION, HEAD, SWATCH, LEGEND_LINE = 36, 14, 46, 108, 22, 36  # pixels
+GRAYS: tuple[Colour, ...] = ((IGNORED_DARK,) * 3, (IGNORED_LIGHT,) * 3)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _sheet(
     places = _legend_places(shown, width - 2 * MARGIN)
     legend_height = LEGEND_LINE * (places[-1][0] + 1) if places else 0
     height = HEAD + sum(heights) + len(lines) * (CAPTION + GAP) + legend_height + MARGIN
-    ground = [int(theme.ground[place : place + 2], 16) for place in (1, 3, 5)]
+    ground = from_hexadecimal(theme.ground)
     canvas = np.tile(np.array(ground, np.uint8), (height, width, 1))
     made = figure(width / DPI, height / DPI, theme)
     _write(made, MARGIN, 36, title, size=11, colour=theme.ink, bold=True)
@@ -130,7 +131,7 @@ def _sheet(
         top += CAPTION + high + GAP
     _legend(made, canvas, shown, places, theme)
     made.figimage(canvas, 0, 0, origin="upper", zorder=-1)
-    return _compact(png(made))
+    return _compact(png(made), [(0, 0, 0), ground, *GRAYS, *(label.colour for label in shown if label)])
 
 
 def _legend_places(shown: Sequence[LabelLike | None], width: int) -> list[tuple[int, int]]:
@@ -172,8 +173,8 @@ def _write(
     literal(text, content)
 
 
-def _compact(data: bytes) -> bytes:
+def _compact(data: bytes, keep: Sequence[Colour]) -> bytes:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        return png_of(np.asarray(image.convert("RGB")))
+        return png_of(np.asarray(image.convert("RGB")), keep=keep)
