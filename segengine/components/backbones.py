@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from segengine.components.base import Backbone
+from segengine.components.base import Backbone, RelativePath
 from segengine.errors import SpecError
 from segengine.registry import suggest
 
@@ -27,12 +27,12 @@ def _resolved(weights: str, info: ValidationInfo) -> str:
         hint = suggest(weights, _WORDS) or "write none, pretrained, or the path of a .safetensors or .pth file"
         message = f"'{weights}' is neither none, nor pretrained, nor a file of weights; {hint}"
         # Curly braces are pydantic's placeholders in custom messages.
-        raise PydanticCustomError("weights", "{message}", {"message": message})  # type: ignore[arg-type]
+        raise PydanticCustomError("weights", "{message}", {"message": message})
     folder = (info.context or {}).get("base_folder")
     return str((Path(folder) / weights).resolve()) if folder else weights
 
 
-Weights = Annotated[str, AfterValidator(_resolved)]
+Weights = Annotated[str, AfterValidator(_resolved), RelativePath]
 """A backbone's initial weights: `none` (random), `pretrained` (downloads), or a file, relative to the spec's folder."""
 
 

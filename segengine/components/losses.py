@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from segengine.components.base import Component, Loss
 from segengine.components.choices import AnyLoss
 from segengine.errors import SpecError
+from segengine.registry import suggest
 
 if TYPE_CHECKING:
     from torch import nn
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-ClassWeights = Literal["none", "median-frequency"] | tuple[Weight, ...]
+_WEIGHT_WORDS = ("none", "median-frequency")
+
+
+def _word_or_numbers(value: object) -> object:
+    """One message for what would be one of each branch of the union."""
+    fits = value in _WEIGHT_WORDS
+    if isinstance(value, list | tuple):
+        fits = all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf for v in value)
+    if not fits:
+        hint = suggest(value, _WEIGHT_WORDS) if isinstance(value, str) else ""
+        message = f"{value!r} is neither none, nor median-frequency, nor a list of numbers from 0 up"
+        # Curly braces are pydantic's placeholders in custom messages.
+        raise PydanticCustomError("class_weights", "{message}", {"message": f"{message}; {hint}".rstrip("; ")})
+    return value
+
+
+ClassWeights = Annotated[Literal["none", "median-frequency"] | tuple[Weight, ...], BeforeValidator(_word_or_numbers)]
 Region = Literal["batch", "image"]
 Absent = Literal["penalise", "skip"]
 
@@ -73,7 +92,7 @@ class Tversky(Loss):
     absent: Absent = Field(default="penalise", description=_ABSENT)
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
-        return _overlap(num_classes, ignore_index, self.alpha, self.beta, self.over, self.absent)
+        return _overlap(num_classes, ignore_index, alpha=self.alpha, beta=self.beta, over=self.over, absent=self.absent)
 
 
 class Dice(Loss):
@@ -84,7 +103,7 @@ class Dice(Loss):
     absent: Absent = Field(default="penalise", description=_ABSENT)
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
-        return _overlap(num_classes, ignore_index, 0.5, 0.5, self.over, self.absent)
+        return _overlap(num_classes, ignore_index, alpha=0.5, beta=0.5, over=self.over, absent=self.absent)
 
 
 class Jaccard(Loss):
@@ -95,7 +114,7 @@ class Jaccard(Loss):
     absent: Absent = Field(default="penalise", description=_ABSENT)
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
-        return _overlap(num_classes, ignore_index, 1.0, 1.0, self.over, self.absent)
+        return _overlap(num_classes, ignore_index, alpha=1.0, beta=1.0, over=self.over, absent=self.absent)
 
 
 class Lovasz(Loss):
@@ -154,7 +173,9 @@ def _weights(chosen: ClassWeights, num_classes: int, class_pixels: Sequence[int]
     return chosen
 
 
-def _overlap(num_classes: int, ignore_index: int, alpha: float, beta: float, over: Region, absent: Absent) -> nn.Module:
+def _overlap(
+    num_classes: int, ignore_index: int, *, alpha: float, beta: float, over: Region, absent: Absent
+) -> nn.Module:
     from segengine.nn.losses.overlap import Overlap
 
     return Overlap(num_classes, ignore_index, alpha=alpha, beta=beta, over=over, absent=absent)

@@ -1,10 +1,11 @@
-"""What backbones and decoders are at run time: any `nn.Module` with these attributes and this `forward`."""
+"""What backbones and decoders are at run time: any `nn.Module` with these attributes and this `forward`. No torch at import."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @runtime_checkable

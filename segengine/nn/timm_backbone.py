@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from segengine.errors import RunError, SpecError
@@ -72,8 +73,16 @@ def build_timm(model: str, *, in_channels: int, output_stride: int, weights: str
     if output_stride < 32 and max(backbone.strides) > output_stride:
         raise SpecError(_cannot_dilate(model, output_stride, max(backbone.strides)))
     if weights not in ("none", "pretrained"):
-        load_backbone(backbone, read_weights(Path(weights)), in_channels=in_channels, source=weights)
+        state = read_weights(Path(weights))
+        load_backbone(
+            backbone, state, in_channels=in_channels, source=weights, whole_model=lambda: _keys_of_whole(model)
+        )
     return backbone
+
+
+def _keys_of_whole(model: str) -> list[str]:
+    with torch.random.fork_rng(devices=[]):
+        return list(timm.create_model(model, pretrained=False).state_dict())
 
 
 def _create(model: str, in_channels: int, output_stride: int, *, pretrained: bool) -> nn.Module:

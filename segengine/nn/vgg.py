@@ -45,8 +45,8 @@ class Vgg(nn.Module):
                 dilation = 2
         self.taps.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)
-        self.channels = (*WIDTHS, WIDTHS[-1])
-        self.strides = (*strides, stride)
+        self.channels: tuple[int, ...] = (*WIDTHS, WIDTHS[-1])
+        self.strides: tuple[int, ...] = (*strides, stride)
         self.mean = statistics_for(IMAGENET_MEAN, in_channels)
         self.std = statistics_for(IMAGENET_STD, in_channels)
         for module in self.features:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -30,10 +29,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise SpecError(f"weights file {path} does not exist; give an existing .safetensors or .pth file")
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise SpecError(
@@ -49,10 +46,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return inner or tensors
 
 
-def load_backbone(backbone: nn.Module, state: Mapping[str, Tensor], *, in_channels: int, source: str) -> None:
+def load_backbone(
+    backbone: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    in_channels: int,
+    source: str,
+    whole_model: Callable[[], Collection[str]] = tuple,
+) -> None:
     """Copy `state` into `backbone`; the first convolution is adapted to `in_channels` (see `convolution_for`).
 
-    Keys of the file that belong to a classifier may be left over.
+    Keys of the file that belong to a classifier may be left over, and those of `whole_model`, which is asked for all
+    keys of the network that the backbone was cut from only where something is left over in parts that it has.
 
     Raises:
         SpecError: a tensor is missing or of another shape, or the file has layers that this backbone lacks.
@@ -76,6 +81,9 @@ def load_backbone(backbone: nn.Module, state: Mapping[str, Tensor], *, in_channe
         else:
             misshapen.append(f"{name} {_shape(state[name])} instead of {_shape(tensor)}")
     foreign = _foreign_layers(state, {name for name in spelled.values() if name})
+    if foreign:
+        known = set(whole_model())
+        foreign = [key for key in foreign if key not in known]
     if missing or misshapen or foreign:
         problems = [
             f"{words} {_some(keys)}"
@@ -98,21 +106,27 @@ def _adapted(value: Tensor, wanted: Tensor, in_channels: int) -> Tensor:
 def _spellings(key: str) -> Iterator[str]:
     """The names under which a model's own file may hold `key` of timm's feature extractor around it."""
     yield key
-    for prefix in ("net.", "model."):
+    for prefix in ("net.", "model.", "body."):
         if key.startswith(prefix):
             key = key.removeprefix(prefix)
             yield key
-    yield re.sub(r"^([a-zA-Z]\w*?)_(\d+)\.", r"\1.\2.", key)  # timm flattens `stages.0` to `stages_0`
+    first, dot, rest = key.partition(".")
+    for position, letter in enumerate(first):
+        if letter == "_":  # timm flattens `stages.0` to `stages_0`
+            yield f"{first[:position]}.{first[position + 1 :]}{dot}{rest}"
 
 
 def _foreign_layers(state: Mapping[str, Tensor], used: Iterable[str]) -> list[str]:
     """Left-over keys in parts that the backbone has: a deeper model's layers, as ResNet-34's in a ResNet-18."""
-    modules, parts = set(), set()
+    modules: set[str] = set()
+    parts: set[str] = set()
     for name in used:
         path = name.split(".")
         parts.add(path[0])
         modules.update(".".join(path[:end]) for end in range(1, len(path)))
-    return [key for key in state if key.partition(".")[0] in parts and key.rpartition(".")[0] not in modules]
+    return [
+        key for key in state if "." in key and key.partition(".")[0] in parts and key.rpartition(".")[0] not in modules
+    ]
 
 
 def _shape(tensor: Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from segmentation_models_pytorch.base.initialization import initialize_decoder
@@ -53,7 +54,7 @@ class Fpn(nn.Module):
             # One convolution for each doubling up to the finest map, at least one.
             blocks = max(1, (strides[i] // self.stride).bit_length() - 1)
             widths = [pyramid_channels] + [segmentation_channels] * blocks
-            self.branches.append(nn.ModuleList(Conv3x3GNReLU(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+            self.branches.append(nn.ModuleList(Conv3x3GNReLU(a, b) for a, b in pairwise(widths)))
         self.dropout = nn.Dropout2d(dropout)
         initialize_decoder(self)
 
@@ -61,7 +62,8 @@ class Fpn(nn.Module):
         maps = [lateral(features[i]) for lateral, i in zip(self.lateral, self.used, strict=True)]
         for k in range(len(maps) - 2, -1, -1):
             maps[k] = maps[k] + F.interpolate(maps[k + 1], size=maps[k].shape[-2:], mode="nearest")
-        return self.dropout(torch.stack([self._branch(k, maps) for k in range(len(maps))]).sum(dim=0))
+        x: Tensor = self.dropout(torch.stack([self._branch(k, maps) for k in range(len(maps))]).sum(dim=0))
+        return x
 
     def _branch(self, k: int, maps: list[Tensor]) -> Tensor:
         x, blocks = maps[k], self.branches[k]

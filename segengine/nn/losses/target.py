@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def valid_pixels(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-    """bool [B, H, W], True where the target is a class.
+    """Which pixels count, bool [B, H, W]: True where the target is a class.
 
     On the CPU the range is asserted; elsewhere the look would cost a synchronisation, and mappers guarantee it.
     """
@@ -14,7 +14,7 @@ def valid_pixels(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     if target.device.type == "cpu" and target.numel():
         wrong = valid & ((target < 0) | (target >= num_classes))
         assert not bool(wrong.any()), (
-            f"target has values outside 0..{num_classes - 1}: {target[wrong].unique().tolist()}"
+            f"target has values outside 0..{num_classes - 1}: {sorted(set(target[wrong].tolist()))}"
         )
     return valid
 
