@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -83,7 +84,12 @@ class ConsoleListener:
         total = self.epochs * event.steps_per_epoch
         mean = sum(self.losses) / len(self.losses)
         if self.live:
-            self._advance("training", event.step, total, f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}  rate {event.learning_rate:.2e}")
+            self._advance(
+                "training",
+                event.step,
+                total,
+                f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}  rate {event.learning_rate:.2e}",
+            )
         elif time.monotonic() - self.spoken > 20:
             self._advance("training", event.step, total, f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}")
 
@@ -95,7 +101,9 @@ class ConsoleListener:
         )
         validation = row.get("validation")
         if validation:
-            line += f"  validation Dice {shown(validation['mean']['dice'])}" + ("  [green]best[/green]" if event.best else "")
+            line += f"  validation Dice {shown(validation['mean']['dice'])}" + (
+                "  [green]best[/green]" if event.best else ""
+            )
         self._line(line)
         if validation:
             self.console.print(score_table(validation))
@@ -122,10 +130,15 @@ def score_table(scores: Mapping[str, Any]) -> Table:
     mean = scores["mean"]
     names = mean["over"]
     over = f"mean of {', '.join(names)}" if len(names) <= 3 else f"mean of {len(names)} classes"
-    table.add_row(f"[bold]{escape(over)}[/bold]", *[shown(mean[s]) for s in SCORES], shown(mean["dice_per_image"]), str(scores["images"]))
+    table.add_row(
+        f"[bold]{escape(over)}[/bold]",
+        *[shown(mean[s]) for s in SCORES],
+        shown(mean["dice_per_image"]),
+        str(scores["images"]),
+    )
     return table
 
 
 def shown(value: float | None) -> str:
     """A score with three decimals; a dash where it is undefined."""
-    return "-" if value is None or value != value else f"{value:.3f}"
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -65,12 +65,12 @@ def _rows(kind: str, parameters: bool) -> list[dict[str, Any]]:
                     for name, field in described(cls).items()
                 }
         rows.append(row)
-    for provider in known.foreign:
-        rows.append(
-            {"kind": kind, "name": provider.qualified, "package": provider.package, "version": provider.version,
-             "broken": f"made for plugin API {provider.api}"}
-        )  # fmt: skip
-    return rows
+    foreign = [
+        {"kind": kind, "name": provider.qualified, "package": provider.package, "version": provider.version,
+         "broken": f"made for plugin API {provider.api}"}
+        for provider in known.foreign
+    ]  # fmt: skip
+    return rows + foreign
 
 
 def _default(field: Any) -> Any:

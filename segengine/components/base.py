@@ -37,7 +37,7 @@ class Component(BaseModel):
         """
 
     def parts(self) -> Iterator[Component]:
-        """This component and all components in its fields, depth first."""
+        """The component itself and all components in its fields, depth first."""
         yield self
         for value in (getattr(self, field) for field in type(self).model_fields):
             for item in value if isinstance(value, list | tuple) else (value,):
@@ -179,9 +179,12 @@ class Exporter(Component):
         raise NotImplementedError(type(self).__name__)
 
 
+class RelativePath:
+    """Marks a text field, in `Annotated`, that may hold a path: one given on the command line is relative to its folder."""
+
+
 KINDS: dict[str, type[Component]] = {
     base.kind: base
     for base in (Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Optimizer, Schedule, Tracker, Executor, Exporter)
 }  # fmt: skip
 
-__all__ = [*(base.__name__ for base in KINDS.values()), "Component", "KINDS"]

@@ -118,7 +118,7 @@ def _without_name(what: str, block: Mapping[str, Any]) -> str:
 
 def _at(key: str, kind: str, message: str, value: Any) -> ValidationError:
     # Curly braces are pydantic's placeholders in custom messages.
-    error = PydanticCustomError(kind, "{message}", {"message": message})  # type: ignore[arg-type]
+    error = PydanticCustomError(kind, "{message}", {"message": message})
     return ValidationError.from_exception_data("component", [InitErrorDetails(type=error, loc=(key,), input=value)])
 
 

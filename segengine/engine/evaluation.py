@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segengine.data.dataset import Dataset
+from segengine.data.batches import SizedSamples
 from segengine.data.loading import evaluation_batches
 from segengine.data.mapping import IGNORE
 from segengine.engine.prediction import Predictor
@@ -19,8 +19,8 @@ _MOST_LOGITS = 2**26  # 256 MiB of float32 at a time on a GPU
 
 
 def evaluate(
-    predictor: Predictor, dataset: Dataset, indices: Sequence[int], num_classes: int, world: World,
-    seen: Callable[[int], None] = lambda images: None,
+    predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World, *,
+    seen: Callable[[int], None] | None = None,
 ) -> dict[int, NDArray[np.int64]]:  # fmt: skip
     """Confusion counts int64 [K, K] (rows truth, columns predicted) by image index, the same on every process.
 
@@ -32,7 +32,8 @@ def evaluate(
         predicted = predictor.classes(batch.images)
         tables = confusions(batch.masks.to(predicted.device), predicted, num_classes).cpu().numpy()
         counts.update({int(index): table for index, table in zip(batch.indices, tables, strict=True)})
-        seen(len(tables))
+        if seen is not None:
+            seen(len(tables))
     everyone = [item for part in world.gathered(counts) for item in part.items()]
     return dict(sorted(everyone))
 
@@ -50,7 +51,7 @@ def confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
     return counts.view(images, cells + 1)[:, :cells].view(images, num_classes, num_classes)
 
 
-def _batch_size(dataset: Dataset, indices: Sequence[int], num_classes: int, device: torch.device) -> int:
+def _batch_size(dataset: SizedSamples, indices: Sequence[int], num_classes: int, device: torch.device) -> int:
     """One image at a time on a CPU, where batches gain nothing; as many as fit the limit on a GPU."""
     if device.type == "cpu" or not indices:
         return 1

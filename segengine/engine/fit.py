@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal, Protocol
 
 from torch import nn
 
-from segengine.data.loading import Batch
+from segengine.data.batches import Batch
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
@@ -59,7 +59,7 @@ class Store:
 
 
 def fit(
-    step: Step, stream: Stream, settings: FitSettings, store: Store, evaluator: Evaluator | None = None,
+    step: Step, stream: Stream, settings: FitSettings, store: Store, *, evaluator: Evaluator | None = None,
     progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:  # fmt: skip
     """Train from `progress` (a fresh start where None) to the end of the budget.
@@ -67,19 +67,23 @@ def fit(
     Yields StepDone after each step, EpochDone after each epoch, Saved after each checkpoint and Ended once, last. When
     `stop_wanted` turns true, a checkpoint is written after the step at hand and Ended says `interrupted`.
     """
-    loop = _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted)
-    return loop.run()
+    return _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted).run()
 
 
+@dataclass
 class _Loop:
-    def __init__(
-        self, step: Step, stream: Stream, settings: FitSettings, store: Store, evaluator: Evaluator | None,
-        progress: Progress, stop_wanted: Callable[[], bool],
-    ) -> None:  # fmt: skip
-        self.step, self.stream, self.settings, self.store = step, stream, settings, store
-        self.evaluator, self.progress, self.stop_wanted = evaluator, progress, stop_wanted
-        self.steps_per_epoch = -(-stream.steps_per_epoch // settings.accumulate)
-        self.saved_at = time.monotonic()
+    step: Step
+    stream: Stream
+    settings: FitSettings
+    store: Store
+    evaluator: Evaluator | None
+    progress: Progress
+    stop_wanted: Callable[[], bool]
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.stream.steps_per_epoch // self.settings.accumulate)
 
     @property
     def trainable(self) -> Trainable:
@@ -97,14 +101,14 @@ class _Loop:
         early = at.epoch < self.settings.epochs
         yield Ended("stopped early" if early else "finished", at.epoch, at.step)
 
-    def _steps(self) -> Iterator[Event]:
+    def _steps(self) -> Generator[Event, None, bool]:
         """The rest of the epoch at hand; returns whether it was interrupted."""
         at, began = self.progress, time.monotonic()
         before = at.seconds_in_epoch
         self.trainable.model.train()
         batches = self.stream.epoch(at.epoch, at.step_in_epoch * self.settings.accumulate)
         while micro := list(islice(batches, self.settings.accumulate)):
-            rate = self.trainable.schedule.get_last_lr()[0]
+            rate = self._rate()
             loss, stopping = self.step(micro, stop=self.stop_wanted())
             at.step += 1
             at.step_in_epoch += 1
@@ -116,6 +120,9 @@ class _Loop:
             if self._save_is_due():
                 yield from self._save("last")
         return False
+
+    def _rate(self) -> float:
+        return float(self.trainable.schedule.get_last_lr()[0])
 
     def _images(self, micro: Sequence[Batch]) -> int:
         return sum(len(batch.indices) for batch in micro) * self.step.world.size
@@ -140,7 +147,7 @@ class _Loop:
         batches = min(self.stream.steps_per_epoch, steps * every.accumulate)
         images = batches * self.stream.batch_size
         yield EpochDone(
-            at.epoch, at.step, train_loss, self.trainable.schedule.get_last_lr()[0], seconds,
+            at.epoch, at.step, train_loss, self._rate(), seconds,
             images / max(seconds, 1e-9), counts, score, best,
         )  # fmt: skip
         if best:

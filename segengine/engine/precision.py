@@ -38,10 +38,9 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
         RunError: fp16 was asked for on a CPU.
     """
     if wanted == "auto":
+        wanted = "fp32"
         if device.type == "cuda":
             wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        else:
-            wanted = "fp32"
     if wanted == "fp16" and device.type == "cpu":
         raise RunError("training.precision: fp16 needs a GPU; write auto, fp32 or bf16")
     return Precision(wanted, device.type, {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted])

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @contextmanager
-def stop_on_signals(say: Callable[[str], None] = lambda text: None) -> Iterator[Callable[[], bool]]:
+def stop_on_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """A function that says whether SIGINT or SIGTERM came. A second Ctrl-C interrupts at once."""
     received: list[int] = []
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segengine.data.loading import Batch
+from segengine.data.batches import Batch
 from segengine.data.mapping import IGNORE
 from segengine.engine.checkpoint import Trainable
 from segengine.engine.precision import Precision

@@ -20,7 +20,7 @@ TIMEOUT = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size` processes that train one model; `size` 1 needs no torch.distributed."""
+    """A process among `size` processes that train one model; `size` 1 needs no torch.distributed."""
 
     device: torch.device
     rank: int = 0
@@ -72,7 +72,7 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def open_world(device: str = "auto") -> Iterator[World]:
-    """This process's world, from torchrun's environment if it was started so; closed on leaving."""
+    """The world of the process, from torchrun's environment if it was started so; closed on leaving."""
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = pick_device(device, local_rank)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from segengine.components.base import RelativePath
 from segengine.errors import SpecError
 from segengine.registry import suggest
 from segengine.specs.experiment import FOLDER_NAME, OF_THE_FILE, Experiment
@@ -99,10 +100,11 @@ def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
         if not isinstance(change, dict):
             found.append(f"{tree.where(here)}: variants.{name}: must be a mapping of changes, or {{}} for none")
             continue
-        for key in [k for k in change if k in OF_THE_FILE]:
-            found.append(
-                f"{tree.where((*here, key), key=True)}: variants.{name}.{key}: belongs to the whole file; move it to the top"
-            )
+        found += [
+            f"{tree.where((*here, key), key=True)}: variants.{name}.{key}: belongs to the whole file; move it to the top"
+            for key in change
+            if key in OF_THE_FILE
+        ]
         n = len(here)
         keys = {p[n:]: w for p, w in tree.keys.items() if p[:n] == here and len(p) > n}
         values = {p[n:]: w for p, w in tree.values.items() if p[:n] == here}
@@ -112,13 +114,14 @@ def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
 
 
 def _with_path_from_here(override: Override, tree: Tree) -> Override:
-    """A relative path in an override is relative to the current folder, as paths on a command line are."""
-    declared = field_at(
-        Experiment, tuple(int(s) if s.isdigit() else s for s in override.steps), overridden(tree, override).data
-    )
-    if declared is not None and "Path" in str(declared.annotation) and isinstance(override.value, str):
-        return Override(override.steps, str(Path.cwd() / override.value), override.text)
-    return override
+    """A path in an override that exists from the current folder means that, as paths on a command line do."""
+    if not isinstance(override.value, str) or not Path(override.value).exists():
+        return override
+    steps = tuple(int(s) if s.isdigit() else s for s in override.steps)
+    declared = field_at(Experiment, steps, overridden(tree, override).data)
+    if declared is None or not (declared.annotation is Path or RelativePath in declared.metadata):
+        return override
+    return Override(override.steps, str(Path(override.value).absolute()), override.text)
 
 
 def _folder_name(stem: str) -> str:

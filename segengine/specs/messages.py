@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from segengine.registry import suggest
 from segengine.specs.trees import Tree
 from segengine.yaml_source import Path
 
+_MISSING = "is missing; add it"
 _WORDS = {"Input should be ": "must be ", "valid string": "text", "valid integer": "whole number", "valid number": "number",
           "valid boolean": "true or false", "valid list": "list", "valid dictionary": "mapping", "Value error, ": "",
           "List should have": "needs", "String should match pattern": "must match",
@@ -28,7 +29,15 @@ def problems(error: ValidationError, tree: Tree, model: type[BaseModel]) -> list
     for detail in error.errors(include_url=False):
         path = _written_path(detail, tree.data)
         grouped.setdefault((path, detail["type"] in ("extra_forbidden", "missing")), []).append(detail)
-    return [_line(path, details, tree, model) for (path, _), details in grouped.items()]
+    lines = {place: _line(place[0], details, tree, model) for place, details in grouped.items()}
+    typos = [(place[0][:-1], line) for place, line in lines.items() if grouped[place][0]["type"] == "extra_forbidden"]
+    return [
+        line
+        for (path, _), line in lines.items()
+        if not (
+            line.endswith(_MISSING) and any(path[:-1] == block and f"'{path[-1]}'" in typo for block, typo in typos)
+        )
+    ]
 
 
 def _line(path: Path, details: list[ErrorDetails], tree: Tree, model: type[BaseModel]) -> str:
@@ -49,12 +58,12 @@ def _line(path: Path, details: list[ErrorDetails], tree: Tree, model: type[BaseM
 def _text(detail: ErrorDetails, path: Path, tree: Tree, model: type[BaseModel]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = [k for k in known_keys(model, path[:-1], tree.data) if k not in _block(tree.data, path[:-1])]
+        known = known_keys(model, path[:-1], tree.data)
         return "unknown setting; " + (
             suggest(str(path[-1]), known) or f"remove it, or use one of: {', '.join(sorted(known))}"
         )
     if kind == "missing":
-        return "is missing; add it"
+        return _MISSING
     if kind in ("literal_error", "enum"):
         options = [o.strip().strip("'") for o in str(context["expected"]).replace(" or ", ", ").split(",")]
         hint = suggest(str(detail["input"]), options)
@@ -76,20 +85,13 @@ def _written_path(detail: ErrorDetails, data: Any) -> Path:
     path: list[str | int] = []
     location = list(detail["loc"])
     for i, step in enumerate(location):
-        if isinstance(data, Mapping) and step in data:
-            data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+        at_hand = range(len(data)) if isinstance(data, list) else data if isinstance(data, Mapping) else ()
+        if step in at_hand:
             data = data[step]
         elif not (i == len(location) - 1 and detail["type"] in ("missing", "extra_forbidden")):
             continue
         path.append(step)
     return tuple(path)
-
-
-def _block(data: Any, path: Path) -> Iterable[str]:
-    for step in path:
-        data = data[step]
-    return data if isinstance(data, Mapping) else ()
 
 
 def field_at(model: type[BaseModel], path: Path, data: Any) -> FieldInfo | None:
@@ -152,7 +154,7 @@ def _class(current: Any, data: Any) -> type[BaseModel] | None:
 def _items(current: Any) -> Any:
     parts = current if isinstance(current, tuple) else (current,)
     for part in parts:
-        if get_origin(part) in (list, tuple):
+        if str(get_origin(part)) in ("<class 'list'>", "<class 'tuple'>"):
             inner = get_args(part)[0]
             return get_args(inner) or inner
         if get_args(part):

@@ -89,7 +89,7 @@ class DataSection(Section):
     )
     window: Literal["auto"] | tuple[float, float] | None = Field(
         default="auto",
-        description="values that become 0 and 255 in 16-bit and float images; auto takes the 0.5 and 99.5 percentiles of the training images",
+        description="values of 16-bit and float images that become 0 and 255; auto: the 0.5 and 99.5 percentiles of the training images",
     )
 
     @model_validator(mode="after")

@@ -36,7 +36,9 @@ class RunPlan:
         return self.out / self.loaded.name / self.name
 
 
-def plans(loaded: LoadedExperiment, out: Path, variants: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[RunPlan]:
+def plans(
+    loaded: LoadedExperiment, out: Path, variants: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[RunPlan]:
     """Every run of the file, seed by seed so that all variants are soon comparable; only some where asked.
 
     Raises:
@@ -45,10 +47,14 @@ def plans(loaded: LoadedExperiment, out: Path, variants: Sequence[str] = (), see
     for name in variants:
         if name not in loaded.variants:
             known = ", ".join(loaded.variants)
-            raise SpecError(f"--variant {name}: {loaded.path} has no such variant; {suggest(name, loaded.variants) or 'it has ' + known}")
+            raise SpecError(
+                f"--variant {name}: {loaded.path} has no such variant; {suggest(name, loaded.variants) or 'it has ' + known}"
+            )
     for seed in seeds:
         if seed not in loaded.seeds:
-            raise SpecError(f"--seed {seed}: {loaded.path} has seeds {', '.join(map(str, loaded.seeds))}; add it there, or -s seeds=[{seed}]")
+            raise SpecError(
+                f"--seed {seed}: {loaded.path} has seeds {', '.join(map(str, loaded.seeds))}; add it there, or -s seeds=[{seed}]"
+            )
     return [
         RunPlan(loaded, variant, seed, fold, out)
         for seed in seeds or loaded.seeds

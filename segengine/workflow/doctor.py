@@ -1,0 +1,109 @@
+"""What this machine can do for training: versions, devices, plugins, and what would be slow here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+import psutil
+
+from segengine.components.base import KINDS
+from segengine.components.lookup import checked_class, registry
+from segengine.errors import RegistryError
+
+LIBRARIES = ("segengine", "torch", "torchvision", "timm", "segmentation-models-pytorch", "albumentations",
+             "opencv-python-headless", "numpy", "pydantic")  # fmt: skip
+_FEW_GIB = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: `ok` is fine, `slow` works at a cost, `broken` needs a repair."""
+
+    topic: str
+    state: Literal["ok", "slow", "broken"]
+    text: str
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order in which they are worth reading."""
+    return [*_versions(), *_devices(), *_machine(), *_plugins()]
+
+
+def _versions() -> list[Finding]:
+    found = [Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")]
+    for name in LIBRARIES:
+        try:
+            found.append(Finding(name, "ok", metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            found.append(Finding(name, "broken", "not installed; pip install segengine brings it"))
+    for other in ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"):
+        try:
+            version = metadata.version(other)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(Finding(other, "broken", f"{version} overwrites opencv-python-headless; uninstall one of them"))
+    return found
+
+
+def _devices() -> list[Finding]:
+    try:
+        import torch
+    except Exception as error:
+        return [
+            Finding(
+                "device", "broken", f"torch can't be imported: {type(error).__name__}: {' '.join(str(error).split())}"
+            )
+        ]
+    if not torch.cuda.is_available():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        text = f"no CUDA GPU is usable (torch is {built}); training runs on the CPU, some 20 to 100 times slower"
+        return [Finding("device", "slow", text)]
+    return [_gpu(torch.cuda.get_device_properties(i), i, torch) for i in range(torch.cuda.device_count())]
+
+
+def _gpu(card: Any, i: int, torch: Any) -> Finding:
+    memory = card.total_memory / 2**30
+    text = f"{card.name}, {memory:.0f} GiB, compute capability {card.major}.{card.minor}"
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        return Finding(f"cuda:{i}", "slow", f"{text}; no bf16: precision auto takes fp16")
+    return Finding(f"cuda:{i}", "ok", text)
+
+
+def _machine() -> list[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory()
+    found = [
+        Finding("cores", "slow" if cores < 4 else "ok", f"{cores}" + ("; a GPU would wait for so few unless images are cached" if cores < 4 else "")),
+        Finding("memory", "slow" if memory.available < _FEW_GIB * 2**30 else "ok",
+                f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"),
+    ]  # fmt: skip
+    try:
+        shared = psutil.disk_usage("/dev/shm").free / 2**30  # noqa: S108
+    except OSError:
+        return found
+    state: Literal["ok", "slow"] = "slow" if shared < 1 else "ok"
+    hint = "; worker processes hand batches over in it: start the container with --shm-size=8g, or training.workers: 0"
+    return [*found, Finding("shared memory", state, f"{shared:.1f} GiB free" + (hint if state == "slow" else ""))]
+
+
+def _plugins() -> list[Finding]:
+    found = []
+    for kind in KINDS:
+        known = registry(kind)
+        for provider in known.foreign:
+            text = f"{kind} '{provider.name}' is made for plugin API {provider.api}; install a version made for this segengine"
+            found.append(Finding(provider.owner, "broken", text))
+        for provider in known.providers:
+            if provider.built_in:
+                continue
+            try:
+                checked_class(provider)
+            except RegistryError as error:
+                found.append(Finding(provider.owner, "broken", str(error)))
+            else:
+                found.append(Finding(provider.owner, "ok", f"{kind} '{known.spoken_name(provider)}'"))
+    return found or [Finding("plugins", "ok", "none installed")]
