@@ -89,7 +89,7 @@ def _library() -> ModuleType:
 
 
 @cache
-def _transforms() -> dict[str, type]:
+def _transforms() -> dict[str, Any]:
     """Every transform of images, by name."""
     library = _library()
     abstract = {"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "Lambda"}
@@ -108,7 +108,7 @@ def _known_parameters(name: str) -> dict[str, Any]:
     if name not in _transforms():
         near = suggest(name, _transforms()) or "its names are in albumentations' documentation"
         raise SpecError(f"albumentations {_library().__version__} has no transform '{name}'; {near}")
-    parameters = inspect.signature(_transforms()[name].__init__).parameters.values()  # type: ignore[misc]
+    parameters = inspect.signature(_transforms()[name].__init__).parameters.values()
     named = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
     return {p.name: p.default for p in named if p.name not in ("self", "strict")}
 
@@ -136,7 +136,7 @@ def _safe_for_masks(name: str, parameters: Mapping[str, Any], known: Mapping[str
             f"{parameters['mask_interpolation']}; leave it out, masks are resampled by nearest neighbour"
         )
     if "mask_interpolation" not in parameters:
-        schema: type[BaseModel] = vars(_transforms()[name])["InitSchema"]
+        schema: type[BaseModel] = _transforms()[name].InitSchema
         centred = _NEAREST_EXACT in get_args(schema.model_fields["mask_interpolation"].annotation)
         safe["mask_interpolation"] = _NEAREST_EXACT if centred else _NEAREST
     return safe
@@ -153,11 +153,8 @@ def _compose(name: str, parameters: Mapping[str, Any]) -> Any:
             return _library().Compose([cls(**parameters, **strict)])
         except Exception as error:
             cause = error.__cause__
-            if isinstance(cause, ValidationError):
-                problems = [_problem_of(error) for error in cause.errors()]
-            else:
-                problems = [_line(error)]
-            raise SpecError(f"albumentations transform '{name}': {'; '.join(problems)}") from error
+            found = cause.errors() if isinstance(cause, ValidationError) else [{"loc": (), "msg": error}]
+            raise SpecError(f"albumentations transform '{name}': {'; '.join(map(_problem_of, found))}") from error
 
 
 def _problem_of(error: Mapping[str, Any]) -> str:

@@ -22,8 +22,8 @@ class Pipeline:
     def __init__(self, transforms: Sequence[Transform], *, fill: int = 0) -> None:
         self.transforms = tuple(transforms)
         self.fill = fill
-        self.size = self.transforms[-1].size if self.transforms else None
         self._stages = tuple(_stages(self.transforms))
+        self.size = self.transforms[-1].size if self.transforms else None
 
     def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
         """The transformed image uint8 [h, w, C] and mask uint8 [h, w], both C-contiguous.
