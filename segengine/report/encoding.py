@@ -54,11 +54,12 @@ def _in_palette(image: "Image", keep: Sequence[tuple[int, int, int]], dither: "D
 
 
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
-    return red << 16 | green << 8 | blue
+    wide = colours.astype(np.uint32)
+    packed: NDArray[np.uint32] = wide[..., 0] * np.uint32(65536) + wide[..., 1] * np.uint32(256) + wide[..., 2]
+    return packed
 
 
 def _encoded(image: "Image") -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG")
     return buffer.getvalue()

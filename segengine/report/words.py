@@ -1,0 +1,98 @@
+"""What a run's report says in words: the headline, how it was trained, and what to keep in mind."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segengine.report.numbers import count, duration, finite, plural, score
+from segengine.report.run_report import RunReport, Scores
+from segengine.report.series import look_up, series
+
+
+def headline(report: RunReport) -> str:
+    """The score with all that it takes to be understood: which mean, which classes, which images."""
+    split = report.split
+    if split is None:
+        return "No score yet: the run ended before anything was evaluated."
+    scores = report.scores[split]
+    over = list(scores["mean"].get("over", ()))
+    images = count(scores.get("images"))
+    mean = look_up(scores, ("mean", "dice"))
+    if mean is None:
+        return f"No class has a defined score on the {images} {split} images."
+    return f"Mean Dice {score(mean)} over {classes(over)}, on {images} {split} images."
+
+
+def classes(names: Sequence[str]) -> str:
+    """`liver and spleen`, or of many `20 classes`."""
+    if len(names) == 1:
+        return f"one class ({names[0]})"
+    if len(names) > 6:
+        return f"{len(names)} classes"
+    return f"{len(names)} classes ({', '.join(names[:-1])} and {names[-1]})" if names else "no class"
+
+
+def training(report: RunReport) -> str:
+    """What was trained on what, how long, and which epoch's weights were kept."""
+    what = report.model or report.variant
+    on = f" on {plural(report.training_images, 'image')}" if report.training_images else ""
+    if not report.rows:
+        return f"{what}{on}: no epoch was finished."
+    trained = f"{what}, trained{on} for {plural(len(report.rows), 'epoch')}"
+    step = report.rows[-1].get("step")
+    trained += f" ({plural(step, 'step')})" if step else ""
+    trained += f" in {duration(report.seconds)}" if report.seconds is not None else ""
+    best = report.marked_epoch
+    kept = f" The scores are those of epoch {best}, the best on the validation images." if best is not None else ""
+    return f"{trained}.{kept}"
+
+
+def notes(report: RunReport) -> list[str]:
+    """What a reader must keep in mind, the run's own warnings first."""
+    found = list(report.warnings)
+    if report.status != "finished":
+        planned = f" of {report.planned_epochs}" if report.planned_epochs else ""
+        told = f": {report.message.rstrip('.')}" if report.message else ""
+        found.insert(0, f"This run is {report.status} after {len(report.rows)}{planned} epochs{told}.")
+    if report.split == "validation":
+        found.append(
+            "The score is on the validation images, which also chose the epoch: on new images expect somewhat less."
+        )
+    if report.split is not None:
+        found += _about_scores(report.scores[report.split], report.split)
+    found += _about_training(report)
+    if report.seeds == 1:
+        found.append(
+            "One seed: how much the score would change with another one is unknown, so small gaps to other runs mean nothing."
+        )
+    return found
+
+
+def _about_scores(scores: Scores, split: str) -> list[str]:
+    found = []
+    absent = [name for name, values in scores["classes"].items() if not values.get("pixels")]
+    if absent:
+        has = "has" if len(absent) == 1 else "have"
+        found.append(
+            f"{', '.join(absent)} {has} no pixel in the {split} masks: recall is undefined there, shown as a dash"
+            " and left out of every mean."
+        )
+    images = finite(scores.get("images"))
+    if images is not None and images < 20:
+        found.append(f"Only {plural(int(images), f'{split} image')}: the score depends much on which ones they are.")
+    return found
+
+
+def _about_training(report: RunReport) -> list[str]:
+    """Whether the curves say that more, or fewer, epochs would do."""
+    if report.status != "finished" or len(report.rows) < 5:
+        return []
+    last = int(report.rows[-1]["epoch"])
+    if report.marked_epoch == last:
+        return ["The last epoch was the best: more epochs may still help."]
+    loss = series(report.rows, "validation", "loss")
+    known = loss[~np.isnan(loss)]
+    if known.size >= 5 and known[-1] > 1.25 * known.min() > 0:
+        rise = 100 * (known[-1] / known.min() - 1)
+        return [f"The validation loss ended {rise:.0f} % above its lowest: the model has begun to overfit."]
+    return []
