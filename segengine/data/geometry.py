@@ -60,8 +60,8 @@ class Geometry:
         def along(x_step: float, y_step: float, start: float) -> Indices:
             by_column = np.rint(x_step * columns * _ONE).astype(np.int64).astype(kind)
             by_row = np.rint((y_step * rows + start) * _ONE + _ONE // 2 + 1).astype(np.int64).astype(kind)
-            steps: Indices = by_column[None] + by_row[:, None]
-            return steps >> _BITS
+            steps: Indices = (by_column[None] + by_row[:, None]) >> _BITS
+            return steps.astype(np.int16) if kind is np.int32 else steps
 
         return along(a, b, c), along(d, e, f)
 
