@@ -1,0 +1,1 @@
+"""Confusion counts and the scores that follow from them. numpy only."""

@@ -1,0 +1,105 @@
+"""Precision, recall, IoU and Dice from counts, pooled and per image; what is undefined is NaN, never 0 or 1."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.metrics.confusion import ImageCounts
+
+SCORES = ("precision", "recall", "iou", "dice")
+Floats = NDArray[np.float64]
+
+
+def scores_of(
+    positives: NDArray[np.int64], truth: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> dict[str, Floats]:
+    """The four scores, elementwise, from numbers of pixels: right, in the truth, predicted. Any one shape.
+
+    precision = tp / predicted, recall = tp / truth, IoU = tp / (truth + predicted - tp), Dice = 2 tp / (truth + predicted);
+    0 / 0 is NaN. So a class in neither truth nor prediction has no score at all.
+    """
+    tp, t, p = (np.asarray(a, dtype=np.float64) for a in (positives, truth, predicted))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {"precision": tp / p, "recall": tp / t, "iou": tp / (t + p - tp), "dice": 2 * tp / (t + p)}
+
+
+@dataclass(frozen=True)
+class MetricPolicy:
+    """What the means of scores are over; stands in every table and in run.json."""
+
+    averaged: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    undefined: str = "a class in neither truth nor prediction has no score and is left out of means"
+    ignored: str = "pixels ignored in the truth count nowhere"
+    checkpoint: str = "highest mean Dice over the averaged classes, pooled over the validation images"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The policy as run.json states it."""
+        return {"averaged": list(self.averaged), "left_out": list(self.left_out), "undefined": self.undefined,
+                "ignored": self.ignored, "checkpoint": self.checkpoint}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one evaluation. Arrays float64 [K]; `pixels` and `images` int64 [K] count the truth."""
+
+    pooled: dict[str, Floats]
+    per_image: dict[str, Floats]
+    pixels: NDArray[np.int64]
+    images: NDArray[np.int64]
+    total_images: int
+
+    def mean(self, classes: Sequence[int], *, score: str = "dice", per_image: bool = False) -> float:
+        """The mean of a score over those of the classes that have one; NaN where none has."""
+        return _mean((self.per_image if per_image else self.pooled)[score][list(classes)])
+
+
+def evaluate_counts(counts: ImageCounts) -> Scores:
+    """Scores from the counts of all images of a split."""
+    table = counts.stacked()
+    sums = table.sum(axis=0)
+    each = scores_of(table[:, 0], table[:, 1], table[:, 2])
+    return Scores(
+        scores_of(sums[0], sums[1], sums[2]),
+        {name: _means(values) for name, values in each.items()},
+        sums[1],
+        (table[:, 1] > 0).sum(axis=0),
+        len(counts),
+    )
+
+
+def as_row(scores: Scores, names: Sequence[str], policy: MetricPolicy) -> dict[str, Any]:
+    """The scores as metrics.jsonl and reports hold them; undefined scores are None."""
+    classes = {}
+    for k, name in enumerate(names):
+        classes[name] = {
+            **{score: _plain(scores.pooled[score][k]) for score in SCORES},
+            "pixels": int(scores.pixels[k]), "images": int(scores.images[k]),
+            "dice_per_image": _plain(scores.per_image["dice"][k]), "iou_per_image": _plain(scores.per_image["iou"][k]),
+        }  # fmt: skip
+    averaged = [k for k, name in enumerate(names) if name in policy.averaged]
+    mean: dict[str, Any] = {score: _plain(scores.mean(averaged, score=score)) for score in SCORES}
+    mean |= {f"{s}_per_image": _plain(scores.mean(averaged, score=s, per_image=True)) for s in ("dice", "iou")}
+    return {"images": scores.total_images, "classes": classes, "mean": {**mean, "over": list(policy.averaged)}}
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _mean(values: Floats) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def _means(values: Floats) -> Floats:
+    """Means over the first axis of what is defined there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nanmean of nothing is the NaN that is wanted
+        return np.asarray(np.nanmean(values, axis=0)) if len(values) else np.full(values.shape[1:], np.nan)

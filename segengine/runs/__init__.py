@@ -1,0 +1,1 @@
+"""The run folder: names of files, tables, provenance. No torch."""

@@ -1,0 +1,113 @@
+"""One run's folder: its state, who works in it, and setting it aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from segengine.errors import RunError
+from segengine.files import write_json
+from segengine.runs import names
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds, or will hold, all that one run produced."""
+
+    path: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def exists(self) -> bool:
+        return (self / names.RUN).exists()
+
+    @property
+    def name(self) -> str:
+        """`<experiment>/<variant>-seed<k>`."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    def read(self) -> dict[str, Any]:
+        """run.json.
+
+        Raises:
+            RunError: it is missing or broken, or another format's.
+        """
+        path = self / names.RUN
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            found = document["format"]
+        except FileNotFoundError:
+            raise RunError(f"{self.path}: not a run folder, it has no {names.RUN}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path}: not readable ({type(error).__name__}: {error}); the run folder is damaged"
+            ) from error
+        if found != FORMAT:
+            raise RunError(f"{path}: has format {found}, and this segengine reads format {FORMAT}")
+        return dict(document)
+
+    def update(self, **facts: Any) -> dict[str, Any]:
+        """Write run.json anew with `facts` changed."""
+        document = self.read() if self.exists else {"format": FORMAT}
+        document |= facts
+        write_json(self / names.RUN, document)
+        return document
+
+    def spec(self) -> dict[str, Any]:
+        """The resolved settings of spec.yaml.
+
+        Raises:
+            RunError: it is missing or broken.
+        """
+        path = self / names.SPEC
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise RunError(
+                f"{path}: not readable ({' '.join(str(error).split())}); the run folder is damaged"
+            ) from error
+        return dict(document)
+
+    def set_aside(self) -> Path:
+        """Move the folder to a hidden place beside it, where nothing looks; nothing is deleted."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        target = self.path.parent / names.SET_ASIDE / f"{self.path.name}-{stamp}"
+        target.parent.mkdir(exist_ok=True)
+        self.path.rename(target)
+        return target
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work in the folder alone; the lock ends with the process, however it ends.
+
+        Raises:
+            RunError: another process works in it, or the folder can't be written to.
+        """
+        lock = FileLock(self / names.LOCK, timeout=0)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"{self.path}: another process is working on this run; wait for it, or use another --out"
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: can't be written to ({error.strerror}); choose another folder with --out"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

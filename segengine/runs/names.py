@@ -1,0 +1,22 @@
+"""The names of the files of a run folder: a contract that scripts rely on."""
+
+EXPERIMENT = "experiment.yaml"
+SPEC = "spec.yaml"
+RUN = "run.json"
+IMAGES = "images.csv"
+METRICS = "metrics.jsonl"
+COUNTS = "counts"
+CHECKPOINTS = "checkpoints"
+LAST = "checkpoints/last.pt"
+BEST = "checkpoints/best.pt"
+WEIGHTS = "checkpoints/weights.safetensors"
+FIGURES = "figures"
+REPORT = "report.html"
+LOG = "log.txt"
+LOCK = ".lock"
+SET_ASIDE = ".old"
+
+
+def counts_file(split: str) -> str:
+    """The file of a split's confusion counts."""
+    return f"{COUNTS}/{split}.csv"

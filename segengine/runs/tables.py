@@ -1,0 +1,116 @@
+"""The tables of a run folder: images.csv, metrics.jsonl, counts/*.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segengine.errors import RunError
+from segengine.files import write_text
+from segengine.metrics.confusion import ImageCounts
+
+COUNTS_HEADER = "index,truth,predicted,pixels"
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A line of images.csv; `index` is what the counts refer to."""
+
+    index: int
+    id: str
+    group: str
+    split: str
+    height: int
+    width: int
+
+
+def write_images(path: Path, rows: Iterable[ImageRow]) -> None:
+    """Write images.csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "id", "group", "split", "height", "width"])
+    writer.writerows([r.index, r.id, r.group, r.split, r.height, r.width] for r in rows)
+    write_text(path, text.getvalue())
+
+
+def read_images(path: Path) -> list[ImageRow]:
+    """Read images.csv.
+
+    Raises:
+        RunError: the file is missing or no such table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                ImageRow(int(r["index"]), r["id"], r["group"], r["split"], int(r["height"]), int(r["width"]))
+                for r in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise RunError(f"{path}: not a readable table of images ({error}); the run folder is damaged") from error
+
+
+def write_counts(path: Path, counts: ImageCounts) -> None:
+    """Write the confusion counts of images, non-zero cells only."""
+    lines = [COUNTS_HEADER, *(",".join(map(str, row)) for row in counts.rows())]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_counts(path: Path, num_classes: int, indices: Sequence[int] = ()) -> ImageCounts:
+    """Read confusion counts; images of `indices` without any row (all ignored) count as empty.
+
+    Raises:
+        RunError: the file is missing or no such table.
+    """
+    try:
+        with path.open("rb") as file:
+            header, text = file.readline().decode().strip(), file.read()
+        if header != COUNTS_HEADER:
+            raise ValueError(f"the first line is not {COUNTS_HEADER}")
+        numbers = np.array(text.replace(b"\n", b",").rstrip(b",").split(b",") if text.strip() else [], dtype=np.int64)
+        table = numbers.reshape(-1, 4)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: not a readable table of counts ({error}); the run folder is damaged") from error
+    if table.size and (table[:, 1:3].max() >= num_classes or table.min() < 0):
+        raise RunError(f"{path}: a class is not one of the {num_classes} of run.json; the run folder is damaged")
+    counts = ImageCounts(num_classes)
+    empty = np.zeros((num_classes, num_classes), dtype=np.int64)
+    for index in indices:
+        counts.add(index, empty)
+    ordered = table[np.argsort(table[:, 0], kind="stable")]
+    counts.add_rows(ordered[:, 0], ordered[:, 1], ordered[:, 2], ordered[:, 3])
+    return counts
+
+
+def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a line to metrics.jsonl, on the disk before this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a torn last one, left by a killed process, doesn't count."""
+    rows: list[dict[str, Any]] = []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise RunError(f"{path}:{number}: not a line of JSON ({error}); the run folder is damaged") from error
+    return rows
+
+
+def keep_epochs(path: Path, epochs: int) -> None:
+    """Drop lines of epochs after `epochs`, which a resumed run will write again."""
+    rows = [row for row in read_metrics(path) if row["epoch"] <= epochs]
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
