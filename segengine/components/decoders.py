@@ -92,8 +92,9 @@ class Fpn(Decoder):
 
     name: Literal["fpn"] = "fpn"
     pyramid_channels: PositiveInt = Field(default=256, description="channels of the pyramid")
-    segmentation_channels: Annotated[int, Field(ge=32, multiple_of=32)] = Field(
-        default=128, description="channels of the branches and of the result, a multiple of 32 (group normalisation)"
+    segmentation_channels: Annotated[int, Field(ge=64, multiple_of=32)] = Field(
+        default=128,
+        description="channels of the branches and of the result, 64, 96, 128 ... (32 groups are normalised)",
     )
     dropout: Dropout = Field(default=0.2, description="probability that a channel of the result is dropped in training")
 
