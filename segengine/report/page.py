@@ -19,15 +19,15 @@ from segengine.report.sheets import augmented_caption, legend_name, present
 from segengine.report.theme import DARK, LIGHT
 
 COLUMNS = (  # key in a class's scores, heading
+    ("dice", "Dice"),
+    ("iou", "IoU"),
     ("precision", "Precision"),
     ("recall", "Recall"),
-    ("iou", "IoU"),
-    ("dice", "Dice"),
-    ("iou_per_image", "IoU per image"),
     ("dice_per_image", "Dice per image"),
+    ("iou_per_image", "IoU per image"),
 )
-TILE = 360  # pixels of a tile's longer side
-TILE_BYTES = 160_000
+TILE, SMALL_TILE = 360, 270  # pixels of a tile's longer side
+TILE_BYTES, SMALL_TILE_BYTES = 130_000, 70_000
 
 
 def run_page(report: RunReport, drawn: Mapping[str, bytes] | None = None) -> str:
@@ -117,7 +117,7 @@ def _headline_numbers(report: RunReport) -> list[tuple[str, str]]:
     if report.split is None:
         return []
     scores = report.scores[report.split]
-    shown = (("Dice", "dice"), ("Dice per image", "dice_per_image"), ("IoU", "iou"))
+    shown = (("Mean Dice", "dice"), ("Dice per image", "dice_per_image"), ("Mean IoU", "iou"))
     numbers = [(name, score(look_up(scores, ("mean", key)))) for name, key in shown]
     return [*numbers, (f"{report.split} images", count(scores.get("images")))]
 
@@ -153,17 +153,18 @@ def _augmented(row: Augmented, labels: Sequence[LabelLike]) -> dict[str, Any]:
     return {
         "caption": augmented_caption(row),
         "tiles": [
-            _tile("original", f"{row.id} as it is", row.image, row.classes, labels),
-            _tile("augmented", f"{row.id} augmented", row.augmented_image, row.augmented_classes, labels),
+            _tile("original", f"{row.id} as it is", row.image, row.classes, labels, small=True),
+            _tile("augmented", f"{row.id} augmented", row.augmented_image, row.augmented_classes, labels, small=True),
         ],
     }
 
 
 def _tile(
-    name: str, alt: str, image: Pixels, classes: Pixels | None, labels: Sequence[LabelLike]
+    name: str, alt: str, image: Pixels, classes: Pixels | None, labels: Sequence[LabelLike], *, small: bool = False
 ) -> dict[str, str | int]:
-    painted = tile(image, classes, labels, TILE)
-    data = png_of(painted, keep=[label.colour for label in labels], limit_bytes=TILE_BYTES)
+    painted = tile(image, classes, labels, SMALL_TILE if small else TILE)
+    limit = SMALL_TILE_BYTES if small else TILE_BYTES
+    data = png_of(painted, keep=[label.colour for label in labels], limit_bytes=limit)
     return {"name": name, "alt": alt, "uri": uri(data), "width": painted.shape[1], "height": painted.shape[0]}
 
 

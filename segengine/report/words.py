@@ -69,14 +69,21 @@ def notes(report: RunReport) -> list[str]:
 
 
 def _about_scores(scores: Scores, split: str) -> list[str]:
+    """Which classes the masks don't hold, or hardly, and what that does to the mean."""
+    over = scores["mean"].get("over", ())
+    absent = {name: values for name, values in scores["classes"].items() if not values.get("pixels")}
+    silent = [name for name, values in absent.items() if finite(values.get("dice")) is None]
+    invented = [name for name in absent if name not in silent]
+    rare = [name for name, values in scores["classes"].items() if name in over and 0 < (values.get("images") or 0) < 5]
     found = []
-    absent = [name for name, values in scores["classes"].items() if not values.get("pixels")]
-    if absent:
-        has = "has" if len(absent) == 1 else "have"
+    if silent:
         found.append(
-            f"{', '.join(absent)} {has} no pixel in the {split} masks: recall is undefined there, shown as a dash"
-            " and left out of every mean."
+            f"Without a score, as neither masks nor predictions of the {split} images hold them: {_all(silent)}."
         )
+    if invented:
+        found.append(f"Predicted, though no mask of the {split} images holds them (Dice 0): {_all(invented)}.")
+    if rare:
+        found.append(f"In fewer than 5 {split} images, so their scores hang on few objects: {_all(rare)}.")
     images = finite(scores.get("images"))
     if images is not None and images < 20:
         found.append(f"Only {plural(int(images), f'{split} image')}: the score depends much on which ones they are.")
@@ -96,3 +103,7 @@ def _about_training(report: RunReport) -> list[str]:
         rise = 100 * (known[-1] / known.min() - 1)
         return [f"The validation loss ended {rise:.0f} % above its lowest: the model has begun to overfit."]
     return []
+
+
+def _all(names: Sequence[str]) -> str:
+    return ", ".join(names)

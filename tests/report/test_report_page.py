@@ -1,0 +1,201 @@
+"""The page of a run: whole, offline, escaped, honest."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segengine.report.examples import Augmented, Example
+from segengine.report.numbers import compact, count, duration, plural, score
+from segengine.report.page import run_page
+from segengine.report.run_report import write_run_report
+from segengine.report.words import headline, notes, training
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Tags(HTMLParser):
+    """All start tags with their attributes, and the text outside of styles."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(report_of) -> str:
+    return run_page(report_of(3, 4))
+
+
+def test_a_report_is_written_with_all_its_figures(tmp_path, report_of):
+    page = write_run_report(tmp_path, report_of(2, 1))
+    assert page == tmp_path / "report.html"
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "curves.png",
+        "classes.png",
+        "confusion.png",
+        "predictions.png",
+        "augmentations.png",
+    }
+    for path in (tmp_path / "figures").iterdir():
+        assert path.stat().st_size < 600_000
+        with Image.open(path) as image:
+            assert image.convert("RGB").size > (500, 200)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "report.html"]
+
+
+def test_a_run_of_many_classes_has_a_row_for_each(report_of):
+    table = Tags(run_page(report_of(21, 2, examples=(), augmentations=())))
+    assert [tag.get("scope") for tag in table.all("th")].count("row") == 22
+
+
+def test_nothing_on_the_page_comes_from_elsewhere(page):
+    assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+", "", page))
+    parsed = Tags(page)
+    assert not parsed.all("script")
+    assert not parsed.all("iframe")
+    for name, attributes in parsed.tags:
+        for key in ("src", "href", "srcset"):
+            if attributes.get(key) is not None:
+                assert attributes[key].startswith("data:"), (name, key)
+    assert "default-src 'none'" in page
+
+
+def test_every_picture_decodes_and_says_what_it_shows(page):
+    pictures = Tags(page).all("img")
+    assert len(pictures) == 3 + 3 + 2
+    for picture in pictures:
+        assert picture["alt"]
+        data = base64.b64decode(picture["src"].removeprefix("data:image/png;base64,"))
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    dark = Tags(page).all("source")
+    assert len(dark) == 3
+    assert all("prefers-color-scheme: dark" in source["media"] for source in dark)
+
+
+def test_hostile_names_are_text_wherever_they_appear(report_of, labels_of, scene_of):
+    labels = labels_of(3, (HOSTILE, HOSTILE + "1", '" onload="x'))
+    image, truth = scene_of(3)
+    report = report_of(
+        3,
+        2,
+        labels=labels,
+        title=HOSTILE,
+        variant=HOSTILE,
+        model=HOSTILE,
+        status="failed",
+        message=HOSTILE,
+        warnings=[HOSTILE],
+        spec=HOSTILE,
+        facts={HOSTILE: HOSTILE, "group": {HOSTILE: [HOSTILE]}},
+        examples=[Example(HOSTILE, 0.5, image, truth, truth, HOSTILE)],
+        augmentations=[Augmented('"><img src=x>', image, truth, image, truth)],
+    )
+    page = run_page(report)
+    parsed = Tags(page)
+    assert "<script" not in page
+    assert not any(key.startswith("on") for _, attributes in parsed.tags for key in attributes)
+    assert len(parsed.all("img")) == 3 + 3 + 2
+    assert parsed.text.count(HOSTILE) >= 10
+
+
+def test_undefined_scores_are_dashes_and_left_out(report_of):
+    page = run_page(report_of(3, 2, absent=(2,), examples=(), augmentations=()))
+    row = next(part for part in page.split("<tr") if "class 2" in part and 'scope="row"' in part)
+    cells = re.findall(r'<td class="number[^"]*">([^<]*)', row)
+    assert cells == ["–"] * 6 + ["0", "0"]
+    assert "nan" not in page.casefold().split("</style>")[1].replace("base64", "")[:2000]
+    assert "over one class (class 1)" in page
+
+
+def test_the_headline_says_which_mean_over_what_on_which_images(report_of):
+    report = report_of(3, 4)
+    assert headline(report) == "Mean Dice 0.785 over 2 classes (class 1 and class 2), on 30 test images."
+    assert training(report) == (
+        "VGG 16 and U-Net, trained on 120 images for 4 epochs (40 steps)."
+        " The scores are those of epoch 4, the best on the validation images."
+    )
+
+
+def test_a_run_without_an_epoch_says_so(report_of):
+    empty = report_of(
+        2,
+        1,
+        rows=(),
+        scores={},
+        confusion=None,
+        examples=(),
+        augmentations=(),
+        status="failed",
+        message="no disk left.",
+    )
+    assert headline(empty) == "No score yet: the run ended before anything was evaluated."
+    assert notes(empty)[0] == "This run is failed after 0 epochs: no disk left."
+    parsed = Tags(run_page(empty))
+    assert not parsed.all("img")
+    assert not parsed.all("table")
+
+
+def test_notes_are_honest_about_seeds_splits_and_rare_classes(report_of):
+    report = report_of(3, 6)
+    found = notes(report)
+    assert found[-1].startswith("One seed:")
+    assert "The last epoch was the best: more epochs may still help." in found
+    validated = report_of(
+        3, 2, scores={"validation": report.scores["test"]}, seeds=3, warnings=["2 images are missing."]
+    )
+    assert notes(validated) == [
+        "2 images are missing.",
+        "The score is on the validation images, which also chose the epoch: on new images expect somewhat less.",
+    ]
+    scores = report.scores["test"]
+    rare = {**scores["classes"], "class 1": {**scores["classes"]["class 1"], "images": 2}}
+    few = report_of(3, 2, seeds=2, scores={"test": {**scores, "images": 4, "classes": rare}})
+    assert notes(few) == [
+        "In fewer than 5 test images, so their scores hang on few objects: class 1.",
+        "Only 4 test images: the score depends much on which ones they are.",
+    ]
+
+
+def test_a_rising_validation_loss_is_named(report_of):
+    report = report_of(3, 6, seeds=2)
+    rows = [{**row, "validation": {**row["validation"], "loss": 0.2 + 0.1 * k}} for k, row in enumerate(report.rows)]
+    assert notes(report_of(3, 6, seeds=2, rows=rows, best=2)) == [
+        "The validation loss ended 250 % above its lowest: the model has begun to overfit."
+    ]
+
+
+def test_numbers_read_well():
+    assert [score(None), score(float("nan")), score(0.98765), score(np.float32(1))] == ["–", "–", "0.988", "1.000"]
+    assert [compact(v) for v in (0, 950, 9_500, 999_600, 12_345, 3_400_000)] == [
+        "0",
+        "950",
+        "9.5k",
+        "1.0M",
+        "12k",
+        "3.4M",
+    ]
+    assert [duration(v) for v in (None, 4.21, 59.7, 750, 11_100)] == [
+        "–",
+        "4.2 s",
+        "1 min 00 s",
+        "12 min 30 s",
+        "3 h 05 min",
+    ]
+    assert [plural(1, "class", "classes"), plural(1200, "image")] == ["1 class", f"{count(1200)} images"]
