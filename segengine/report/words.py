@@ -53,7 +53,8 @@ def notes(report: RunReport) -> list[str]:
     if report.status != "finished":
         planned = f" of {report.planned_epochs}" if report.planned_epochs else ""
         told = f": {report.message.rstrip('.')}" if report.message else ""
-        found.insert(0, f"This run is {report.status} after {len(report.rows)}{planned} epochs{told}.")
+        verb = {"failed": "failed", "interrupted": "was interrupted"}.get(report.status, f"is {report.status}")
+        found.insert(0, f"This run {verb} after {len(report.rows)}{planned} epochs{told}.")
     if report.split == "validation":
         found.append(
             "The score is on the validation images, which also chose the epoch: on new images expect somewhat less."
