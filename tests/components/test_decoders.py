@@ -142,7 +142,7 @@ def test_unet_adds_the_channels_of_both_sides_of_each_skip():
 
 def test_too_few_channels_for_the_backbone_are_named():
     with pytest.raises(
-        SpecError, match="`channels` has 2 numbers, and this backbone .deepest stride 32. needs 5; add some"
+        SpecError, match=r"`channels` has 2 numbers, and this backbone .deepest stride 32. needs 5; add some"
     ):
         built(Unet(channels=(32, 16)), "vgg")
 
