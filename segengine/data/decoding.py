@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from segengine.errors import DataError
 
@@ -28,7 +29,7 @@ _MOST_CHANNELS = 64
 class Stored:
     """Decoded file: `values` [H, W] or [H, W, C], upright; `alpha` says that the last channel is transparency."""
 
-    values: NDArray[np.generic]
+    values: NDArray[Any]
     bits: int
     palette: tuple[tuple[int, int, int], ...] | None = None
     alpha: bool = False
@@ -58,7 +59,7 @@ def decode(path: Path, data: bytes | None = None) -> Stored:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        if isinstance(error, Image.UnidentifiedImageError):
+        if isinstance(error, UnidentifiedImageError):
             reason = "no known image format"
         raise DataError(f"{path}: can't be decoded ({reason}); export it again or remove it") from error
 
@@ -96,7 +97,7 @@ def _from_pillow(image: Image.Image, depth: int) -> Stored:
     return Stored(np.asarray(image.convert("RGB")), bits=8)
 
 
-def _wide(values: NDArray[np.generic]) -> Stored:
+def _wide(values: NDArray[Any]) -> Stored:
     """Anything with more than 8 bits, as uint16 where that holds it."""
     if values.dtype == np.bool_:
         return Stored(values.astype(np.uint8), bits=1)
@@ -141,7 +142,7 @@ def _tiff(path: Path, content: bytes) -> Stored:
     return replace(stored, values=_upright(stored.values, orientation), alpha=alpha and values.ndim == 3)
 
 
-def _channels_last(path: Path, values: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
+def _channels_last(path: Path, values: NDArray[Any], axes: str) -> NDArray[Any]:
     """TIFF axes (Y and X the picture, S samples, C channels, I and Q pages of any kind) -> [H, W] or [H, W, C]."""
     for axis in reversed(range(values.ndim)):
         if values.shape[axis] == 1 and axes[axis] not in "YX" and values.ndim > 2:
@@ -170,7 +171,7 @@ def _png_header(content: bytes) -> tuple[int, int]:
     return (content[24], content[25]) if content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) > 25 else (0, 0)
 
 
-def _upright(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
     """EXIF orientations 1..8 (CIPA DC-008, 4.6.4) undone."""
     if orientation in (5, 6, 7, 8):
         values = np.swapaxes(values, 0, 1)

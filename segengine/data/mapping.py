@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ IGNORE = 255
 Raw = int | tuple[int, int, int]
 """A value as the mask file stores it: a gray value, a palette index, or a colour (red, green, blue)."""
 
-MOST_CLASSES = 255
+MOST_CLASSES = 254
 
 
 @dataclass(frozen=True)
@@ -55,28 +55,30 @@ class MaskFacts:
     path: Path
     height: int
     width: int
-    values: NDArray[np.generic]
+    values: NDArray[Any]
     pixels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the shapes in the masks tell about their values.
+    """What the shapes in the masks tell about their values; sums over masks.
 
-    `jpeg`: masks stored with lossy compression. `ring_contacts`: neighbouring pixel pairs of 255 and another value;
-    `direct_contacts`: pairs of two different values without 255 in masks that hold 255; `ring_thin` and
-    `ring_pixels`: pixels of 255 that a 7x7 erosion removes, and all (only masks with at least three values).
-    `numbered`: masks whose values are 1..n almost without gaps; `single`: share of their values that are one
-    connected piece.
+    `jpeg`: masks stored with lossy compression. Of masks that hold 255 and at least two other values:
+    `ring_contacts`, neighbouring pixel pairs of 255 and another value; `direct_contacts`, pairs of two other values;
+    `ring_pixels`, pixels of 255; `ring_thin`, those that a 7x7 erosion removes. Of the `many` masks with at least six
+    values: `numbered`, those whose values above 0 are 1..n almost without gaps; `parts` and `single`, their values
+    above 0, and those of them that form one connected piece.
     """
 
     jpeg: int = 0
     ring_contacts: int = 0
     direct_contacts: int = 0
-    ring_thin: int = 0
     ring_pixels: int = 0
+    ring_thin: int = 0
+    many: int = 0
     numbered: int = 0
-    single: float = 0.0
+    parts: int = 0
+    single: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Mapper(Protocol):
     def encoding(self) -> MaskEncoding:
         """How masks are stored."""
 
-    def to_classes(self, raw: NDArray[np.generic], *, where: str = "") -> NDArray[np.uint8]:
+    def to_classes(self, raw: NDArray[Any], *, where: str = "") -> NDArray[np.uint8]:
         """Raw uint8/uint16 [H, W] or uint8 [H, W, 3] -> uint8 [H, W], 0..K-1, 255 = ignore.
 
         Raises:
@@ -134,7 +136,7 @@ class Mapper(Protocol):
                 have it, the nearest known value, and the line to write.
         """
 
-    def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[np.generic]:
+    def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[Any]:
         """uint8 [H, W], 0..K-1, 255 = ignore -> the masks' own values: uint8/uint16 [H, W] or uint8 [H, W, 3].
 
         Ignored pixels get the first ignored raw value, or the first class's where none is ignored.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from segengine.data.patterns import Match
 from segengine.data.records import counted, listed
@@ -131,13 +130,18 @@ def _both_affixes(images: list[Key], masks: list[Key]) -> tuple[str, Mapping[Key
 
 def _cores(keys: list[Key]) -> tuple[dict[Key, Key], tuple[str, str]]:
     names = [key[1][-1] for key in keys]
-    after = commonprefix([name[::-1] for name in names])[::-1]
-    before = commonprefix([name[: len(name) - len(after)] for name in names])
+    after = _common_start([name[::-1] for name in names])[::-1]
+    before = _common_start([name[: len(name) - len(after)] for name in names])
     # Digits that all names happen to share belong to the name: cut where letters or separators end.
     before = before.rstrip("0123456789")
     after = after.lstrip("0123456789")
     cores = {(k[0], (*k[1][:-1], k[1][-1][len(before) : len(k[1][-1]) - len(after)])): k for k in keys}
     return cores, (before, after)
+
+
+def _common_start(names: Sequence[str]) -> str:
+    low, high = min(names), max(names)
+    return next((low[:i] for i, letter in enumerate(low) if i >= len(high) or letter != high[i]), low)
 
 
 def missing_partners(found: Pairs) -> str:

@@ -127,15 +127,15 @@ def _regex(part: str, *, last: bool) -> str:
     elif last and "." in part and not any(c in part.rpartition(".")[2] for c in "*?[{"):
         part, _, suffix = part.rpartition(".")
         tail = rf"\.(?i:{re.escape(suffix)})"
-    tokens = re.split(r"(\{split\}|\*+|\?|\[[^\]]+\])", part)
+    pieces = re.split(r"(\{split\}|\*+|\?|\[[^\]]+\])", part)
     wildcards = {"*": ".*", "?": "."}
     out, count = "", 0
-    for token in tokens:
-        if token == "{split}":
+    for piece in pieces:
+        if piece == "{split}":
             out += _SPLIT
-        elif token and (token[0] in "*?" or (token[0] == "[" and token[-1] == "]")):
-            out += f"(?P<w{count}>{wildcards.get(token[0], token.replace('[!', '[^'))})"
+        elif piece and (piece[0] in "*?" or (piece[0] == "[" and piece[-1] == "]")):
+            out += f"(?P<w{count}>{wildcards.get(piece[0], piece.replace('[!', '[^'))})"
             count += 1
         else:
-            out += re.escape(token)
+            out += re.escape(piece)
     return out + tail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def to_picture(
     return through_window(values, window)
 
 
-def through_window(values: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.uint8]:
+def through_window(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
     """Any numbers -> uint8: `low` and below 0, `high` and above 255, linear and rounded between; NaN is 0."""
     low, high = window
     if not high > low:
@@ -61,7 +62,7 @@ def through_window(values: NDArray[np.generic], window: tuple[float, float]) -> 
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
 
 
-def colours(stored: Stored, channels: int | None = None) -> NDArray[np.generic]:
+def colours(stored: Stored, channels: int | None = None) -> NDArray[Any]:
     """Stored values [H, W, C] as a picture: palette looked up, 1 to 4 bits spread to 0..255, transparency dropped."""
     values = stored.values
     if stored.palette is not None:
@@ -76,7 +77,7 @@ def colours(stored: Stored, channels: int | None = None) -> NDArray[np.generic]:
     return values
 
 
-def _in_channels(values: NDArray[np.generic], path: Path, channels: int | None) -> NDArray[np.generic]:
+def _in_channels(values: NDArray[Any], path: Path, channels: int | None) -> NDArray[Any]:
     found = values.shape[2]
     if channels is None or found == channels:
         return values
@@ -85,11 +86,11 @@ def _in_channels(values: NDArray[np.generic], path: Path, channels: int | None) 
     if found == 3 and channels == 1:
         luma = values @ _LUMA
         whole = np.issubdtype(values.dtype, np.integer)
-        return (np.rint(luma).astype(values.dtype) if whole else luma)[:, :, None]
+        return np.expand_dims(np.rint(luma).astype(values.dtype) if whole else luma, 2)
     raise DataError(f"{path}: has {found} channels and data.channels is {channels}; correct the setting or the image")
 
 
-def read_mask(path: Path) -> NDArray[np.generic]:
+def read_mask(path: Path) -> NDArray[Any]:
     """The raw stored values of a mask: uint8/uint16 [H, W], or uint8 [H, W, 3] for colours.
 
     Palette masks give their indices, 1-bit masks 0 and 1, 16 bits stay exact; colours with red = green = blue in
@@ -101,7 +102,7 @@ def read_mask(path: Path) -> NDArray[np.generic]:
     return mask_values(decode(path), path)
 
 
-def mask_values(stored: Stored, path: Path) -> NDArray[np.generic]:
+def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
     """The same for a decoded file."""
     values = stored.values
     if stored.palette is not None:
@@ -126,7 +127,7 @@ def mask_values(stored: Stored, path: Path) -> NDArray[np.generic]:
     return np.ascontiguousarray(values)
 
 
-def mask_encoding(stored: Stored, values: NDArray[np.generic], suffix: str) -> MaskEncoding:
+def mask_encoding(stored: Stored, values: NDArray[Any], suffix: str) -> MaskEncoding:
     """How a decoded mask stores its values; suffixes that lose values become ".png"."""
     suffix = ".png" if stored.lossy or suffix.lower() not in SUFFIXES else suffix.lower()
     if stored.palette is not None:
@@ -137,7 +138,7 @@ def mask_encoding(stored: Stored, values: NDArray[np.generic], suffix: str) -> M
     return MaskEncoding("gray", stored.bits, None, suffix, channels)
 
 
-def _range(values: NDArray[np.generic]) -> str:
+def _range(values: NDArray[Any]) -> str:
     return f"{values.dtype} {values.min():g} to {values.max():g}" if values.size else str(values.dtype)
 
 

@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -22,7 +23,7 @@ LOSSLESS = (".png", ".tif", ".tiff", ".bmp", ".gif")
 _FORMATS = {".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
-def write_mask(path: Path, raw: NDArray[np.generic], encoding: MaskEncoding) -> None:
+def write_mask(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> None:
     """Write raw mask values so that `read_mask` gives them back, with the encoding's bits and palette.
 
     Args:
@@ -63,7 +64,7 @@ def _umask() -> int:
     return current
 
 
-def _encoded(raw: NDArray[np.generic], encoding: MaskEncoding, suffix: str, path: Path) -> bytes:
+def _encoded(raw: NDArray[Any], encoding: MaskEncoding, suffix: str, path: Path) -> bytes:
     if encoding.bits in (2, 4) and encoding.kind == "gray" and raw.ndim == 2 and suffix == ".png":
         return _small_png(raw, encoding.bits)
     if raw.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
@@ -84,7 +85,7 @@ def _encoded(raw: NDArray[np.generic], encoding: MaskEncoding, suffix: str, path
     return buffer.getvalue()
 
 
-def _pillow_image(raw: NDArray[np.generic], encoding: MaskEncoding) -> Image.Image:
+def _pillow_image(raw: NDArray[Any], encoding: MaskEncoding) -> Image.Image:
     if raw.ndim == 2 and encoding.kind == "palette":
         image = Image.fromarray(raw.astype(np.uint8), "L")
         coloured = Image.new("P", image.size)
@@ -98,7 +99,7 @@ def _pillow_image(raw: NDArray[np.generic], encoding: MaskEncoding) -> Image.Ima
     return Image.fromarray(np.ascontiguousarray(raw))
 
 
-def _small_png(raw: NDArray[np.generic], bits: int) -> bytes:
+def _small_png(raw: NDArray[Any], bits: int) -> bytes:
     """A gray PNG with 2 or 4 bits, which Pillow can read and not write (PNG specification, section 11)."""
     height, width = raw.shape
     per_byte = 8 // bits

@@ -170,5 +170,5 @@ def test_an_animation_is_refused(tmp_path):
 
 def test_a_float_mask_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0.0, 0.5]], np.float32))
-    with pytest.raises(DataError, match="masks hold whole numbers from 0 to 65535, and this one float32 0 to 0.5"):
+    with pytest.raises(DataError, match=r"masks hold whole numbers from 0 to 65535, and this one float32 0 to 0.5"):
         read_mask(tmp_path / "a.tif")

@@ -1,0 +1,34 @@
+"""One function over many files in threads, with progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done, how many are done, and of how many."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def in_threads(
+    function: Callable[[_T], _R], items: Sequence[_T], what: str, progress: Progress | None = None
+) -> list[_R]:
+    """The results in the order of the items; the first item that raises stops the rest."""
+    workers = max(1, min(8, os.cpu_count() or 1, len(items)))
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            return list(_reported(pool.map(function, items), what, len(items), progress))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _reported(results: Iterable[_R], what: str, total: int, progress: Progress | None) -> Iterable[_R]:
+    for done, result in enumerate(results, start=1):
+        if progress is not None:
+            progress(what, done, total)
+        yield result
