@@ -142,13 +142,13 @@ def _frame(axes: "Axes", confusion: NDArray[np.int64], labels: Sequence[LabelLik
     right = _beside(axes, "row", 7)
     for place, label in enumerate(labels):
         ink = theme.ink if totals[place] else theme.muted
-        _name(axes, place, label, ink=ink, size=size, theme=theme)
+        _name(axes, place, label, ink=ink, size=size, flat=_flat(labels), theme=theme)
         total = compact(int(totals[place])) if totals[place] else "none"
         axes.text(1, place, total, transform=right, va="center", fontsize=size * 0.9, color=theme.muted)
     axes.text(1, -0.5, "pixels", transform=right, va="bottom", fontsize=size * 0.9, color=theme.muted)
 
 
-def _name(axes: "Axes", place: int, label: LabelLike, *, ink: str, size: float, theme: Theme) -> None:
+def _name(axes: "Axes", place: int, label: LabelLike, *, ink: str, size: float, flat: bool, theme: Theme) -> None:
     """One class left of its row and below its column, a square of its colour before the name."""
     colour, name, roomy = hexadecimal(label.colour), short(label.name, 20), len(axes.get_xticks()) <= ROOMY
     square: dict[str, Any] = {
@@ -164,7 +164,7 @@ def _name(axes: "Axes", place: int, label: LabelLike, *, ink: str, size: float, 
     text: dict[str, Any] = {"fontsize": size, "color": ink}
     literal(axes.text(0, place, "", ha="right", va="center", transform=_beside(axes, "row", -17), **text), name)
     under = _beside(axes, "column", -17)
-    if _flat(axes.get_xticks()):
+    if flat:
         literal(axes.text(place, 0, "", ha="center", va="top", transform=under, **text), name)
     else:
         turned = axes.text(
@@ -173,9 +173,9 @@ def _name(axes: "Axes", place: int, label: LabelLike, *, ink: str, size: float, 
         literal(turned, name)
 
 
-def _flat(places: Sequence[object] | NDArray[np.float64]) -> bool:
+def _flat(labels: Sequence[LabelLike]) -> bool:
     """Whether the columns are wide enough for names that aren't turned."""
-    return len(places) <= 2
+    return len(labels) <= 2 and all(len(short(label.name, 20)) <= 12 for label in labels)
 
 
 def _beside(axes: "Axes", along: str, points: float) -> "Transform":
