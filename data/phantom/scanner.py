@@ -20,7 +20,9 @@ class Scanner:
 
     def scan(self, signal: Floats, points: Points, draws: Draws) -> NDArray[np.uint8]:
         """Return the picture uint8 [H, W] of the signal float64 [H, W] at these points (mm in the scanner)."""
-        clean = self.gain * smooth(signal) * np.exp(self.bias.at(points))
+        bias = self.bias.at(points)
+        # scanners set their receiver's gain before the scan: the coil bends brightness, it doesn't darken everything
+        clean = self.gain * smooth(signal) * np.exp(bias - bias.mean())
         # blurring along both axes leaves a quarter of the noise's variance, (1 + 16 + 1) / 36 along each
         real, imaginary = (2 * self.noise * noise for noise in draws.normal_pair(*signal.shape))
         # the magnitude of a complex signal with normal noise is Rician (Gudbjartsson and Patz, 1995)
@@ -40,7 +42,7 @@ def smooth(field: Floats) -> Floats:
 def draw_scanner(draws: Draws) -> Scanner:
     """Draw the properties of one patient's scan."""
     return Scanner(
-        gain=draws.between(185, 235),
+        gain=draws.between(200, 240),
         noise=draws.between(3.5, 6.5),
         bias=draw_waves(draws, math.log(draws.between(1.25, 1.5)), 380, 800),
     )

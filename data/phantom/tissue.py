@@ -47,7 +47,7 @@ def draw_tissue(draws: Draws) -> Tissue:
         blood=blood,
         liver=liver,
         liver_veins=0.3 * liver + 0.7 * blood,
-        spleen=liver + draws.between(0.08, 0.22),
+        spleen=liver + draws.between(0.1, 0.22),
         cortex=cortex,
         medulla=cortex + draws.between(-0.1, 0.2),
         bowel_wall=draws.between(0.36, 0.52),
