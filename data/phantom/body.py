@@ -23,8 +23,8 @@ class Body:
     canal: Ellipsoid
     cord: Ellipsoid
     arch: Ellipsoid
-    back_muscles: tuple[Ellipsoid, Ellipsoid]
-    psoas: tuple[Ellipsoid, Ellipsoid]
+    back_muscles: tuple[Ellipsoid, ...]
+    psoas: tuple[Ellipsoid, ...]
 
     def fat_depth(self, points: Points) -> Floats:
         """Return the depth below the inner border of the subcutaneous fat, which is thicker at the back."""
