@@ -12,7 +12,9 @@ from typing import Literal
 from segengine.data.mapping import MOST_CLASSES, MaskSurvey, Raw
 from segengine.data.records import counted, listed
 
-Kind = Literal["one value", "binary", "exact", "void border", "blurred", "compressed", "numbered objects", "colours", "picture"]
+Kind = Literal[
+    "one value", "binary", "exact", "void border", "blurred", "compressed", "numbered objects", "colours", "picture"
+]
 
 _VOID = 255
 _MANY_OBJECTS = 32
@@ -40,7 +42,9 @@ def diagnose(survey: MaskSurvey) -> Diagnosis:
     edge = edge_values(survey)
     blurred = len(edge) >= max(6, len(values) / 2)
     if len(values) == 1:
-        return Diagnosis("one value", f"all masks hold the value {spoken(values[0])} only; there is nothing to learn", values)
+        return Diagnosis(
+            "one value", f"all masks hold the value {spoken(values[0])} only; there is nothing to learn", values
+        )
     if survey.encoding.kind == "rgb":
         if blurred or len(values) > MOST_CLASSES:
             return _many(survey, edge)
@@ -101,7 +105,9 @@ def _with_255(survey: MaskSurvey, values: tuple[Raw, ...]) -> Diagnosis:
             f"255 is a void border: it rings objects ({facts}); write ignore: [255] in data.mask_mapper",
             tuple(v for v in values if v != _VOID),
         )
-    return Diagnosis("exact", f"255 is taken for a class: it fills areas ({facts}); masks hold {_found(survey)}", values)
+    return Diagnosis(
+        "exact", f"255 is taken for a class: it fills areas ({facts}); masks hold {_found(survey)}", values
+    )
 
 
 def _many(survey: MaskSurvey, edge: tuple[Raw, ...]) -> Diagnosis:
@@ -112,7 +118,9 @@ def _many(survey: MaskSurvey, edge: tuple[Raw, ...]) -> Diagnosis:
     other = f"{100 * (survey.pixels - near) / survey.pixels:.2g} % of the pixels have another value"
     what = "colours" if survey.encoding.kind == "rgb" else "values"
     if not 2 <= len(guess) <= 64 or near < 0.5 * survey.pixels:
-        return Diagnosis("picture", f"masks hold {count} {what} without clear classes; are these pictures, not masks?", ())
+        return Diagnosis(
+            "picture", f"masks hold {count} {what} without clear classes; are these pictures, not masks?", ()
+        )
     meant = listed([spoken(v) for v in guess], 12)
     if survey.evidence.jpeg:
         why = f"{counted(survey.evidence.jpeg, 'mask')} {'is' if survey.evidence.jpeg == 1 else 'are'} JPEG, which changes values"
@@ -132,7 +140,7 @@ def _meant(survey: MaskSurvey, edge: tuple[Raw, ...]) -> tuple[Raw, ...]:
             kept.append(raw)
     if survey.evidence.jpeg:
         kept = [_snapped(raw) for raw in kept]
-    return tuple(sorted(kept))  # type: ignore[type-var]
+    return tuple(sorted(kept))
 
 
 def _snapped(raw: Raw) -> Raw:

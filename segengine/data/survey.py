@@ -54,11 +54,9 @@ def survey_masks(paths: Sequence[Path], folder: Path, *, progress: Progress | No
             if old is None:
                 found[raw] = ValueFound(int(pixels), 1, str(look.facts.path), int(solid))
             else:
-                found[raw] = ValueFound(
-                    old.pixels + int(pixels), old.files + 1, old.first_file, old.solid + int(solid)
-                )
+                found[raw] = ValueFound(old.pixels + int(pixels), old.files + 1, old.first_file, old.solid + int(solid))
     evidence = Evidence(*(sum(getattr(look.evidence, f.name) for look in looks) for f in fields(Evidence)))
-    values = {raw: found[raw] for raw in sorted(found)}  # type: ignore[type-var]
+    values = {raw: found[raw] for raw in sorted(found)}
     return MaskSurvey(encoding, values, folder, tuple(look.facts for look in looks), evidence)
 
 
@@ -71,7 +69,9 @@ def look_at(path: Path) -> _Look:
         packed = (raw[:, :, 0].astype(np.uint32) << 16) | (raw[:, :, 1].astype(np.uint32) << 8) | raw[:, :, 2]
         codes, flat = np.unique(packed, return_inverse=True)
         if len(codes) > _MOST_COLOURS:
-            raise DataError(f"{path}: holds {len(codes):,} colours; is this a picture and not a mask? Correct data.source.masks")
+            raise DataError(
+                f"{path}: holds {len(codes):,} colours; is this a picture and not a mask? Correct data.source.masks"
+            )
         pixels = np.bincount(flat.ravel(), minlength=len(codes))
         values = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=1).astype(np.uint8)[None]
         solid = _solid(flat.reshape(packed.shape).astype(np.uint16), len(codes))
@@ -147,7 +147,9 @@ def common_encoding(looks: Sequence[_Look]) -> MaskEncoding:
     rgb_like = set(kinds) <= {"rgb", "gray"}
     if len(kinds) > 1 and not rgb_like:
         ways = " and ".join(f"{counted(n, 'mask')} {kind} (first {first[kind]})" for kind, n in kinds.most_common())
-        raise DataError(f"masks are stored in different ways: {ways}; export all the same way, so that values mean the same")
+        raise DataError(
+            f"masks are stored in different ways: {ways}; export all the same way, so that values mean the same"
+        )
     suffixes = Counter(look.encoding.suffix for look in looks)
     suffix = min(suffixes, key=lambda s: (-suffixes[s], s))
     encodings = [look.encoding for look in looks]

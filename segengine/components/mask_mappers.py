@@ -1,0 +1,122 @@
+"""Built-in mask mappers: gray values, palette indices, colours, and values that are classes already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from segengine.components.base import MaskMapper
+from segengine.errors import DataError
+
+if TYPE_CHECKING:
+    from segengine.data.mapping import Mapper, MaskSurvey
+
+GrayValue = Annotated[int, Field(ge=0, le=65535)]
+Part = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Part, Part, Part]
+
+
+class GrayIndex(MaskMapper):
+    """Gray values or palette indices, sorted or as listed: the first is class 0."""
+
+    name: Literal["gray-index"] = "gray-index"
+    values: Literal["auto"] | tuple[GrayValue, ...] = Field(
+        default="auto",
+        description="gray values of the classes in order; auto: from gray-values.txt beside the data, made where missing",
+    )
+    ignore: tuple[GrayValue, ...] = Field(
+        default=(), description="gray values that are no class, such as a void border"
+    )
+    repair: Literal["none", "nearest"] = Field(
+        default="none",
+        description="values that are not listed: an error, or moved to the nearest listed value and counted",
+    )
+
+    @field_validator("values")
+    @classmethod
+    def _distinct(cls, values: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        if not isinstance(values, str) and (len(values) < 2 or len(set(values)) < len(values)):
+            raise ValueError("list at least two different values")
+        return values
+
+    def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
+        """The mapping; raises DataError where values can't be taken for classes or don't fit the names."""
+        from segengine.data.gray_values import choose_values
+        from segengine.data.labels import make_labels
+        from segengine.data.mappers import GrayMapper
+
+        listed = None if self.values == "auto" else tuple(int(v) for v in self.values)
+        repair = self.repair == "nearest"
+        values, notes = choose_values(found, listed, self.ignore, repair=repair, named=classes is not None)
+        labels = make_labels(values, classes, found)
+        return GrayMapper(labels, self.ignore, found.encoding, repair, notes)
+
+
+class Palette(MaskMapper):
+    """Indexed (palette) masks in which the index is the class."""
+
+    name: Literal["palette"] = "palette"
+    ignore: tuple[Part, ...] = Field(
+        default=(), description="palette indices that are no class, such as VOC's border 255"
+    )
+
+    def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
+        """With names, indices 0..K-1 are the classes; without, those that occur."""
+        if found.encoding.kind != "palette":
+            raise DataError(
+                f"{found.folder}: masks have no palette, they are {found.encoding.kind}; "
+                f"use mask_mapper: {'rgb' if found.encoding.kind == 'rgb' else 'gray-index'}"
+            )
+        return _by_index(classes, found, self.ignore)
+
+
+class Index(MaskMapper):
+    """Masks whose values are the classes 0..K-1 already."""
+
+    name: Literal["index"] = "index"
+    ignore: tuple[GrayValue, ...] = Field(default=(), description="values that are no class")
+
+    def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
+        """K is the number of names, or the highest value plus one."""
+        if found.encoding.kind == "rgb":
+            raise DataError(f"{found.folder}: masks are coloured, not class indices; use mask_mapper: rgb")
+        return _by_index(classes, found, self.ignore, full=True)
+
+
+class Rgb(MaskMapper):
+    """Coloured masks: each class has one colour."""
+
+    name: Literal["rgb"] = "rgb"
+    colours: Literal["auto"] | dict[str, Colour] = Field(
+        default="auto", description="class name -> [red, green, blue], in order; auto: the colours found, sorted"
+    )
+    ignore: tuple[Colour, ...] = Field(default=(), description="colours that are no class")
+    repair: Literal["none", "nearest"] = Field(
+        default="none",
+        description="colours that are not listed: an error, or moved to the nearest listed one and counted",
+    )
+
+    def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
+        """The mapping; raises DataError where colours are missing or too many, or names don't fit."""
+        from segengine.data.colours import choose_colours
+        from segengine.data.labels import make_labels
+        from segengine.data.mappers import ColourMapper
+
+        table: Mapping[str, Colour] | None = None if isinstance(self.colours, str) else self.colours
+        repair = self.repair == "nearest"
+        survey, values, names, notes = choose_colours(found, table, classes, self.ignore, repair=repair)
+        return ColourMapper(make_labels(values, names, survey), self.ignore, survey.encoding, repair, notes)
+
+
+def _by_index(
+    classes: Sequence[str] | None, found: MaskSurvey, ignore: tuple[int, ...], *, full: bool = False
+) -> Mapper:
+    from segengine.data.gray_values import choose_indices
+    from segengine.data.labels import make_labels
+    from segengine.data.mappers import GrayMapper
+
+    values, notes = choose_indices(found, len(classes) if classes is not None else None, ignore, full=full)
+    advice = "put {value} into ignore of data.mask_mapper, or name its class in data.classes"
+    return GrayMapper(make_labels(values, classes, found), ignore, found.encoding, False, notes, advice)
