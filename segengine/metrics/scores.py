@@ -62,7 +62,11 @@ class Scores:
 
 def evaluate_counts(counts: ImageCounts) -> Scores:
     """Scores from the counts of all images of a split."""
-    table = counts.stacked()
+    return evaluate_stacked(counts.stacked())
+
+
+def evaluate_stacked(table: NDArray[np.int64]) -> Scores:
+    """Scores from true positives, truth and predicted pixels by image and class: int64 [N, 3, K]."""
     sums = table.sum(axis=0)
     each = scores_of(table[:, 0], table[:, 1], table[:, 2])
     return Scores(
@@ -70,7 +74,7 @@ def evaluate_counts(counts: ImageCounts) -> Scores:
         {name: _means(values) for name, values in each.items()},
         sums[1],
         (table[:, 1] > 0).sum(axis=0),
-        len(counts),
+        len(table),
     )
 
 

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segengine.errors import RunError
 from segengine.files import write_text
@@ -63,8 +65,8 @@ def write_counts(path: Path, counts: ImageCounts) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def read_counts(path: Path, num_classes: int, indices: Sequence[int] = ()) -> ImageCounts:
-    """Read confusion counts; images of `indices` without any row (all ignored) count as empty.
+def read_count_rows(path: Path, num_classes: int) -> NDArray[np.int64]:
+    """The rows of a counts file as int64 [n, 4]: image index, class in the truth, class predicted, pixels.
 
     Raises:
         RunError: the file is missing or no such table.
@@ -74,37 +76,60 @@ def read_counts(path: Path, num_classes: int, indices: Sequence[int] = ()) -> Im
             header, text = file.readline().decode().strip(), file.read()
         if header != COUNTS_HEADER:
             raise ValueError(f"the first line is not {COUNTS_HEADER}")
-        numbers = np.array(text.replace(b"\n", b",").rstrip(b",").split(b",") if text.strip() else [], dtype=np.int64)
-        table = numbers.reshape(-1, 4)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what numpy can't read as numbers it only warns of
+            numbers = np.fromstring(text.replace(b"\r", b"").replace(b"\n", b","), dtype=np.int64, sep=",")
+        rows = numbers.reshape(-1, 4)
+    except (OSError, ValueError, DeprecationWarning) as error:
         raise RunError(f"{path}: not a readable table of counts ({error}); the run folder is damaged") from error
-    if table.size and (table[:, 1:3].max() >= num_classes or table.min() < 0):
+    if rows.size and (rows[:, 1:3].max() >= num_classes or rows.min() < 0):
         raise RunError(f"{path}: a class is not one of the {num_classes} of run.json; the run folder is damaged")
+    return rows
+
+
+def read_counts(path: Path, num_classes: int, indices: Sequence[int] = ()) -> ImageCounts:
+    """Read confusion counts; images of `indices` without any row (all ignored) count as empty.
+
+    Raises:
+        RunError: the file is missing or no such table.
+    """
+    rows = read_count_rows(path, num_classes)
     counts = ImageCounts(num_classes)
     empty = np.zeros((num_classes, num_classes), dtype=np.int64)
     for index in indices:
         counts.add(index, empty)
-    ordered = table[np.argsort(table[:, 0], kind="stable")]
+    ordered = rows[np.argsort(rows[:, 0], kind="stable")]
     counts.add_rows(ordered[:, 0], ordered[:, 1], ordered[:, 2], ordered[:, 3])
     return counts
 
 
 def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a line to metrics.jsonl, on the disk before this returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+    """Append a line to metrics.jsonl, on the disk before this returns; a torn last line gives way."""
+    line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    with path.open("ab+") as file:
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+        file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a torn last one, left by a killed process, doesn't count."""
+    """The lines of metrics.jsonl; a torn last one, left by a killed process, doesn't count.
+
+    Raises:
+        RunError: another line is no JSON object.
+    """
     rows: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # what follows the last line's end is torn
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not an object")
+            rows.append(row)
+        except ValueError as error:
             if number < len(lines):
                 raise RunError(f"{path}:{number}: not a line of JSON ({error}); the run folder is damaged") from error
     return rows

@@ -1,0 +1,97 @@
+"""run.json as a typed record: what readers of finished runs rely on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segengine.errors import RunError
+from segengine.runs import names
+from segengine.runs.folder import RunFolder
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+Raw = int | tuple[int, int, int]
+
+
+class _Block(BaseModel):
+    """Frozen; keys that this version doesn't know are kept, so that a newer writer's files can be read."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+class LabelRecord(_Block):
+    """One class: index 0..K-1, name, the masks' own value, colour."""
+
+    index: int
+    name: str
+    raw: Raw
+    colour: tuple[int, int, int]
+
+
+class DataRecord(_Block):
+    """The data of a run: its fingerprint and how many images each split has."""
+
+    fingerprint: str
+    images: dict[str, int] = {}
+    channels: int | None = None
+    window: tuple[float, float] | None = None
+
+
+class PolicyRecord(_Block):
+    """What means of scores are over, and how what is undefined was treated."""
+
+    averaged: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+class RunRecord(_Block):
+    """run.json. Times are ISO 8601 in UTC; `parameters` and `macs` (multiply-accumulates an image) are whole numbers.
+
+    `images_per_second` and `train_seconds` are training's; a run that didn't come that far lacks them.
+    """
+
+    status: Status
+    message: str = ""
+    experiment: str
+    title: str = ""
+    variant: str
+    seed: int
+    fold: int | None = None
+    started: str | None = None
+    ended: str | None = None
+    devices: tuple[str, ...] = ()
+    precision: str = ""
+    versions: dict[str, str] = {}
+    plugins: dict[str, str] = {}
+    parameters: int | None = None
+    macs: int | None = None
+    macs_size: tuple[int, int] | None = None
+    images_per_second: float | None = None
+    train_seconds: float | None = None
+    data: DataRecord
+    labels: tuple[LabelRecord, ...] = Field(min_length=2)
+    ignored: tuple[Raw, ...] = ()
+    metric_policy: PolicyRecord
+    budget: dict[str, Any] = {}
+    best: dict[str, Any] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names, in order of their index."""
+        return tuple(label.name for label in self.labels)
+
+
+def read_record(folder: RunFolder) -> RunRecord:
+    """run.json, checked.
+
+    Raises:
+        RunError: it is missing, broken, of another format, or lacks what a run must say.
+    """
+    document = folder.read()
+    try:
+        return RunRecord.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise RunError(f"{folder / names.RUN}: {where}: {first['msg']}; the run folder is damaged") from error
