@@ -1,0 +1,142 @@
+"""What a backbone promises: maps of the declared channels and strides, for any number of image channels.
+
+At sizes that are multiples of the deepest stride, which `Segmenter` pads to, a map has exactly H/stride x W/stride
+pixels. At other sizes each side is rounded down or up; a backbone may refuse those by raising an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from segengine.errors import SpecError
+from segengine.testing.networks import Network, module_findings, network_checks, seeded, shape_findings
+from segengine.testing.subject import Check, Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IN_CHANNELS = (1, 3, 4)
+ODD = (65, 97)
+_ATTRIBUTES = {
+    "channels": "a tuple, channels of each map",
+    "strides": "a tuple, ascending",
+    "mean": "a tuple, one value an input channel, for images in 0..1",
+    "std": "a tuple, one value an input channel, for images in 0..1",
+}
+
+
+def builds_for_all_channels(subject: Subject) -> Iterator[str]:
+    """A backbone builds on the CPU for images of 1, 3 and 4 channels, and declares its maps."""
+    for in_channels in IN_CHANNELS:
+        module = _built(subject, in_channels)
+        found = module_findings(module, _ATTRIBUTES) or list(_declared(module, in_channels))
+        if found:
+            yield from found
+            return
+
+
+def _built(subject: Subject, in_channels: int = 3, output_stride: int = 32) -> Any:
+    with seeded(0):
+        return subject.component.build(in_channels=in_channels, output_stride=output_stride)
+
+
+def _declared(module: Any, in_channels: int) -> Iterator[str]:
+    channels, strides = tuple(module.channels), tuple(module.strides)
+    if not channels or len(channels) != len(strides):
+        yield f"declares {len(channels)} channels and {len(strides)} strides; give one of each for every map"
+    if not all(isinstance(n, int) and n > 0 for n in (*channels, *strides)):
+        yield f"channels {channels} and strides {strides} must be whole numbers above 0"
+    if list(strides) != sorted(strides):
+        yield f"strides {strides} must ascend; give the finest map first"
+    for name in ("mean", "std"):
+        values = tuple(getattr(module, name))
+        if len(values) != in_channels:
+            yield f"`{name}` has {len(values)} values for {in_channels} channels; give one a channel"
+        elif name == "std" and not all(value > 0 for value in values):
+            yield f"`std` {values} must be above 0"
+
+
+def maps_are_as_declared(subject: Subject) -> Iterator[str]:
+    """Maps have the declared channels and strides for 1, 3 and 4 channels."""
+    for in_channels in IN_CHANNELS:
+        found = list(_real(_built(subject, in_channels), in_channels))
+        if found:
+            yield from found
+            return
+
+
+def _real(module: Any, in_channels: int, when: str = "") -> Iterator[str]:
+    import torch
+
+    deepest = max(module.strides)
+    height, width = 2 * deepest, 3 * deepest
+    with torch.inference_mode():
+        maps = module.eval()(torch.rand(2, in_channels, height, width))
+    if not isinstance(maps, list | tuple) or len(maps) != len(module.strides):
+        number = len(maps) if isinstance(maps, list | tuple) else type(maps).__name__
+        yield f"forward() gives {number} maps{when}, declared are {len(module.strides)}; give a list, finest first"
+        return
+    for index, (tensor, channels, stride) in enumerate(zip(maps, module.channels, module.strides, strict=True)):
+        wanted = (2, channels, height // stride, width // stride)
+        yield from shape_findings(f"map {index} of an image of {height}x{width}{when}", tensor, wanted)
+
+
+def odd_sizes_are_rounded(subject: Subject) -> Iterator[str]:
+    """Where sizes aren't multiples of the strides, each side of a map is rounded down or up."""
+    import torch
+
+    module, (height, width) = _built(subject).eval(), ODD
+    try:
+        with torch.inference_mode():
+            maps = module(torch.rand(1, 3, height, width))
+    except Exception:
+        return  # a backbone may refuse them: the segmenter pads to a multiple of the deepest stride
+    for index, (tensor, stride) in enumerate(zip(maps, module.strides, strict=True)):
+        sides = tuple(tensor.shape[-2:])
+        allowed = [{size // stride, -(-size // stride)} for size in ODD]
+        if not all(side in sizes for side, sizes in zip(sides, allowed, strict=True)):
+            yield (
+                f"map {index} of an image of {height}x{width} is {sides[0]}x{sides[1]}, at stride {stride} neither "
+                f"rounded down nor up; pad inside, or raise an error for such sizes"
+            )
+
+
+def output_strides_are_kept(subject: Subject) -> Iterator[str]:
+    """An output stride of 16 or 8 is given, or refused with a SpecError."""
+    for output_stride in (16, 8):
+        try:
+            module = _built(subject, output_stride=output_stride)
+        except SpecError:
+            continue
+        if max(module.strides) > output_stride:
+            yield (
+                f"build(output_stride={output_stride}) has strides {tuple(module.strides)}; dilate the last stages, or "
+                f"raise SpecError where that can't be done"
+            )
+        else:
+            yield from _real(module, 3, f" with output_stride={output_stride}")
+
+
+def _network(subject: Subject) -> Network:
+    import torch
+
+    deepest = max(_built(subject).strides)
+
+    def inputs(batch: int) -> list[Tensor]:
+        return [torch.rand(batch, 3, 2 * deepest, 2 * deepest)]
+
+    return Network(
+        build=lambda: subject.component.build(in_channels=3, output_stride=32),
+        inputs=inputs,
+        call=lambda module, given: list(module(given[0])),
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    builds_for_all_channels,
+    maps_are_as_declared,
+    odd_sizes_are_rounded,
+    output_strides_are_kept,
+    *network_checks(_network),
+)

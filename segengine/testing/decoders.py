@@ -1,0 +1,111 @@
+"""What a decoder promises: it fits the pyramids of the usual backbones, and declares what comes out.
+
+Maps are of 64 x 96 pixels divided by their strides, dilated to the stride that the decoder wants. A decoder may refuse
+a pyramid with a SpecError, but not all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from segengine.errors import SpecError
+from segengine.testing.networks import (
+    Network,
+    gradient_reaches_every_parameter,
+    module_findings,
+    network_checks,
+    seeded,
+    shape_findings,
+)
+from segengine.testing.subject import Check, Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PYRAMIDS = {
+    "ResNet": ((8, 8, 12, 16, 20), (2, 4, 8, 16, 32)),
+    "VGG": ((8, 12, 16, 20, 24, 24), (1, 2, 4, 8, 16, 32)),
+    "ConvNeXt": ((8, 12, 16, 20), (4, 8, 16, 32)),
+}
+"""Channels (fewer than the real ones) and strides."""
+
+HEIGHT, WIDTH = 64, 96
+_ATTRIBUTES = {"out_channels": "a number", "stride": "a number, 1 for the image's full size"}
+_Pyramid = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def fits_a_pyramid(subject: Subject) -> Iterator[str]:
+    """A decoder builds for the maps of a ResNet, a VGG or a ConvNeXt, and declares what comes out."""
+    wanted = subject.component.wanted_stride
+    if wanted not in (8, 16, 32):
+        yield f"wanted_stride is {wanted!r}; give 32, 16 or 8"
+        return
+    built = list(_all_built(subject))
+    if not built:
+        yield f"refuses the maps of every usual backbone ({', '.join(PYRAMIDS)}); it must fit one of them"
+    for _, module, _ in built:
+        yield from module_findings(module, _ATTRIBUTES)
+
+
+def _all_built(subject: Subject) -> Iterator[tuple[str, Any, _Pyramid]]:
+    for name in PYRAMIDS:
+        pyramid = _pyramid(subject, name)
+        try:
+            with seeded(0):
+                module = subject.component.build(channels=pyramid[0], strides=pyramid[1])
+        except SpecError:
+            continue
+        yield name, module, pyramid
+
+
+def _pyramid(subject: Subject, name: str) -> _Pyramid:
+    channels, strides = PYRAMIDS[name]
+    return channels, tuple(min(stride, subject.component.wanted_stride) for stride in strides)
+
+
+def _maps(pyramid: _Pyramid, batch: int) -> list[Tensor]:
+    import torch
+
+    return [torch.rand(batch, c, HEIGHT // s, WIDTH // s) for c, s in zip(*pyramid, strict=True)]
+
+
+def results_are_as_declared(subject: Subject) -> Iterator[str]:
+    """The result has the declared channels and stride for each pyramid."""
+    import torch
+
+    for name, module, pyramid in _all_built(subject):
+        given = _maps(pyramid, 2)
+        with torch.inference_mode():
+            result = module.eval()(given)
+        wanted = (2, module.out_channels, HEIGHT // module.stride, WIDTH // module.stride)
+        yield from shape_findings(f"the result for the maps of a {name} ({HEIGHT}x{WIDTH})", result, wanted)
+        if len(given) != len(pyramid[0]):
+            yield "changes the list of maps that it is given; copy it first"
+
+
+def _network_on(name: str, subject: Subject) -> Network:
+    pyramid = _pyramid(subject, name)
+    return Network(
+        build=lambda: subject.component.build(channels=pyramid[0], strides=pyramid[1]),
+        inputs=lambda batch: _maps(pyramid, batch),
+        call=lambda module, given: [module(list(given))],
+    )
+
+
+def _first_fitting(subject: Subject) -> Network:
+    return _network_on(next(_all_built(subject))[0], subject)
+
+
+def gradients_on_the_others(subject: Subject) -> Iterator[str]:
+    """The gradient reaches every parameter, whatever the pyramid."""
+    for name, _, _ in list(_all_built(subject))[1:]:
+        yield from gradient_reaches_every_parameter(_network_on(name, subject))
+
+
+CHECKS: tuple[Check, ...] = (
+    fits_a_pyramid,
+    results_are_as_declared,
+    *network_checks(_first_fitting),
+    gradients_on_the_others,
+)

@@ -1,0 +1,172 @@
+"""What a mask mapper promises: raw values to classes and back without loss, and a message for every other value.
+
+It is tried on small masks in each usual encoding (values 0, 63, 126; 0, 1, 2; 0 and 255; palette indices; colours
+black, red, green), or on those of the given folder. It may refuse masks that it isn't made for with a DataError or
+SpecError, but not all of them. A mapper that takes every value there is, such as a threshold, is taken at its word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.data.mapping import IGNORE, MaskSurvey
+from segengine.errors import DataError, SpecError
+from segengine.testing.samples import sample_masks
+from segengine.testing.subject import Check, Subject, raised
+
+_WHERE = "masks/p07.png"
+_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+_TRIED = 24
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    name: str
+    found: MaskSurvey
+    mapper: Any
+    masks: tuple[NDArray[Any], ...]
+
+
+def takes_masks(subject: Subject) -> Iterator[str]:
+    """A mask mapper takes the masks that it is made for, and numbers its classes from 0."""
+    refusals: list[str] = []
+    cases = list(_cases(subject, refusals))
+    if not cases:
+        given = f"the masks under {subject.files}" if subject.files else "every kind of sample mask"
+        last = refusals[-1] if refusals else "there are none"
+        yield f"refuses {given} ({last}); give parameters or a folder of masks that it is made for"
+    for case in cases:
+        yield from (f"with {case.name}: {line}" for line in _labels(subject, case))
+
+
+def _cases(subject: Subject, refusals: list[str] | None = None) -> Iterator[_Case]:
+    from segengine.data.reading import read_mask
+    from segengine.data.survey import survey_masks
+
+    for name, paths in _masks(subject).items():
+        folder = subject.files or paths[0].parents[1]
+        found = survey_masks(paths, folder)
+        try:
+            mapper = _mapper(subject, found)
+        except (DataError, SpecError) as error:
+            if refusals is not None:
+                refusals.append(str(error).splitlines()[0])
+            continue
+        yield _Case(name, found, mapper, tuple(read_mask(path) for path in paths[:3]))
+
+
+def _masks(subject: Subject) -> dict[str, list[Path]]:
+    if subject.files is None:
+        return dict(sample_masks(subject.scratch))
+    paths = sorted(path for path in subject.files.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    return {"the given masks": paths} if paths else {}
+
+
+def _mapper(subject: Subject, found: MaskSurvey) -> Any:
+    try:
+        return subject.component.build(classes=None, found=found)
+    except (DataError, SpecError):  # it may want names
+        return subject.component.build(classes=[f"class {i}" for i in range(len(found.values))], found=found)
+
+
+def _labels(subject: Subject, case: _Case) -> Iterator[str]:
+    labels = tuple(case.mapper.labels)
+    if [label.index for label in labels] != list(range(len(labels))) or len(labels) < 2:
+        yield f"labels have the indices {[label.index for label in labels]}; number at least two from 0"
+        return
+    names = [f"thing {i}" for i in range(len(labels))]
+    named = [label.name for label in subject.component.build(classes=names, found=case.found).labels]
+    if named != names:
+        yield f"given the names {names} its labels are {named}; use `classes` in order of the index"
+    for name in ("ignored", "encoding"):
+        if not hasattr(case.mapper, name):
+            yield f"the mapper has no attribute `{name}`; give it (found.encoding; () where nothing is ignored)"
+
+
+def classes_come_back(subject: Subject) -> Iterator[str]:
+    """Classes -> raw values -> classes changes nothing, and each label's own raw value is its class."""
+    for case in _cases(subject):
+        yield from (f"with {case.name}: {line}" for line in _round_trip(case))
+
+
+def _round_trip(case: _Case) -> Iterator[str]:
+    mapper, colours = case.mapper, case.mapper.encoding.kind == "rgb"
+    ignore_back = IGNORE if tuple(mapper.ignored) else 0
+    for label in mapper.labels:
+        raw = mapper.to_raw(np.full((2, 3), label.index, np.uint8))
+        if raw.shape != ((2, 3, 3) if colours else (2, 3)) or raw.dtype not in (np.uint8, np.uint16):
+            yield f"to_raw() gives {raw.dtype} {list(raw.shape)} for 2x3 pixels; give the masks' own form"
+            return
+        if not np.array_equal(
+            np.unique(raw.reshape(-1, raw.shape[-1] if colours else 1), axis=0)[0], np.ravel(label.raw)
+        ):
+            yield f"to_raw() doesn't write class {label.index} ({label.name}) with its raw value {label.raw}"
+        elif not bool((mapper.to_classes(raw) == label.index).all()):
+            yield f"raw value {label.raw} of class {label.index} ({label.name}) comes back as another class"
+    for mask in case.masks:
+        before = mask.copy()
+        mask.setflags(write=False)
+        classes = mapper.to_classes(mask, where=_WHERE)
+        if classes.dtype != np.uint8 or classes.shape != mask.shape[:2]:
+            yield f"to_classes() gives {classes.dtype} {list(classes.shape)}; give uint8 [H, W]"
+            return
+        if bool(((classes >= len(mapper.labels)) & (classes != IGNORE)).any()):
+            yield f"to_classes() gives values outside 0..{len(mapper.labels) - 1} and 255; let each be a class, or 255"
+            return
+        again = mapper.to_classes(mapper.to_raw(classes))
+        if not np.array_equal(again, np.where(classes == IGNORE, ignore_back, classes)):
+            yield "to_classes(to_raw(classes)) differs from classes; to_raw() must undo to_classes()"
+        assert np.array_equal(before, mask)
+
+
+def other_values_are_named(subject: Subject) -> Iterator[str]:
+    """A value that is neither a class nor ignored raises a DataError that names the file and the value."""
+    for case in _cases(subject):
+        yield from (f"with {case.name}: {line}" for line in _strangers(case))
+
+
+def _strangers(case: _Case) -> Iterator[str]:
+    refused, taken = 0, []
+    for value in _unknown(case):
+        raw = np.broadcast_to(np.asarray(value), (2, 2, *np.shape(value))).astype(
+            np.uint16 if np.max(value) > 255 else np.uint8
+        )
+        try:
+            classes = case.mapper.to_classes(raw, where=_WHERE)
+        except DataError as error:
+            refused += 1
+            text = str(error)
+            named = all(str(part) in text for part in np.ravel(value)) or np.max(value) > 255
+            if _WHERE not in text or not named:
+                yield f"the message for the unmapped value {value} is {text!r}; name the file (`where`) and the value in it"
+                return
+        except Exception as error:
+            yield f"the unmapped value {value} {raised(error)}; raise DataError that names file, value and what to write"
+            return
+        else:
+            taken.append(value)
+            if bool(((classes >= len(case.mapper.labels)) & (classes != IGNORE)).any()):
+                yield f"the unmapped value {value} becomes {int(classes.flat[0])}, which is no class; raise DataError"
+                return
+    if refused and any(np.max(value) > 255 for value in taken):
+        yield "16-bit values wrap around to known ones; look values up without casting them to uint8"
+
+
+def _unknown(case: _Case) -> list[Any]:
+    known = set(case.found.values)
+    if case.found.encoding.kind == "rgb":
+        return [colour for colour in ((1, 2, 3), (0, 0, 255), (255, 255, 255)) if colour not in known]
+    free = [value for value in range(256) if value not in known]
+    return [
+        *free[:: max(1, len(free) // _TRIED)],
+        *(256 + int(value) for value in list(known)[:1] if isinstance(value, int)),
+    ]
+
+
+CHECKS: tuple[Check, ...] = (takes_masks, classes_come_back, other_values_are_named)
