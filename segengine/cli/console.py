@@ -45,6 +45,10 @@ class ConsoleListener:
             case RunEnded():
                 self._ended(event)
 
+    def say(self, text: str) -> None:
+        """Print a line at once, between bars."""
+        self._line(escape(text))
+
     def close(self) -> None:
         """Stop the live display."""
         if self.progress is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segengine.errors import RunError
@@ -107,6 +108,25 @@ def load(path: Path) -> dict[str, Any]:
             f"{path}: a checkpoint of format {found}, and this segengine reads format {FORMAT}; start over with --fresh"
         )
     return dict(checkpoint)
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write all parameters and buffers as safetensors, whole or not at all."""
+    with whole_file(path) as part:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, part)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Read safetensors into a model.
+
+    Raises:
+        RunError: the file is missing, torn, or of another network.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"{path}: doesn't fit the network ({type(error).__name__}: {reason})") from error
 
 
 def weights_hash(model: nn.Module) -> str:

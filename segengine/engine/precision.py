@@ -46,11 +46,16 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
     return Precision(wanted, device.type, {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted])
 
 
+def seed_everything(seed: int) -> None:
+    """Start torch's generators, on every device, from a seed."""
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def repeatable(seed: int, *, deterministic: bool) -> Iterator[None]:
     """Seeds torch, and with `deterministic` makes repeats on one machine bit-equal; the old state comes back on leaving."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.manual_seed(seed)
+    seed_everything(seed)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segengine.engine.precision import Precision
@@ -29,6 +31,11 @@ class Predictor:
         with self.precision.autocast():
             result: Tensor = self.model(images.contiguous(memory_format=torch.channels_last))
         return result.float()
+
+    def image_classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class indices uint8 [H, W] of one image uint8 [H, W, C]."""
+        tensor = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)[None]
+        return np.asarray(self.classes(tensor)[0].cpu().numpy())
 
     @torch.inference_mode()
     def classes(self, images: Tensor) -> Tensor:

@@ -53,6 +53,11 @@ class World:
             dist.barrier()
 
 
+def device_name(device: torch.device) -> str:
+    """What a person calls the device."""
+    return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else device.type.upper()
+
+
 def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
     """`auto`: this process's GPU if there is one, else the CPU.
 

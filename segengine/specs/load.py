@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,15 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperime
         except ValidationError as error:
             found += problems(error, variant_tree, Experiment)
     if found:
-        raise SpecError("\n".join(dict.fromkeys(found)))
+        raise SpecError("\n".join(sorted(dict.fromkeys(found), key=_place)))
     first = next(iter(variants.values()))
     return LoadedExperiment(first.name or _folder_name(path.stem), path, text, tuple(overrides), variants)
+
+
+def _place(problem: str) -> tuple[int, int]:
+    """Line and column that a problem begins with; overrides, which have none, come first."""
+    found = re.search(r":(\d+):(\d+): ", problem)
+    return (int(found[1]), int(found[2])) if found and not problem.startswith("-s ") else (0, 0)
 
 
 def _read(path: Path) -> str:

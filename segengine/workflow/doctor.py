@@ -76,11 +76,12 @@ def _gpu(card: Any, i: int, torch: Any) -> Finding:
 def _machine() -> list[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = psutil.virtual_memory()
+    few = "; a GPU would wait for so few unless images are cached" if cores < 4 else ""
+    free, total = (n / 2**30 for n in (memory.available, memory.total))
     found = [
-        Finding("cores", "slow" if cores < 4 else "ok", f"{cores}" + ("; a GPU would wait for so few unless images are cached" if cores < 4 else "")),
-        Finding("memory", "slow" if memory.available < _FEW_GIB * 2**30 else "ok",
-                f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"),
-    ]  # fmt: skip
+        Finding("cores", "slow" if few else "ok", f"{cores}{few}"),
+        Finding("memory", "slow" if free < _FEW_GIB else "ok", f"{free:.1f} of {total:.1f} GiB free"),
+    ]
     try:
         shared = psutil.disk_usage("/dev/shm").free / 2**30  # noqa: S108
     except OSError:

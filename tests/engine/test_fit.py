@@ -52,7 +52,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop_after: i
     def stop() -> bool:
         return done >= stop_after - 1
 
-    for event in fit(first.step, first.stream, first.settings, first.store, evaluator=first.evaluator, stop_wanted=stop):
+    for event in fit(
+        first.step, first.stream, first.settings, first.store, evaluator=first.evaluator, stop_wanted=stop
+    ):
         done += isinstance(event, StepDone)
     assert isinstance(event, Ended)
 
@@ -108,7 +110,9 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) ->
     large = problem(tmp_path / "a", data=data, model=Plain(), batch_size=4)
     small = problem(tmp_path / "b", data=data, model=Plain(), batch_size=2, accumulate=2)
     assert losses(run(small)) == pytest.approx(losses(run(large)), rel=1e-5)
-    for ours, theirs in zip(small.step.trainable.model.parameters(), large.step.trainable.model.parameters(), strict=True):
+    for ours, theirs in zip(
+        small.step.trainable.model.parameters(), large.step.trainable.model.parameters(), strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
@@ -154,7 +158,13 @@ def test_early_stopping_counts_evaluations_without_a_rise(tmp_path: Path) -> Non
 
 def test_evaluation_happens_as_often_as_asked_and_at_the_end(tmp_path: Path) -> None:
     events = run(problem(tmp_path, epochs=5, evaluate_every=2))
-    assert [event.counts is not None for event in events if isinstance(event, EpochDone)] == [False, True, False, True, True]
+    assert [event.counts is not None for event in events if isinstance(event, EpochDone)] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_torn_checkpoint_is_a_clear_error(tmp_path: Path) -> None:

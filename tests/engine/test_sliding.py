@@ -27,7 +27,9 @@ def test_weights_are_positive_everywhere() -> None:
 @settings(deadline=None, max_examples=25)
 @given(height=st.integers(5, 60), width=st.integers(5, 60))
 def test_a_network_of_single_pixels_gives_the_same_in_tiles_as_whole(height: int, width: int) -> None:
-    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(height * 61 + width))
+    image = torch.randint(
+        0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(height * 61 + width)
+    )
 
     def pixelwise(images: torch.Tensor) -> torch.Tensor:
         return images.float() / 32

@@ -118,7 +118,9 @@ def problem(
         total = sum(counts.values())
         return float(np.trace(total) / np.sum(total))
 
-    return Problem(step, stream, fit_settings, Store(folder / "last.pt", folder / "best.pt"), Evaluator(count, score or right))
+    return Problem(
+        step, stream, fit_settings, Store(folder / "last.pt", folder / "best.pt"), Evaluator(count, score or right)
+    )
 
 
 __all__ = ["CPU", "Bright", "CrossEntropy", "Problem", "Progress", "network", "problem"]

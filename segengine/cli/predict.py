@@ -1,0 +1,65 @@
+"""`segengine predict`: masks for new images, in the values of the masks that the model was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from segengine.cli.options import device_option, json_option, print_json
+
+
+@click.command("predict")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGES...")
+@click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the predicted masks.")
+@click.option("--overlay", is_flag=True, help="Also write coloured overlays to OUT/overlays.")
+@click.option(
+    "--masks", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of true masks: also write image | prediction | truth to OUT/triptychs.",
+)  # fmt: skip
+@device_option
+@json_option
+def command(
+    run: Path, images: tuple[Path, ...], out: Path, overlay: bool, masks: Path | None, device: str, as_json: bool
+) -> int:
+    """Predict masks of images with a run's best checkpoint.
+
+    IMAGES are files or folders. Masks have the images' names and sizes, and the values (gray, palette or colours)
+    of the masks that the model was trained on. An image that can't be read is named and skipped; then the
+    exit code is 1.
+
+    \b
+    Examples:
+      segengine predict runs/abdomen/vgg11-seed0 data/abdomen/test/images -o masks
+      segengine predict runs/abdomen/vgg11-seed0 a.png b.png -o masks --overlay
+      segengine predict runs/abdomen/vgg11-seed0 data/abdomen/test/images -o masks --masks data/abdomen/test/masks
+    """
+    from segengine.cli.console import ConsoleListener
+    from segengine.workflow.events import Doing
+    from segengine.workflow.predict import images_in, predict_files
+    from segengine.workflow.trained import load_trained
+
+    found = images_in(images)
+    trained = load_trained(run, device)
+    console = ConsoleListener()
+    done = []
+    try:
+        for predicted in predict_files(trained, found, out, overlay=overlay, truth=masks):
+            done.append(predicted)
+            console(Doing("predicting", len(done), len(found)))
+            if predicted.problem:
+                console.say(f"skipped {predicted.problem}")
+    finally:
+        console.close()
+    bad = [predicted for predicted in done if predicted.problem]
+    if as_json:
+        print_json(
+            {"run": str(run), "out": str(out), "images": [
+                {"image": str(p.image), "written": [str(path) for path in p.written], "problem": p.problem} for p in done
+            ]}
+        )  # fmt: skip
+    else:
+        written = len(done) - len(bad)
+        click.echo(f"{written} of {len(done)} masks written to {out}" + (f"; {len(bad)} skipped" if bad else ""))
+    return int(bool(bad))

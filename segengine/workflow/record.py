@@ -1,0 +1,188 @@
+"""Writes what a run tells into its folder, and passes it on to the other listeners."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from segengine.components.lookup import qualified_name
+from segengine.data.dataset import Dataset
+from segengine.engine.checkpoint import Progress
+from segengine.engine.events import Counts, Ended, EpochDone, Event, Saved
+from segengine.engine.world import World, device_name
+from segengine.errors import DataError, SegengineError
+from segengine.files import write_text
+from segengine.metrics.confusion import ImageCounts
+from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
+from segengine.runs import names
+from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
+from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_images
+from segengine.workflow.events import EpochScored, Listener, RunEnded, RunStarted
+from segengine.workflow.labels import mapping_facts
+from segengine.workflow.request import RunRequest
+
+
+class Recorder:
+    """Keeps one run's folder true at every moment; only the main process writes."""
+
+    def __init__(
+        self, request: RunRequest, dataset: Dataset, world: World, policy: MetricPolicy, listener: Listener
+    ) -> None:
+        self.request, self.folder, self.dataset = request, request.folder, dataset
+        self.world, self.policy, self.listener = world, policy, listener
+        self.names = [label.name for label in dataset.mapper.labels]
+        self.interrupted = False
+        self.best_counts: Counts | None = None
+        self.began = time.monotonic()
+        self.seconds_before = 0.0
+        self.progress = Progress()
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Whatever ends the run early is written into run.json before it goes on its way."""
+        try:
+            yield
+        except BaseException as error:
+            if self.folder.exists:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                known = str(error) if isinstance(error, SegengineError) else f"{type(error).__name__}: {error}"
+                self.end("interrupted" if interrupted else "failed", "stopped at once" if interrupted else known)
+            raise
+
+    def input_size(self) -> tuple[int, int]:
+        """Height and width in pixels that costs are stated for: that of the first image to be predicted."""
+        height, width = self.dataset.sizes[(self.dataset.splits.get("test") or self.dataset.splits["train"])[0]]
+        return int(height), int(width)
+
+    def start(self, progress: Progress, *, steps_per_epoch: int, precision: str, **cost: Any) -> None:
+        """Write everything that is known before the first step."""
+        self.progress = progress
+        resumed = self.folder.exists and progress.step > 0
+        training = self.request.experiment.training
+        if self.world.main:
+            if resumed:
+                self._check_same_data()
+                keep_epochs(self.folder / names.METRICS, progress.epoch)
+                self.seconds_before = float(self.folder.read().get("seconds") or 0.0)
+                self.folder.update(
+                    status="running", message="", resumed=[*self.folder.read().get("resumed", []), now()]
+                )
+            else:
+                self._write_new(precision, cost, steps_per_epoch)
+        facts = {
+            "model": self.model_in_words(),
+            "data": self._data(),
+            "device": f"{device_name(self.world.device)}, {precision}"
+            + (f", {self.world.size} processes" if self.world.size > 1 else ""),
+            "parameters": f"{cost['parameters'] / 1e6:.1f} million; {cost['macs'] / 1e9:.1f} billion multiply-adds an image",
+        }
+        self._tell(
+            RunStarted(self.folder.path, facts, training.epochs, steps_per_epoch, progress.step if resumed else 0)
+        )
+
+    def _check_same_data(self) -> None:
+        before = self.folder.read()["data"]["fingerprint"]
+        if before != self.dataset.fingerprint:
+            raise DataError(
+                f"{self.folder.path}: images, masks or their split have changed since this run began; "
+                "put them back, or start over with --fresh"
+            )
+
+    def model_in_words(self) -> str:
+        """The network as a person names it: `vgg 11 + unet`."""
+        model = self.request.experiment.model
+        facts = [getattr(model.backbone, name) for name in ("depth", "model") if hasattr(model.backbone, name)]
+        return f"{' '.join(map(str, [model.backbone.name, *facts]))} + {model.decoder.name}"
+
+    def _data(self) -> str:
+        counts = ", ".join(f"{len(indices)} {split}" for split, indices in self.dataset.splits.items() if indices)
+        return f"{counts} images, {len(self.names)} classes"
+
+    def _write_new(self, precision: str, cost: Mapping[str, Any], steps_per_epoch: int) -> None:
+        folder, data, request = self.folder, self.dataset, self.request
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_text(folder / names.EXPERIMENT, request.loaded.text)
+        write_text(folder / names.SPEC, request.spec_text())
+        splits = {index: split for split, indices in data.splits.items() for index in indices}
+        write_images(
+            folder / names.IMAGES,
+            (
+                ImageRow(i, r.id, r.group, splits.get(i, ""), int(data.sizes[i][0]), int(data.sizes[i][1]))
+                for i, r in enumerate(data.records)
+            ),
+        )
+        (folder / names.METRICS).unlink(missing_ok=True)
+        training = request.experiment.training
+        packages = [n.split("/")[0] for n in map(qualified_name, request.experiment.components()) if "/" in n]
+        size = cost["input_size"]
+        folder.update(
+            status="running", message="", experiment=request.loaded.name, title=request.experiment.title, variant=request.variant,
+            seed=request.seed, fold=request.fold, started=now(), ended=None, seconds=0.0, command=command(), host=host(),
+            devices=[device_name(self.world.device)] * self.world.size, precision=precision, versions=versions(),
+            plugins=plugin_versions(packages), git=git_state(request.loaded.path.resolve().parent),
+            overrides=list(request.loaded.overrides), parameters=cost["parameters"], macs=cost["macs"], macs_size=list(size),
+            data={
+                "fingerprint": data.fingerprint, "images": {split: len(ids) for split, ids in data.splits.items()},
+                "channels": data.channels, "window": list(data.window) if data.window else None, "warnings": list(data.warnings),
+            },
+            **mapping_facts(data.mapper), metric_policy=self.policy.as_dict(),
+            budget={"epochs": training.epochs, "steps": training.epochs * steps_per_epoch,
+                    "images": training.epochs * steps_per_epoch * training.accumulate * training.batch_size},
+            best=None, images_per_second=None, train_seconds=0.0,
+        )  # fmt: skip
+
+    def take(self, event: Event) -> None:
+        """Record one event of the loop."""
+        match event:
+            case EpochDone():
+                self._epoch(event)
+            case Saved(kind="best"):
+                self._best(event)
+            case Ended(reason="interrupted"):
+                self.interrupted = True
+        self._tell(event)
+
+    def _epoch(self, event: EpochDone) -> None:
+        row: dict[str, Any] = {
+            "epoch": event.epoch, "step": event.step, "train_loss": event.train_loss, "learning_rate": event.learning_rate,
+            "seconds": round(event.seconds, 3), "images_per_second": round(event.images_per_second, 3),
+        }  # fmt: skip
+        if event.counts is not None:
+            scores = evaluate_counts(ImageCounts.of(event.counts, len(self.names)))
+            row["validation"] = as_row(scores, self.names, self.policy)
+        self.best_counts = event.counts if event.best else None
+        if self.world.main:
+            append_metrics(self.folder / names.METRICS, row)
+        self._tell(EpochScored(row, event.best))
+
+    def _best(self, event: Saved) -> None:
+        if not self.world.main:
+            return
+        if self.best_counts is not None:
+            write_counts(
+                self.folder / names.counts_file("validation"), ImageCounts.of(self.best_counts, len(self.names))
+            )
+        score = self.progress.best_score
+        finite = score is not None and math.isfinite(score)
+        self.folder.update(
+            best={"epoch": event.epoch, "metric": "validation mean Dice, pooled", "score": score if finite else None}
+        )
+
+    def end(self, status: Any, message: str, **facts: Any) -> dict[str, Any]:
+        """Write how the run ended (for now), and tell."""
+        seconds = self.seconds_before + time.monotonic() - self.began
+        document: dict[str, Any] = {"status": status}
+        if self.world.main:
+            document = self.folder.update(
+                status=status, message=message, ended=now(), seconds=round(seconds, 3), **facts
+            )
+        if status != "finished":
+            self._tell(RunEnded(self.folder.path, status, message))
+        return document
+
+    def _tell(self, event: Any) -> None:
+        if self.world.main:
+            self.listener(event)

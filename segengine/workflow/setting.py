@@ -1,0 +1,68 @@
+"""What a run computes with: data, device, number format, the rule for scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segengine.data.dataset import Dataset
+from segengine.engine.evaluation import evaluate
+from segengine.engine.events import Counts
+from segengine.engine.precision import Precision
+from segengine.engine.prediction import Predictor
+from segengine.engine.world import World
+from segengine.errors import DataError
+from segengine.metrics.scores import MetricPolicy
+from segengine.workflow.events import Doing, Listener
+from segengine.workflow.request import RunRequest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run computes with."""
+
+    request: RunRequest
+    dataset: Dataset
+    world: World
+    precision: Precision
+    policy: MetricPolicy
+    listener: Listener
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.dataset.mapper.labels)
+
+    def predictor(self, model: nn.Module) -> Predictor:
+        """A model as evaluation and prediction use it."""
+        return Predictor(model, self.world.device, self.precision)
+
+    def count(self, model: nn.Module, split: str) -> Counts:
+        """Confusion counts of a split's images."""
+        indices, done = self.dataset.splits[split], 0
+        what = f"evaluating {split} images"
+
+        def seen(images: int) -> None:
+            nonlocal done
+            done += images * self.world.size
+            self.listener(Doing(what, min(done, len(indices)), len(indices)))
+
+        return evaluate(self.predictor(model), self.dataset, indices, self.num_classes, self.world, seen=seen)
+
+
+def metric_policy(setting_leave_out: str | list[str], class_names: list[str]) -> MetricPolicy:
+    """Which classes means are over.
+
+    Raises:
+        DataError: a class that is to be left out doesn't exist, or none is left.
+    """
+    background = [name for name in class_names if name.lower() == "background"]
+    left_out = background if setting_leave_out == "auto" else list(setting_leave_out)
+    unknown = [name for name in left_out if name not in class_names]
+    averaged = tuple(name for name in class_names if name not in left_out)
+    if unknown or not averaged:
+        wrong = f"names no class: {', '.join(unknown)}" if unknown else "leaves no class"
+        raise DataError(f"evaluation.leave_out {wrong}; classes are {', '.join(class_names)}")
+    return MetricPolicy(averaged, tuple(left_out))

@@ -1,0 +1,157 @@
+"""One run from start, or from where it stopped, to its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from segengine.data.dataset import Dataset
+from segengine.data.loading import TrainingStream
+from segengine.engine import checkpoint
+from segengine.engine.assembly import moving_average, placed, shared
+from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.cost import macs, parameter_count
+from segengine.engine.events import Counts
+from segengine.engine.fit import Evaluator, FitSettings, Store, fit
+from segengine.engine.precision import pick_precision, repeatable, seed_everything
+from segengine.engine.step import Step
+from segengine.engine.world import World
+from segengine.errors import RunError
+from segengine.metrics.confusion import ImageCounts
+from segengine.metrics.scores import evaluate_counts
+from segengine.nn.segmenter import Segmenter
+from segengine.runs import names
+from segengine.workflow.build import build_loss, build_pipeline, build_segmenter, parameter_groups
+from segengine.workflow.events import Listener
+from segengine.workflow.finish import finish
+from segengine.workflow.record import Recorder
+from segengine.workflow.request import RunRequest
+from segengine.workflow.setting import Setting, metric_policy
+
+
+def train_run(
+    request: RunRequest, dataset: Dataset, world: World, listener: Listener, stop_wanted: Callable[[], bool]
+) -> Mapping[str, Any]:
+    """Train, choose the best checkpoint, score it, and write every file of the run folder.
+
+    Returns run.json. A run that was interrupted goes on where it stopped.
+
+    Raises:
+        SegengineError: what went wrong; the folder says `failed` and why, and keeps its checkpoints.
+    """
+    experiment = request.experiment
+    labels = [label.name for label in dataset.mapper.labels]
+    policy = metric_policy(experiment.evaluation.leave_out, labels)
+    precision = pick_precision(experiment.training.precision, world.device)
+    setting = Setting(request, dataset, world, precision, policy, listener)
+    with repeatable(request.seed, deterministic=experiment.training.deterministic):
+        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
+        model = placed(model, world.device)
+        recorder = Recorder(setting.request, dataset, world, policy, listener)
+        with recorder.attempt():
+            return _train(setting, model, recorder, stop_wanted)
+
+
+def _train(
+    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool]
+) -> Mapping[str, Any]:
+    request, world, dataset = setting.request, setting.world, setting.dataset
+    training, folder = request.experiment.training, request.folder
+    stream = _stream(setting)
+    steps = training.epochs * -(-stream.steps_per_epoch // training.accumulate)
+    trainable = _trainable(setting, model, steps)
+    store = Store(folder / names.LAST, folder / names.BEST)
+    progress = _restored(store, trainable) if folder.exists else Progress()
+    size = recorder.input_size()
+    recorder.start(
+        progress, steps_per_epoch=steps // training.epochs, precision=setting.precision.name, input_size=size,
+        parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
+    )  # fmt: skip
+    names_of = [record.id for record in dataset.records]
+    step = Step(
+        trainable, shared(model, world), build_loss(request.experiment, dataset).to(world.device), setting.precision,
+        world, training.clip_norm, names_of.__getitem__,
+    )  # fmt: skip
+    if not progress.step:
+        seed_everything(request.seed)  # what counting and wrapping drew from the generator changes nothing
+    try:
+        for event in fit(
+            step,
+            stream,
+            _settings(request),
+            store,
+            evaluator=_evaluator(setting),
+            progress=progress,
+            stop_wanted=stop_wanted,
+        ):
+            recorder.take(event)
+    finally:
+        stream.close()
+    if recorder.interrupted:
+        return recorder.end("interrupted", "continue with the same command")
+    best = checkpoint.load(store.best)
+    model.load_state_dict(best["model"])
+    return finish(setting, model, recorder)
+
+
+def _stream(setting: Setting) -> TrainingStream:
+    training, world = setting.request.experiment.training, setting.world
+    if training.batch_size % world.size:
+        raise RunError(
+            f"training.batch_size {training.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
+        )
+    return TrainingStream(
+        setting.dataset, setting.dataset.splits["train"], build_pipeline(setting.request.experiment, setting.dataset),
+        batch_size=training.batch_size, seed=setting.request.seed, rank=world.rank, world_size=world.size,
+        workers=_workers(training.workers, world), pin_memory=world.device.type == "cuda",
+    )  # fmt: skip
+
+
+def _workers(wanted: int | str, world: World) -> int:
+    """`auto`: none on a CPU, whose cores the network needs; on a GPU as many as cores allow each process."""
+    if wanted != "auto":
+        return int(wanted)
+    if world.device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, max(1, (cores - 1) // world.size))
+
+
+def _trainable(setting: Setting, model: Segmenter, steps: int) -> Trainable:
+    training = setting.request.experiment.training
+    optimizer = training.optimizer.build(parameters=parameter_groups(model), fused=setting.world.device.type == "cuda")
+    schedule = training.schedule.build(optimizer=optimizer, total_steps=steps)
+    average = None
+    if training.ema is not None:
+        average = moving_average(model, training.ema)
+    return Trainable(model, optimizer, schedule, setting.precision.scaler(), average)
+
+
+def _restored(store: Store, trainable: Trainable) -> Progress:
+    return checkpoint.restore(checkpoint.load(store.last), trainable) if store.last.exists() else Progress()
+
+
+def _settings(request: RunRequest) -> FitSettings:
+    training = request.experiment.training
+    stopping, saving = training.early_stopping, training.checkpoint_every
+    return FitSettings(
+        epochs=training.epochs, accumulate=training.accumulate, evaluate_every=training.evaluate_every,
+        patience=stopping.patience if stopping else None, min_rise=stopping.min_rise if stopping else 0.0,
+        save_epochs=saving.epochs, save_steps=saving.steps, save_minutes=saving.minutes,
+    )  # fmt: skip
+
+
+def _evaluator(setting: Setting) -> Evaluator | None:
+    """Mean Dice on the validation images chooses the checkpoint; without any, the last one is taken."""
+    if not setting.dataset.splits.get("validation"):
+        return None
+    averaged = [i for i, label in enumerate(setting.dataset.mapper.labels) if label.name in setting.policy.averaged]
+
+    def score(counts: Counts) -> float:
+        mean = evaluate_counts(ImageCounts.of(counts, setting.num_classes)).mean(averaged)
+        return 0.0 if np.isnan(mean) else mean
+
+    return Evaluator(lambda model: setting.count(model, "validation"), score)

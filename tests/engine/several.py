@@ -1,0 +1,67 @@
+"""Runs in each of several processes of a test."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segengine.engine.assembly import shared
+from segengine.engine.checkpoint import weights_hash
+from segengine.engine.events import EpochDone, StepDone
+from segengine.engine.fit import fit
+from segengine.engine.world import World, open_world
+from tests.engine.tiny import problem
+
+
+class Plain(nn.Module):
+    """Without batch norm, whose statistics are each process's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.layers(images.float() / 255)
+        return result
+
+
+def train(folder: Path, world: World) -> dict[str, Any]:
+    """Train the tiny problem; what this process saw and ended with."""
+    torch.set_num_threads(1)
+    model = Plain()
+    p = problem(folder, world=world, model=model, batch_size=6, epochs=3)
+    step = type(p.step)(**{**p.step.__dict__, "network": shared(model, world)})
+    seen: list[list[int]] = []
+    epoch = p.stream.epoch
+    p.stream.epoch = lambda e, first=0: (seen.append(b.indices.tolist()) or b for b in epoch(e, first))  # type: ignore[method-assign, func-returns-value]
+    events = list(fit(step, p.stream, p.settings, p.store, evaluator=p.evaluator))
+    last = [event for event in events if isinstance(event, EpochDone)][-1]
+    assert last.counts is not None
+    return {
+        "losses": [event.loss for event in events if isinstance(event, StepDone)],
+        "images": [event.images for event in events if isinstance(event, StepDone)],
+        "counts": {index: table.tolist() for index, table in last.counts.items()},
+        "seen": seen,
+        "hash": weights_hash(model),
+        "weights": [parameter.detach().tolist() for parameter in model.parameters()],
+    }
+
+
+def process(rank: int, size: int, port: int, folder: Path) -> None:
+    """One of `size` processes; leaves its result in the folder."""
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    with open_world("cpu") as world:
+        result = train(folder / "run", world)
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))
