@@ -64,7 +64,7 @@ def choose_colours(
     if new and not repair:
         worst = max(new, key=lambda v: new[v])
         found = survey.values[worst]
-        others = f" and {counted(len(new) - 1, 'other new colour')}" if len(new) > 1 else ""
+        others = f" (and {counted(len(new) - 1, 'other')})" if len(new) > 1 else ""
         raise DataError(
             f"{survey.folder}: colour {spoken(worst)}{others} is in the masks and not in data.mask_mapper.colours "
             f"({counted(found.pixels, 'pixel')} in {counted(found.files, 'mask')}, first {found.first_file}); add it there or "

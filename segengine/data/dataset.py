@@ -102,12 +102,13 @@ def prepare(
     mapper = build_mapper(survey)
     class_pixels, mapped = count_classes(mapper, survey)
     digests = [fact.digest for fact in facts]
+    shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
     mask_digests = in_threads(file_digest, [r.mask for r in usable], "fingerprint", progress)
     pairs, cache_note = cached(
         Decoder(usable, mapper, channels, window), sizes, mapped,
         kind=cache, folder=cache_folder, processes=processes, progress=progress,
     )  # fmt: skip
-    notes += [note, other_note, *getattr(mapper, "notes", ()), shared_images(usable, digests), cache_note]
+    notes += [note, other_note, *getattr(mapper, "notes", ()), shared, cache_note]
     notes += _about_classes(mapper, class_pixels, splits)
     print_ = fingerprint(usable, digests, mask_digests)
     warnings = tuple(note for note in notes if note)

@@ -154,7 +154,8 @@ def distance(one: Raw, two: Raw) -> int:
     """Largest difference in a channel."""
     if isinstance(one, int) and isinstance(two, int):
         return abs(one - two)
-    assert isinstance(one, tuple) and isinstance(two, tuple)
+    assert isinstance(one, tuple)
+    assert isinstance(two, tuple)
     return max(abs(a - b) for a, b in zip(one, two, strict=True))
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from segengine.data.records import Record, listed
+from segengine.data.records import Record, counted, listed
 
 
 def file_digest(path: Path | None) -> str:
@@ -27,13 +27,17 @@ def fingerprint(records: Sequence[Record], images: Sequence[str], masks: Sequenc
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def shared_images(records: Sequence[Record], images: Sequence[str]) -> str:
-    """A warning about image files with equal content in different splits, '' if there are none."""
+def shared_images(records: Sequence[Record], images: Sequence[str | None]) -> str:
+    """A warning about image files with equal content in different splits, '' if there are none.
+
+    `images` are digests of the files, None for images that don't count (of one value everywhere).
+    """
     by_digest: dict[str, list[Record]] = defaultdict(list)
     for record, digest in zip(records, images, strict=True):
-        by_digest[digest].append(record)
+        if digest is not None:
+            by_digest[digest].append(record)
     shared = [same for same in by_digest.values() if len({r.split for r in same}) > 1]
     if not shared:
         return ""
     names = listed([" = ".join(f"{r.id} ({r.split})" for r in same[:2]) for same in shared], 3)
-    return f"{len(shared)} images are in more than one split with the same content, which inflates scores: {names}"
+    return f"{counted(len(shared), 'image')} with equal content in several splits, which inflates scores: {names}"

@@ -130,7 +130,7 @@ def _all_listed(survey: MaskSurvey, known: Sequence[Raw], diagnosis: Diagnosis, 
     worst = max(new, key=lambda v: new[v])
     found = survey.values[worst]
     nearest = min(known, key=lambda k: abs(int(k) - int(worst)))  # type: ignore[arg-type]
-    others = f" and {counted(len(new) - 1, 'other new value')}" if len(new) > 1 else ""
+    others = f" (and {counted(len(new) - 1, 'other')})" if len(new) > 1 else ""
     todo = (
         "add repair: nearest to data.mask_mapper" if diagnosis.kind in ("blurred", "compressed")
         else f"add {spoken(worst)} there or to ignore" + (f", or delete {FILE} to have it made anew" if where.endswith(FILE) else "")

@@ -20,7 +20,10 @@ _PERCENTILES = (0.5, 99.5)
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """A decoded image's size, channels (without transparency), bits a value, and SHA-256 of its file."""
+    """A decoded image's size, channels (without transparency), bits a value, and SHA-256 of its file.
+
+    `flat` images have one value everywhere.
+    """
 
     height: int
     width: int
@@ -28,6 +31,7 @@ class ImageFacts:
     alpha: bool
     bits: int
     digest: str
+    flat: bool = False
 
 
 def survey_images(records: Sequence[Record], progress: Progress | None = None) -> list[ImageFacts]:
@@ -46,7 +50,8 @@ def image_facts(path: Path) -> ImageFacts:
     kept = stored.values.shape[2] if stored.values.ndim == 3 else 1
     channels = 3 if stored.palette is not None else kept - stored.alpha
     bits = stored.bits if stored.palette is None else 8
-    return ImageFacts(height, width, channels, stored.alpha, bits, hashlib.sha256(content).hexdigest())
+    flat = bool(stored.values.min() == stored.values.max())
+    return ImageFacts(height, width, channels, stored.alpha, bits, hashlib.sha256(content).hexdigest(), flat)
 
 
 def common_channels(records: Sequence[Record], facts: Sequence[ImageFacts], wanted: int | str) -> tuple[int, str]:
