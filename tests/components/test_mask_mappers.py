@@ -90,7 +90,7 @@ def test_blurred_masks_are_refused_with_the_line_to_write_and_then_repaired(tmp_
     ):
         GrayIndex().build(classes=None, found=found)
     assert not (tmp_path / "gray-values.txt").exists()
-    with pytest.raises(DataError, match="add repair: nearest to data.mask_mapper"):
+    with pytest.raises(DataError, match=r"add repair: nearest to data.mask_mapper"):
         GrayIndex(values=[0, 255]).build(classes=None, found=found)
     mapper = GrayIndex(values=[0, 255], repair="nearest").build(classes=None, found=found)
     assert mapper.notes[-1].startswith("repair: nearest moves 192 mask pixels (23 %) in 1 mask with 12 unlisted values")
@@ -124,7 +124,7 @@ def test_palette_indices_are_classes_and_predictions_carry_the_palette(tmp_path)
     assert mapper.encoding.kind == "palette"
     assert mapper.encoding.palette[255] == (224, 224, 192)
     assert mapper.notes == ("1 class index in no mask: 1",)
-    with pytest.raises(DataError, match="value 255 in the masks .* is beyond the 3 classes of data.classes"):
+    with pytest.raises(DataError, match=r"value 255 in the masks .* is beyond the 3 classes of data.classes"):
         Palette().build(classes=["background", "plane", "bird"], found=found)
 
 

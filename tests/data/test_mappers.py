@@ -109,7 +109,7 @@ def test_names_and_values_must_be_as_many():
         "/data: masks hold 3 values and data.classes 2 names: 0 (33.3 % of the pixels): background, 63 (33.3 % of the pixels): "
         "liver, 126 (33.3 % of the pixels): no name; name each of them in data.classes, or put values that are no class into ignore"
     )
-    with pytest.raises(DataError, match="remove names from data.classes, or list the values of all classes"):
+    with pytest.raises(DataError, match=r"remove names from data.classes, or list the values of all classes"):
         make_labels([0, 63], ["a", "b", "c"], survey([0, 63]))
 
 

@@ -93,7 +93,9 @@ def test_folds_need_a_fold_and_fractions_none():
 
 
 def test_a_pattern_that_finds_no_group_names_the_image():
-    with pytest.raises(DataError, match=r"/data/scan7\.png: data\.split\.group '\^p\(\\d\+\)' finds no group in 'scan7'"):
+    with pytest.raises(
+        DataError, match=r"/data/scan7\.png: data\.split\.group '\^p\(\\d\+\)' finds no group in 'scan7'"
+    ):
         split_records([record("p1"), record("scan7")], Fractions(0.5, 0.5, by="group", group=r"^p(\d+)"))
     with pytest.raises(SpecError, match=r"is no regular expression"):
         split_records([record("p1")], Fractions(0.5, 0.5, by="group", group="("))
