@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def cached(
         sizes: int64 [N, 2].
         mapped: what each mask's mapping does, as bytes; part of the key on disk.
         kind: auto is ram where all pairs fit into half of the available memory, and none otherwise.
-        folder: where pairs on disk are kept; needed with disk.
+        folder: where pairs on disk are kept; by default the user's cache folder.
         processes: how many processes of this machine keep the same pairs.
         progress: called with ("decoding", done, total).
 
@@ -108,8 +109,7 @@ def cached(
     if kind == "none":
         return decode, ""
     if kind == "disk":
-        if folder is None:
-            raise DataError("data.cache: disk needs a folder to keep decoded images in")
+        folder = folder or default_folder()
         disk = Disk(folder, tuple(pair_key(decode, i, mapped[i]) for i in range(len(decode.records))), decode)
         try:
             in_threads(lambda i: disk(i) and None, range(len(decode.records)), "decoding", progress)
@@ -123,6 +123,12 @@ def cached(
     if not fits:
         return decode, f"data.cache: auto decodes images anew in each epoch: {spoken}; data.cache: disk is faster"
     return Memory(in_threads(lambda i: _frozen(decode(i)), range(len(decode.records)), "decoding", progress)), ""
+
+
+def default_folder() -> Path:
+    """`segengine` in the user's cache folder (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "segengine"
 
 
 def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:

@@ -66,9 +66,7 @@ def read_folders(plan: FolderPlan) -> Records:
         outside_lists = len(images) - len(splits)
         images = [match for match in images if match.path in splits]
         if outside_lists:
-            notes.append(
-                f"{counted(outside_lists, 'image')} in {plan.root} {'is' if outside_lists == 1 else 'are'} in no list and left out"
-            )
+            notes.append(f"left out, as in no list: {counted(outside_lists, 'image')} in {plan.root}")
     pairs = pair(images, masks)
     if plan.lists is not None:  # folders often hold more than the lists name
         pairs = Pairs(pairs.pairs, pairs.images_alone, (), pairs.rule)
@@ -184,7 +182,8 @@ def _listed_splits(plan: FolderPlan, pattern: str, images: Sequence[Match]) -> d
         unknown = [line for line in lines if line not in by_name]
         if unknown:
             raise DataError(
-                f"{file.path}: names {counted(len(unknown), 'image')} that {'is' if len(unknown) == 1 else 'are'} not there ({listed(unknown)})"
+                f"{file.path}: {counted(len(unknown), 'listed image')} not found in {plan.root} ({listed(unknown)}); "
+                "correct the list or add them"
             )
         for line in lines:
             path = by_name[line].path

@@ -72,13 +72,20 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
     start = Path("/") if pattern.startswith("/") else root
     found = sorted(set(_walk(start, parts, (), None, suffixes)), key=lambda m: m.path.as_posix())
     if not outside:
-        base = root.resolve()
-        for match in found:
-            if not match.path.resolve().is_relative_to(base):
-                raise DataError(
-                    f"{match.path}: is a link that leads out of {root}; set the source's outside: allow if it's meant to"
-                )
+        _check_inside(root.resolve(), found)
     return found
+
+
+def _check_inside(base: Path, found: list[Match]) -> None:
+    folders: dict[Path, bool] = {}
+    for match in found:
+        folder = match.path.parent
+        if folder not in folders:
+            folders[folder] = folder.resolve().is_relative_to(base)
+        if not folders[folder] or (match.path.is_symlink() and not match.path.resolve().is_relative_to(base)):
+            raise DataError(
+                f"{match.path}: is a link that leads out of {base}; set the source's outside: allow if it's meant to"
+            )
 
 
 def _walk(folder: Path, parts: list[str], key: tuple[str, ...], split: str | None, suffixes: bool) -> Iterator[Match]:

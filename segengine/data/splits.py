@@ -68,6 +68,10 @@ def split_records(
         raise SpecError(
             "data.split: by: group needs `group`, a pattern such as '^(p[0-9]+)' that finds it in file names"
         )
+    if plan is not None and plan.by == "image" and pattern is not None:
+        raise SpecError(
+            "data.split: `group` is given and by: image would divide groups; write by: group, or remove `group`"
+        )
     if pattern is not None:
         ordered = [replace(r, group=group_of(r, pattern)) for r in ordered]
     if isinstance(plan, Folds):

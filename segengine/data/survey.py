@@ -140,19 +140,23 @@ def common_encoding(looks: Sequence[_Look]) -> MaskEncoding:
     first: dict[str, Path] = {}
     kinds: Counter[str] = Counter()
     for look in looks:
-        few = f"{look.encoding.bits}-bit " if look.encoding.bits < 8 else ""
+        # Few bits change what a gray value means (1 of 1 bit is white), unless all is 0; indices stay indices.
+        few_bits = look.encoding.bits < 8 and look.encoding.kind == "gray" and bool(look.facts.values.any())
+        few = f"{look.encoding.bits}-bit " if few_bits else ""
         kind = f"{few}{look.encoding.kind}"
         kinds[kind] += 1
         first.setdefault(kind, look.facts.path)
-    rgb_like = set(kinds) <= {"rgb", "gray"}
-    if len(kinds) > 1 and not rgb_like:
+    empty = [look for look in looks if look.encoding.kind == "gray" and not look.facts.values.any()]
+    if len(kinds) > 1 and "gray" in kinds and kinds["gray"] == len(empty) and not kinds.keys() & {"palette"}:
+        kinds.pop("gray")
+    if len(kinds) > 1 and not set(kinds) <= {"rgb", "gray"}:
         ways = " and ".join(f"{counted(n, 'mask')} {kind} (first {first[kind]})" for kind, n in kinds.most_common())
         raise DataError(
             f"masks are stored in different ways: {ways}; export all the same way, so that values mean the same"
         )
     suffixes = Counter(look.encoding.suffix for look in looks)
     suffix = min(suffixes, key=lambda s: (-suffixes[s], s))
-    encodings = [look.encoding for look in looks]
+    encodings = [look.encoding for look in looks if look.facts.values.any()] or [looks[0].encoding]
     channels = max(e.channels for e in encodings)
     if "rgb" in kinds:
         return MaskEncoding("rgb", 8, None, suffix if suffix != ".gif" else ".png", 3)

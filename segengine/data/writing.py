@@ -23,6 +23,11 @@ LOSSLESS = (".png", ".tif", ".tiff", ".bmp", ".gif")
 _FORMATS = {".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
+_mask_of_rights = os.umask(0)  # can be asked for only by setting it; once, while no thread writes
+os.umask(_mask_of_rights)
+_MODE = 0o666 & ~_mask_of_rights
+
+
 def write_mask(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> None:
     """Write raw mask values so that `read_mask` gives them back, with the encoding's bits and palette.
 
@@ -51,17 +56,11 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, _MODE)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _encoded(raw: NDArray[Any], encoding: MaskEncoding, suffix: str, path: Path) -> bytes:

@@ -148,9 +148,7 @@ def test_colours_have_names_and_their_own_order(tmp_path):
     table = {"soil": (0, 0, 0), "weed": (255, 0, 0), "crop": (0, 255, 0)}
     mapper = Rgb(colours=table).build(classes=None, found=found)
     assert [(label.name, label.raw, label.colour) for label in mapper.labels] == [(n, c, c) for n, c in table.items()]
-    assert [label.name for label in Rgb(colours=table).build(classes=["weed", "soil", "crop"], found=found).labels][
-        0
-    ] == "weed"
+    assert Rgb(colours=table).build(classes=["weed", "soil", "crop"], found=found).labels[0].name == "weed"
     assert len(Rgb().build(classes=None, found=found).labels) == 3
     with pytest.raises(DataError, match=r"colour \[0, 255, 0\] is in the masks and not in data.mask_mapper.colours"):
         Rgb(colours={"soil": (0, 0, 0), "weed": (255, 0, 0)}).build(classes=None, found=found)

@@ -98,6 +98,12 @@ def test_another_mapping_or_channels_are_other_entries(root, tmp_path):
     assert not set(plain.pairs.keys) & set(turned.pairs.keys)
 
 
+def test_the_disk_cache_is_in_the_users_cache_folder(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    data(root, cache="disk")
+    assert len(list((tmp_path / "mine" / "segengine").rglob("*.image.npy"))) == 8
+
+
 def test_a_damaged_entry_is_made_anew(root, tmp_path):
     found = data(root, cache="disk", cache_folder=tmp_path / "cache")
     expected = np.array(found.pair(0)[0])
@@ -112,7 +118,7 @@ def test_auto_takes_memory_only_where_it_fits(root, monkeypatch):
     found = data(root)
     assert not isinstance(found.pairs, Memory)
     assert "data.cache: auto decodes images anew in each epoch" in found.warnings[0]
-    with pytest.raises(DataError, match="data.cache: ram: decoded images take .* at most half is used"):
+    with pytest.raises(DataError, match=r"data.cache: ram: decoded images take .* at most half is used"):
         data(root, cache="ram")
 
 
@@ -173,7 +179,7 @@ def test_gray_images_beside_colour_images_become_colour_and_it_is_said(root):
     found = data(root)
     assert found.channels == 3
     assert found.warnings == ("7 of 8 images are gray and read as three equal channels",)
-    with pytest.raises(DataError, match="has 3 channels and data.channels is 5|has 1 channels and data.channels is 5"):
+    with pytest.raises(DataError, match=r"has 3 channels and data.channels is 5|has 1 channels and data.channels is 5"):
         data(root, channels=5)
 
 
@@ -187,7 +193,7 @@ def test_an_automatic_window_is_that_of_the_training_images(root):
     assert found.window == tuple(map(float, expected))
     assert f"data.window: auto is [{expected[0]:g}, {expected[1]:g}]" in found.warnings[0]
     assert data(root, window=(0, 8000)).pair(0)[0].max() == round(958 * 255 / 8000)
-    with pytest.raises(DataError, match="has 16 bits a value; set data.window: auto"):
+    with pytest.raises(DataError, match=r"has 16 bits a value; set data.window: auto"):
         data(root, window=None)
 
 

@@ -88,7 +88,7 @@ def test_folds_need_a_fold_and_fractions_none():
     records = [record(str(i)) for i in range(9)]
     with pytest.raises(SpecError, match="has 3 folds, and fold None was asked for; choose 0 to 2"):
         split_records(records, Folds(3))
-    with pytest.raises(SpecError, match="a fold was asked for and data.split has no folds"):
+    with pytest.raises(SpecError, match=r"a fold was asked for and data.split has no folds"):
         split_records(records, Fractions(0.5, 0.5), fold=0)
 
 
@@ -101,6 +101,8 @@ def test_a_pattern_that_finds_no_group_names_the_image():
         split_records([record("p1")], Fractions(0.5, 0.5, by="group", group="("))
     with pytest.raises(SpecError, match="by: group needs `group`"):
         split_records([record("p1")], Fractions(0.5, 0.5, by="group"))
+    with pytest.raises(SpecError, match="`group` is given and by: image would divide groups"):
+        split_records([record("p1")], Fractions(0.5, 0.5, group=r"^p"))
 
 
 def test_a_pattern_without_parentheses_gives_its_whole_match():
@@ -123,12 +125,12 @@ def test_folders_without_splits_need_a_split():
 def test_fractions_divide_train_where_folders_give_only_a_test():
     records = [record(f"a{i}", "train") for i in range(10)] + [record("z", "test")]
     assert counts(split_records(records, Fractions(0.8, 0.2))) == {"train": 8, "validation": 2, "test": 1}
-    with pytest.raises(SpecError, match="the folders already give train, test; remove data.split"):
+    with pytest.raises(SpecError, match=r"the folders already give train, test; remove data.split"):
         split_records(records, Fractions(0.6, 0.2, 0.2))
 
 
 def test_fractions_sum_to_one_and_groups_suffice():
-    with pytest.raises(SpecError, match="are 0.5, 0.2, 0.1; they must sum to 1"):
+    with pytest.raises(SpecError, match=r"are 0.5, 0.2, 0.1; they must sum to 1"):
         split_records([record("a")], Fractions(0.5, 0.2, 0.1))
     with pytest.raises(DataError, match=r"2 groups \(p00, p01\) can't fill 3 splits"):
         split_records(patients([4, 4]), Fractions(0.6, 0.2, 0.2, by="group", group=r"^(p\d+)"))

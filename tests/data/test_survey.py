@@ -138,6 +138,19 @@ def test_masks_stored_in_different_ways_are_refused(tmp_path):
         surveyed(tmp_path, [one, blobs(1, [255])])
 
 
+def test_empty_masks_that_a_tool_saved_with_one_bit_fit_all_others(tmp_path):
+    empty = Image.fromarray(np.zeros((96, 96), bool))
+    survey = surveyed(tmp_path, [empty, blobs(1, [63, 252])])
+    assert survey.encoding == MaskEncoding("gray", 8)
+    assert list(survey.values) == [0, 63, 252]
+
+
+def test_binary_masks_beside_empty_ones_with_more_bits_stay_binary(tmp_path):
+    survey = surveyed(tmp_path, [Image.fromarray(blobs(1, [255]) > 0), np.zeros((96, 96), np.uint8)])
+    assert survey.encoding.bits == 1
+    assert list(survey.values) == [0, 1]
+
+
 def test_palettes_that_differ_where_they_are_used_are_refused(tmp_path):
     masks = []
     for colour in ((255, 0, 0), (0, 255, 0)):
