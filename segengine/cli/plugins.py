@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from segengine.cli.options import json_option, print_json
 
+if TYPE_CHECKING:
+    from segengine.registry import Provider
+
 
 @click.group("plugins")
 def command() -> None:
-    """List what experiments can choose: backbones, decoders, losses and so on, built in or from plugins."""
+    """List, check and start what experiments can choose: backbones, decoders, losses and so on."""
 
 
 @command.command("list")
@@ -103,3 +107,121 @@ def _print(rows: list[dict[str, Any]], parameters: bool) -> None:
         for name, fact in row.get("parameters", {}).items():
             table.add_row("", "", "", escape(f"  {name} = {fact['default']}: {fact['about']}"))
     Console().print(table)
+
+
+@command.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--package", metavar="PKG", help="All components of one package; segengine means the built-ins.")
+@click.option(
+    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
+    help="A setting to check with, for example -p model=resnet18; for one NAME only.",
+)  # fmt: skip
+@json_option
+def check(names: tuple[str, ...], package: str | None, parameters: tuple[str, ...], as_json: bool) -> int:
+    """Check that components keep the promises of their kind; without NAME, all that plugins provide.
+
+    \b
+    Ends with exit code 1 where something is wrong. Examples:
+      segengine plugins check
+      segengine plugins check resnet -p depth=18
+      segengine plugins check --package segengine-resnet --json
+    """
+    providers = _chosen(names, package)
+    rows = [_checked(provider, _settings(parameters, len(providers))) for provider in providers]
+    if as_json:
+        print_json(rows)
+    else:
+        _print_checked(rows)
+    return 1 if any(row["findings"] for row in rows) else 0
+
+
+def _chosen(names: tuple[str, ...], package: str | None) -> list[Provider]:
+    from segengine.components.base import KINDS
+    from segengine.components.lookup import registry
+    from segengine.errors import RegistryError
+    from segengine.registry import normalized, suggest
+
+    known = [provider for kind in KINDS for provider in registry(kind).providers]
+    if package is not None:
+        packages = {provider.package for provider in known}
+        if normalized(package) not in packages:
+            hint = suggest(normalized(package), packages) or f"packages: {', '.join(sorted(packages))}"
+            raise RegistryError(f"--package {package}: no such package provides components; {hint}")
+        known = [provider for provider in known if provider.package == normalized(package)]
+    elif not names:
+        known = [provider for provider in known if not provider.built_in]
+    chosen = [provider for provider in known if not names or {provider.name, provider.qualified} & set(names)]
+    for name in names:
+        if not any(name in (provider.name, provider.qualified) for provider in chosen):
+            hint = suggest(name, [provider.name for provider in known]) or "see segengine plugins list"
+            raise RegistryError(f"there is no component '{name}'; {hint}")
+    return chosen
+
+
+def _settings(parameters: tuple[str, ...], chosen: int) -> dict[str, Any]:
+    from segengine.errors import SpecError
+    from segengine.yaml_source import parse
+
+    if parameters and chosen != 1:
+        raise SpecError(f"-p is for one component, and {chosen} are to be checked; name one")
+    wrong = next((text for text in parameters if "=" not in text), None)
+    if wrong is not None:
+        raise SpecError(f"-p {wrong}: write NAME=VALUE")
+    pairs = (text.partition("=") for text in parameters)
+    return {name: parse(value, f"-p {name}").data for name, _, value in pairs}
+
+
+def _checked(provider: Provider, parameters: dict[str, Any]) -> dict[str, Any]:
+    from segengine.components.lookup import checked_class
+    from segengine.errors import RegistryError
+    from segengine.testing import findings
+    from segengine.testing.conformance import missing_parameters
+
+    row: dict[str, Any] = {
+        "kind": provider.kind, "name": provider.qualified, "package": provider.package, "version": provider.version,
+        "findings": [], "skipped": None,
+    }  # fmt: skip
+    try:
+        cls = checked_class(provider)
+    except RegistryError as error:
+        return {**row, "findings": [str(error)]}
+    missing = missing_parameters(cls, parameters)
+    if missing:
+        return {**row, "skipped": f"needs {', '.join(missing)}; give " + " ".join(f"-p {name}=..." for name in missing)}
+    return {**row, "findings": findings(cls, parameters)}
+
+
+def _print_checked(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        click.echo("no plugin is installed; segengine plugins check --package segengine checks the built-ins")
+        return
+    kind_width, name_width = (max(len(row[key]) for row in rows) for key in ("kind", "name"))
+    for row in rows:
+        number = len(row["findings"])
+        result = f"{number} finding{'s' * (number != 1)}" if number else row["skipped"] or "ok"
+        click.echo(f"{row['kind']:<{kind_width}}  {row['name']:<{name_width}}  {result}")
+        for line in row["findings"]:
+            click.echo(f"  {line}")
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--kind", required=True, metavar="KIND", help="What it makes: backbones, losses, augmentations ...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), show_default=True, help="Folder to make the package in."
+)
+def new(name: str, kind: str, out: Path) -> None:
+    """Write a plugin package with one component NAME that works, to be changed into yours.
+
+    \b
+    Examples:
+      segengine plugins new gamma --kind augmentations
+      segengine plugins new tiny-net --kind backbones --out ../plugins
+    """
+    from segengine.testing.new_plugin import write_plugin
+
+    folder = write_plugin(name, kind, out)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            click.echo(str(path))
+    click.echo(f"next: pip install -e {folder}, then segengine plugins check {name}", err=True)

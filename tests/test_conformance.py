@@ -1,0 +1,62 @@
+"""Every component of every kind, built in or installed, keeps its kind's promises (segengine.testing.check)."""
+
+from pathlib import Path
+
+import pytest
+
+from segengine.components.base import KINDS
+from segengine.components.lookup import checked_class, registry
+from segengine.registry import Provider
+from segengine.testing import check, sample_folder
+from segengine.testing.conformance import missing_parameters
+
+PARAMETERS = {
+    ("backbones", "timm"): {"model": "convnext_atto"},
+    ("backbones", "vgg"): {"depth": 11},
+    ("backbones", "resnet"): {"depth": 18},
+    ("losses", "weighted-sum"): {"terms": [{"loss": "dice"}, {"loss": "cross-entropy", "weight": 0.5}]},
+    ("sources", "folders"): {"root": "SAMPLE"},
+}
+"""For components with required fields, and the smallest of those with a depth; SAMPLE is a folder of sample files."""
+
+MORE = [
+    ("backbones", "vgg", {"depth": 11, "batch_norm": False}),
+    ("decoders", "deeplabv3-plus", {"output_stride": 8}),
+    ("decoders", "pspnet", {"output_stride": 32}),
+    ("losses", "cross-entropy", {"class_weights": "median-frequency", "label_smoothing": 0.1}),
+    ("losses", "cross-entropy", {"class_weights": [1.0, 2.0, 0.5]}),
+    ("losses", "focal", {"gamma": 0.5, "class_weights": "median-frequency"}),
+    ("losses", "dice", {"over": "image", "absent": "skip"}),
+    ("losses", "lovasz", {"over": "image"}),
+    ("augmentations", "flip", {"horizontal": 0.5, "vertical": 0.5}),
+    ("augmentations", "crop", {"size": [16, 24], "position": "centre"}),
+    ("augmentations", "rotate", {"degrees": 180}),
+    ("augmentations", "albumentations", {"transform": "Affine", "parameters": {"rotate": 30, "p": 1.0}}),
+    ("optimizers", "sgd", {"momentum": 0.0}),
+    ("schedules", "step", {"warmup": 0.1, "milestones": [0.5]}),
+]
+"""Other settings that take another way through a component."""
+
+PROVIDERS = [provider for kind in KINDS for provider in registry(kind).providers]
+
+
+def _given(kind: str, name: str, folder: Path) -> dict[str, object]:
+    parameters = PARAMETERS.get((kind, name), {})
+    return {key: sample_folder(folder) if value == "SAMPLE" else value for key, value in parameters.items()}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: f"{p.kind}-{p.qualified}")
+def test_every_installed_component_conforms(provider: Provider, tmp_path: Path) -> None:
+    cls = checked_class(provider)
+    given = _given(provider.kind, provider.name, tmp_path)
+    assert not missing_parameters(cls, given), f"add ({provider.kind!r}, {provider.name!r}) to PARAMETERS in this file"
+    check(cls, given)
+
+
+@pytest.mark.parametrize(("kind", "name", "parameters"), MORE, ids=lambda v: v if isinstance(v, str) else "")
+def test_other_settings_conform_too(kind: str, name: str, parameters: dict[str, object]) -> None:
+    check(checked_class(registry(kind).find(name)), parameters)
+
+
+def test_the_plugin_that_comes_along_is_among_them() -> None:
+    assert "segengine-resnet/resnet" in {provider.qualified for provider in PROVIDERS}
