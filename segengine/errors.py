@@ -31,3 +31,9 @@ class DataError(SegengineError):
 
 class RunError(SegengineError):
     """A run failed or its folder can't be used."""
+
+
+class ComparisonError(SegengineError):
+    """Runs can't be compared fairly, or there are none; says what differs in which runs."""
+
+    exit_code = 2

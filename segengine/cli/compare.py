@@ -1,0 +1,92 @@
+"""`segengine compare`: the table that sets variants side by side, and what makes it unfair."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from segengine.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segengine.compare.summary import Comparison, Refusal
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
+@click.option(
+    "--runs-dir", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    help="Where runs are, if none are named.",
+)  # fmt: skip
+@click.option(
+    "--split", type=click.Choice(["test", "validation"]), default=None,
+    help="Images to compare on.  [default: test, or validation where there are no test images]",
+)  # fmt: skip
+@click.option("--metric", type=click.Choice(["dice", "iou"]), default="dice", show_default=True, help="Score to show.")
+@json_option
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
+def command(
+    runs: tuple[Path, ...],
+    runs_dir: Path,
+    split: str | None,
+    metric: Literal["dice", "iou"],
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    """Set the finished runs of an experiment side by side, variant by variant.
+
+    RUNS are folders of single runs, which form one table, or of experiments, which form a table each; without any, all
+    experiments under runs/. Refuses runs on other data, splits, classes or means, and lists all other differences.
+
+    \b
+    Examples:
+      segengine compare
+      segengine compare runs/abdomen --metric iou
+      segengine compare runs/abdomen/vgg11-seed0 runs/abdomen-long/vgg11-seed0
+      segengine compare runs/abdomen --json > comparison.json
+    """
+    from segengine.compare.render import document, refusals
+    from segengine.compare.summary import compare_folders
+    from segengine.errors import ComparisonError
+
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown exclude each other; name one")
+    results = compare_folders(runs, runs_dir, split)
+    if as_json:
+        print_json({"format": 1, "metric": metric, "comparisons": [document(result, metric) for result in results]})
+    else:
+        _print(results, metric, as_markdown=as_markdown)
+    if refused := refusals(results):
+        raise ComparisonError("\n".join(refused))
+
+
+def _print(results: Sequence[Comparison | Refusal], metric: Literal["dice", "iou"], *, as_markdown: bool) -> None:
+    from rich.console import Console
+
+    from segengine.compare.render import markdown, terminal
+    from segengine.compare.summary import Comparison
+
+    # Where nobody watches, a table is as wide as it needs to be.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    for place, result in enumerate(result for result in results if isinstance(result, Comparison)):
+        if place:
+            click.echo()
+        if as_markdown:
+            click.echo(markdown(result, metric), nl=False)
+        else:
+            terminal(result, metric, console)
+
+
+def print_comparison(folder: Path) -> None:
+    """The table of one experiment's runs on standard output; why there is none on standard error."""
+    from segengine.compare.render import refusals
+    from segengine.compare.summary import compare_folders
+
+    results = compare_folders([folder], folder)
+    _print(results, "dice", as_markdown=False)
+    for line in refusals(results):
+        click.echo(f"no comparison: {line}", err=True)

@@ -1,0 +1,128 @@
+"""Run folders read for a comparison: record, settings, images, and the counts of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segengine.errors import ComparisonError, RunError
+from segengine.metrics.stacked import Stacked, stacked_of_rows
+from segengine.runs import names
+from segengine.runs.find import find_runs
+from segengine.runs.folder import RunFolder
+from segengine.runs.record import RunRecord, read_record
+from segengine.runs.tables import ImageRow, read_count_rows, read_images
+
+SPLITS = ("test", "validation", "train")
+"""Which split is compared: the first of these that runs have counts of."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """One run. `settings` are those of spec.yaml, `images` the rows of images.csv by index."""
+
+    folder: RunFolder
+    record: RunRecord
+    settings: Mapping[str, Any]
+    images: Mapping[int, ImageRow]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def has(self, split: str) -> bool:
+        """Whether the chosen checkpoint was evaluated on `split`."""
+        return (self.folder / names.counts_file(split)).exists()
+
+    def indices(self, split: str) -> tuple[int, ...]:
+        """The images of a split, ascending."""
+        return tuple(sorted(index for index, row in self.images.items() if row.split == split))
+
+    def stacked(self, split: str) -> Stacked:
+        """True positives, truth and predicted pixels int64 [N, 3, K] of the split's images, in order of `indices`.
+
+        Raises:
+            RunError: the counts are missing or damaged, or belong to other images.
+        """
+        path, classes = self.folder / names.counts_file(split), len(self.record.labels)
+        rows = read_count_rows(path, classes)
+        try:
+            return stacked_of_rows(rows, self.indices(split), classes)
+        except ValueError as error:
+            raise RunError(f"{path}: {error} by {names.IMAGES}; the run folder is damaged") from error
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is no part of the comparison, and why: its status, or `unreadable`."""
+
+    name: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is to stand in one table: finished runs, and runs that were left out."""
+
+    title: str
+    runs: tuple[LoadedRun, ...]
+    others: tuple[LeftOut, ...]
+
+
+def candidates(paths: Sequence[Path], root: Path) -> list[Candidates]:
+    """The tables that are asked for.
+
+    Without `paths`, or for a path that holds several runs: one table for each experiment in it. The paths that are
+    runs themselves form one table together, so that runs of two experiments can be set side by side.
+
+    Raises:
+        ComparisonError: a path doesn't exist or holds no run.
+    """
+    alone: list[RunFolder] = []
+    below: list[RunFolder] = []
+    for path in paths or [root]:
+        folders = find_runs(path) if path.is_dir() else []
+        if not folders:
+            what = "there is no such folder" if not path.exists() else "there is no run in it"
+            raise ComparisonError(f"{path}: {what}; make runs with `segengine run SPEC`, or name a folder of runs")
+        (alone if folders[0].path == path else below).extend(folders)
+    tables = [alone] if alone else []
+    by_experiment: dict[Path, list[RunFolder]] = {}
+    for folder in dict.fromkeys(below):
+        by_experiment.setdefault(folder.path.parent, []).append(folder)
+    return [_load(list(dict.fromkeys(folders))) for folders in [*tables, *by_experiment.values()]]
+
+
+def _load(folders: Sequence[RunFolder]) -> Candidates:
+    runs, others = [], []
+    seen: dict[bytes, Mapping[int, ImageRow]] = {}
+    for folder in folders:
+        try:
+            record = read_record(folder)
+            if record.status == "finished":
+                runs.append(LoadedRun(folder, record, folder.spec(), _images(folder / names.IMAGES, seen)))
+            else:
+                others.append(LeftOut(folder.name, record.status, _one_line(record.message)))
+        except RunError as error:
+            others.append(LeftOut(folder.name, "unreadable", str(error)))
+    runs.sort(key=lambda run: (run.record.experiment, run.record.variant, run.record.seed, run.record.fold or 0))
+    titles = dict.fromkeys(run.record.title or run.record.experiment for run in runs)
+    return Candidates(" and ".join(titles) or folders[0].path.parent.name, tuple(runs), tuple(others))
+
+
+def _images(path: Path, seen: dict[bytes, Mapping[int, ImageRow]]) -> Mapping[int, ImageRow]:
+    """Runs on the same data have the same table byte for byte: it is parsed once."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: not readable ({error.strerror}); the run folder is damaged") from error
+    if content not in seen:
+        seen[content] = {row.index: row for row in read_images(path)}
+    return seen[content]
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

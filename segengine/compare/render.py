@@ -1,0 +1,225 @@
+"""A comparison as a terminal table, as Markdown and as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from segengine.compare.summary import (
+    KINDS,
+    METRICS,
+    Comparison,
+    Kind,
+    Metric,
+    Refusal,
+    ScoreTable,
+    Spread,
+    VariantSummary,
+)
+from segengine.compare.verdict import WORDS, verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DASH = "–"
+_MOST_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table in words: the first column holds names, the others numbers."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def grids(comparison: Comparison, metric: Metric) -> list[Grid]:
+    """The overview by variant, and the scores of each class, pooled and per image."""
+    return [_overview(comparison, metric), *(_by_class(comparison, metric, kind) for kind in KINDS)]
+
+
+def preface(comparison: Comparison) -> list[str]:
+    """What the scores are about: images, groups, classes of the means."""
+    groups = "" if comparison.group_count == comparison.image_count else f" of {comparison.group_count} groups"
+    images = f"{comparison.image_count} {comparison.split} image{'s' * (comparison.image_count != 1)}{groups}"
+    left_out = [facts.name for facts in comparison.classes if not facts.averaged]
+    without = f", without {', '.join(left_out)}" if left_out else ""
+    plural = "class" if len(comparison.averaged) == 1 else "classes"
+    return [f"{images}; means over {len(comparison.averaged)} {plural}: {', '.join(comparison.averaged)}{without}"]
+
+
+def remarks(comparison: Comparison, metric: Metric) -> list[str]:
+    """The verdict, what is compared, what else differs, and which runs are left out."""
+    lines = [verdict(comparison, metric)]
+    if comparison.factor is not None:
+        lines.append(f"compared: {comparison.factor.text()}")
+    if comparison.confounders:
+        lines.append("besides, these differ, and may be the reason for any difference:")
+        lines += [f"  {'within a variant: ' if d.within else ''}{d.text()}" for d in comparison.confounders]
+    lines += [f"note: {note}" for note in comparison.notes]
+    return [*lines, *left_out(comparison)]
+
+
+def left_out(result: Comparison | Refusal) -> list[str]:
+    """A line for each run that is no part of the table."""
+    return [f"left out: {o.name} ({o.status}{f': {o.message}' if o.message else ''})" for o in result.others]
+
+
+def terminal(comparison: Comparison, metric: Metric, console: Console) -> None:
+    """Print a comparison."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(f"[bold]{escape(comparison.title)}[/bold]")
+    for line in preface(comparison):
+        console.print(escape(line), soft_wrap=True)
+    for grid in grids(comparison, metric):
+        table = Table(
+            box=None,
+            pad_edge=False,
+            header_style="bold",
+            title=escape(grid.caption),
+            title_justify="left",
+            title_style="italic",
+        )
+        for place, name in enumerate(grid.header):
+            table.add_column(escape(name), justify="right" if place else "left", no_wrap=place == 0)
+        for row in grid.rows:
+            table.add_row(*map(escape, row))
+        console.print()
+        console.print(table)
+    console.print()
+    for line in remarks(comparison, metric):
+        console.print(escape(line), soft_wrap=True)
+
+
+def markdown(comparison: Comparison, metric: Metric) -> str:
+    """A comparison as Markdown."""
+    lines = [f"## {_cell(comparison.title)}", "", *preface(comparison)]
+    for grid in grids(comparison, metric):
+        lines += ["", f"**{_cell(grid.caption)}**", ""]
+        lines.append("| " + " | ".join(map(_cell, grid.header)) + " |")
+        lines.append("| :-- |" + " --: |" * (len(grid.header) - 1))
+        lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in grid.rows]
+    lines += [
+        "",
+        *(f"{'  ' if line.startswith('  ') else ''}- {_cell(line.strip())}" for line in remarks(comparison, metric)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def document(result: Comparison | Refusal, metric: Metric) -> dict[str, Any]:
+    """A comparison as plain data; undefined scores are None. Has `refused` (the reason) where there is none."""
+    others = [asdict(other) for other in result.others]
+    if isinstance(result, Refusal):
+        return {"title": result.title, "refused": result.message, "left_out": others}
+    return {
+        "title": result.title,
+        "refused": None,
+        "split": result.split,
+        "images": result.image_count,
+        "groups": result.group_count,
+        "averaged": list(result.averaged),
+        "classes": [asdict(facts) for facts in result.classes],
+        "variants": [_variant(result, variant) for variant in result.variants],
+        "factor": asdict(result.factor) if result.factor else None,
+        "confounders": [asdict(difference) for difference in result.confounders],
+        "notes": list(result.notes),
+        "verdict": verdict(result, metric),
+        "left_out": others,
+    }
+
+
+def _variant(comparison: Comparison, variant: VariantSummary) -> dict[str, Any]:
+    names = [facts.name for facts in comparison.classes]
+
+    def scores(table: ScoreTable) -> dict[str, Any]:
+        return {
+            "mean": asdict(table.mean),
+            "classes": {n: asdict(s) for n, s in zip(names, table.classes, strict=True)},
+        }
+
+    return {
+        "name": variant.name,
+        "seeds": list(variant.seeds),
+        "runs": list(variant.runs),
+        **{metric: {kind: scores(variant.scores[metric, kind]) for kind in KINDS} for metric in METRICS},
+        "undefined": list(variant.undefined),
+        "parameters": variant.parameters,
+        "macs": variant.macs,
+        "images_per_second": asdict(variant.images_per_second),
+        "minutes": asdict(variant.minutes),
+    }
+
+
+def _overview(comparison: Comparison, metric: Metric) -> Grid:
+    word = WORDS[metric]
+    header = (
+        "variant",
+        "seeds",
+        f"{word} pooled",
+        f"{word} per image",
+        "range",
+        "parameters",
+        "MACs",
+        "images/s",
+        "minutes",
+    )
+    rows = []
+    for variant in comparison.variants:
+        pooled, per_image = (variant.scores[metric, kind].mean for kind in KINDS)
+        extent = DASH if pooled.sd is None else f"{pooled.minimum:.3f}-{pooled.maximum:.3f}"
+        rows.append((
+            variant.name, str(len(variant.seeds)), _score(pooled), _score(per_image), extent, _large(variant.parameters),
+            _large(variant.macs), _number(variant.images_per_second), _number(variant.minutes),
+        ))  # fmt: skip
+    return Grid(
+        f"mean {word}; ± is the standard deviation over seeds, range that of the pooled mean", header, tuple(rows)
+    )
+
+
+def _by_class(comparison: Comparison, metric: Metric, kind: Kind) -> Grid:
+    """Variants by classes, or classes by variants, whichever is narrower."""
+    caption = f"{WORDS[metric]} by class, {'pooled over images' if kind == 'pooled' else 'mean over images'}"
+    cells = [[_score(spread) for spread in variant.scores[metric, kind].classes] for variant in comparison.variants]
+    names = [facts.name + ("" if facts.averaged else "*") for facts in comparison.classes]
+    images = [str(facts.images) for facts in comparison.classes]
+    if any(not facts.averaged for facts in comparison.classes):
+        caption += " (* not in the means)"
+    variants = [variant.name for variant in comparison.variants]
+    if len(names) > _MOST_COLUMNS or len(variants) <= 3:
+        rows = [(name, n, *(row[k] for row in cells)) for k, (name, n) in enumerate(zip(names, images, strict=True))]
+        return Grid(caption, ("class", "images", *variants), tuple(rows))
+    rows = [(name, *row) for name, row in zip(variants, cells, strict=True)]
+    return Grid(caption, ("variant", *names), (*rows, ("images with the class", *images)))
+
+
+def _score(spread: Spread) -> str:
+    if spread.mean is None:
+        return DASH
+    return f"{spread.mean:.3f}" + (f" ± {spread.sd:.3f}" if spread.sd is not None else "")
+
+
+def _number(spread: Spread) -> str:
+    return DASH if spread.mean is None else f"{spread.mean:.1f}"
+
+
+def _large(value: int | None) -> str:
+    if value is None:
+        return DASH
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return str(value)
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown takes as it is: no cell ends early, nothing turns into markup."""
+    return "".join(f"\\{c}" if c in "\\|*_`<[]" else c for c in " ".join(text.split()))
+
+
+def refusals(results: Sequence[Comparison | Refusal]) -> list[str]:
+    """What is to be said of the tables that can't be made."""
+    return [f"{r.title}: {r.message}" for r in results if isinstance(r, Refusal)]

@@ -1,0 +1,123 @@
+"""`segengine compare`: tables, Markdown and JSON; refusals end with 2; nothing heavy is imported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from segengine.cli.compare import print_comparison
+from segengine.cli.main import main
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def said(capsys):
+    """Runs the command line: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main(["compare", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_the_table_names_images_classes_costs_and_caution(make, root, said):
+    make("vgg", quality=0.7)
+    make("resnet", quality=0.9, settings={"training.epochs": 40})
+    make("swin", status="failed", message="out of memory")
+    code, out, err = said("--runs-dir", root)
+    assert (code, err) == (0, "")
+    assert "3 test images of 2 groups; means over 2 classes: liver, spleen, without background" in out
+    for word in ("Dice pooled", "Dice per image", "9.2 M", "7.6 G", "images/s", "minutes", "background*"):
+        assert word in out
+    assert "One seed: differences may be chance." in out
+    assert "compared: model.backbone: resnet {depth: 11} (resnet), vgg {depth: 11} (vgg)" in out
+    assert "  training.epochs: 40 (resnet), 20 (vgg)" in out
+    assert "left out: abdomen/swin-seed0 (failed: out of memory)" in out
+
+
+def test_json_is_one_document_on_standard_output(make, root, said):
+    for seed in range(2):
+        make("vgg", seed)
+    code, out, err = said(root / "abdomen", "--json", "--metric", "iou")
+    document = json.loads(out)
+    assert (code, err, document["format"], document["metric"]) == (0, "", 1, "iou")
+    (comparison,) = document["comparisons"]
+    assert comparison["averaged"] == ["liver", "spleen"]
+    assert comparison["refused"] is None
+    variant = comparison["variants"][0]
+    assert len(variant["dice"]["per_image"]["classes"]["liver"]["values"]) == 2
+    assert variant["iou"]["pooled"]["mean"]["sd"] > 0
+    assert variant["runs"] == ["abdomen/vgg-seed0", "abdomen/vgg-seed1"]
+
+
+def test_a_refusal_ends_with_2_and_the_other_tables_are_printed(make, root, said):
+    make("vgg")
+    make("vgg", experiment="mixed")
+    make("resnet", experiment="mixed", data={"fingerprint": "bbbb"})
+    code, out, err = said("--runs-dir", root)
+    assert code == 2
+    assert out.startswith("abdomen\n")
+    assert "error: mixed: these runs can't be compared:" in err
+    assert "data fingerprint: bbbb in mixed/resnet-seed0; aaaa in mixed/vgg-seed0" in err
+    code, out, _ = said("--runs-dir", root, "--json")
+    assert code == 2
+    assert [bool(c["refused"]) for c in json.loads(out)["comparisons"]] == [False, True]
+
+
+def test_markdown_has_tables_and_no_cell_ends_early(make, root, said):
+    make("vgg", classes=("background", "liver|lobe", "spleen"))
+    code, out, _ = said("--runs-dir", root, "--markdown")
+    assert code == 0
+    assert "| variant | seeds | Dice pooled |" in out
+    rows = [line for line in out.splitlines() if "lobe" in line and line.startswith("|")]
+    assert rows
+    assert all(row.startswith("| liver\\|lobe | 3 |") for row in rows)
+
+
+def test_many_variants_stand_in_rows(make, root, said):
+    for variant in ("a", "b", "c", "d"):
+        make(variant)
+    _, out, _ = said("--runs-dir", root)
+    assert "images with the class" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nowhere"], ["--json", "--markdown"], ["--split", "train"], ["--metric", "accuracy"]]
+)
+def test_a_wrong_request_ends_with_2(root, said, arguments):
+    code, out, err = said(*arguments, "--runs-dir", root)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_the_table_after_training_says_on_standard_error_why_there_is_none(make, root, capsys):
+    make("vgg")
+    make("resnet")
+    print_comparison(root / "abdomen")
+    assert "Dice pooled" in capsys.readouterr().out
+    make("swin", ignored=[255])
+    print_comparison(root / "abdomen")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("no comparison: abdomen: these runs can't be compared:")
+
+
+def test_comparing_imports_nothing_heavy(make, root):
+    make("vgg")
+    make("resnet")
+    code = (
+        "import sys\nfrom segengine.cli.main import main\n"
+        "try:\n    main(['compare', '--runs-dir', sys.argv[1]])\nfinally:\n"
+        "    heavy = {'torch', 'torchvision', 'timm', 'segmentation_models_pytorch', 'albumentations', 'cv2', 'matplotlib', 'scipy'}\n"
+        "    print('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("heavy: []\n")
