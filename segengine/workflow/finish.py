@@ -23,7 +23,7 @@ from segengine.workflow.setting import Setting
 if TYPE_CHECKING:
     from segengine.nn.segmenter import Segmenter
 
-_SHEET = 4  # samples on the sheet of augmentations
+_SHEET = 8  # most samples on the sheet of augmentations
 
 
 def finish(setting: Setting, model: Segmenter, recorder: Recorder) -> Mapping[str, Any]:
@@ -48,7 +48,7 @@ def finish(setting: Setting, model: Segmenter, recorder: Recorder) -> Mapping[st
     _report(setting, model, recorder, counts, document)
     setting.listener(Doing("drawing the report", 1, 1))
     document = recorder.end("finished", "")
-    setting.listener(RunEnded(folder.path, "finished", "", split, scores))
+    recorder.tell(RunEnded(folder.path, "finished", "", split, scores))
     return document
 
 
@@ -77,7 +77,7 @@ def _report(
     try:
         write_run_report(request.folder.path, report)
     except Exception as error:  # a picture must not cost a trained model
-        setting.listener(Note(f"the report could not be drawn: {type(error).__name__}: {error}"))
+        recorder.tell(Note(f"the report could not be drawn: {type(error).__name__}: {error}"))
 
 
 def _examples(setting: Setting, model: Segmenter, counts: ImageCounts) -> list[Example]:
@@ -96,11 +96,11 @@ def _examples(setting: Setting, model: Segmenter, counts: ImageCounts) -> list[E
 
 
 def _augmented(setting: Setting) -> list[Augmented]:
-    """The first samples of the first epoch, before and after."""
+    """The first batch, before and after."""
     dataset, seed = setting.dataset, setting.request.seed
     pipeline, train = build_pipeline(setting.request.experiment, dataset), dataset.splits["train"]
     samples = []
-    for place in permutation(seed, 0, len(train))[:_SHEET]:
+    for place in permutation(seed, 0, len(train))[: min(_SHEET, setting.request.experiment.training.batch_size)]:
         index = train[int(place)]
         image, classes = dataset.pair(index)
         record = dataset.records[index]

@@ -22,6 +22,7 @@ from segengine.runs.provenance import command, git_state, host, now, plugin_vers
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_images
 from segengine.workflow.events import EpochScored, Listener, RunEnded, RunStarted
 from segengine.workflow.labels import mapping_facts
+from segengine.workflow.log import log
 from segengine.workflow.request import RunRequest
 
 
@@ -79,7 +80,7 @@ class Recorder:
             + (f", {self.world.size} processes" if self.world.size > 1 else ""),
             "parameters": f"{cost['parameters'] / 1e6:.1f} million; {cost['macs'] / 1e9:.1f} billion multiply-adds an image",
         }
-        self._tell(
+        self.tell(
             RunStarted(self.folder.path, facts, training.epochs, steps_per_epoch, progress.step if resumed else 0)
         )
 
@@ -143,7 +144,7 @@ class Recorder:
                 self._best(event)
             case Ended(reason="interrupted"):
                 self.interrupted = True
-        self._tell(event)
+        self.tell(event)
 
     def _epoch(self, event: EpochDone) -> None:
         row: dict[str, Any] = {
@@ -156,7 +157,7 @@ class Recorder:
         self.best_counts = event.counts if event.best else None
         if self.world.main:
             append_metrics(self.folder / names.METRICS, row)
-        self._tell(EpochScored(row, event.best))
+        self.tell(EpochScored(row, event.best))
 
     def _best(self, event: Saved) -> None:
         if not self.world.main:
@@ -180,9 +181,11 @@ class Recorder:
                 status=status, message=message, ended=now(), seconds=round(seconds, 3), **facts
             )
         if status != "finished":
-            self._tell(RunEnded(self.folder.path, status, message))
+            self.tell(RunEnded(self.folder.path, status, message))
         return document
 
-    def _tell(self, event: Any) -> None:
+    def tell(self, event: Any) -> None:
+        """Log an event and pass it on."""
         if self.world.main:
+            log(self.folder / names.LOG, event)
             self.listener(event)
