@@ -36,8 +36,8 @@ class Grid:
 
 
 def grids(comparison: Comparison, metric: Metric) -> list[Grid]:
-    """The overview by variant, and the scores of each class, pooled and per image."""
-    return [_overview(comparison, metric), *(_by_class(comparison, metric, kind) for kind in KINDS)]
+    """Means by variant, the scores of each class pooled and per image, and costs."""
+    return [_scores(comparison, metric), *(_by_class(comparison, metric, kind) for kind in KINDS), _costs(comparison)]
 
 
 def preface(comparison: Comparison) -> list[str]:
@@ -76,19 +76,12 @@ def terminal(comparison: Comparison, metric: Metric, console: Console) -> None:
     for line in preface(comparison):
         console.print(escape(line), soft_wrap=True)
     for grid in grids(comparison, metric):
-        table = Table(
-            box=None,
-            pad_edge=False,
-            header_style="bold",
-            title=escape(grid.caption),
-            title_justify="left",
-            title_style="italic",
-        )
+        table = Table(box=None, pad_edge=False, header_style="bold")
         for place, name in enumerate(grid.header):
             table.add_column(escape(name), justify="right" if place else "left", no_wrap=place == 0)
         for row in grid.rows:
             table.add_row(*map(escape, row))
-        console.print()
+        console.print(f"\n[italic]{escape(grid.caption)}[/italic]", soft_wrap=True)
         console.print(table)
     console.print()
     for line in remarks(comparison, metric):
@@ -154,30 +147,24 @@ def _variant(comparison: Comparison, variant: VariantSummary) -> dict[str, Any]:
     }
 
 
-def _overview(comparison: Comparison, metric: Metric) -> Grid:
-    word = WORDS[metric]
-    header = (
-        "variant",
-        "seeds",
-        f"{word} pooled",
-        f"{word} per image",
-        "range",
-        "parameters",
-        "MACs",
-        "images/s",
-        "minutes",
-    )
+def _scores(comparison: Comparison, metric: Metric) -> Grid:
     rows = []
     for variant in comparison.variants:
         pooled, per_image = (variant.scores[metric, kind].mean for kind in KINDS)
         extent = DASH if pooled.sd is None else f"{pooled.minimum:.3f}-{pooled.maximum:.3f}"
-        rows.append((
-            variant.name, str(len(variant.seeds)), _score(pooled), _score(per_image), extent, _large(variant.parameters),
-            _large(variant.macs), _number(variant.images_per_second), _number(variant.minutes),
-        ))  # fmt: skip
-    return Grid(
-        f"mean {word}; ± is the standard deviation over seeds, range that of the pooled mean", header, tuple(rows)
-    )
+        rows.append((variant.name, str(len(variant.seeds)), _score(pooled), _score(per_image), extent))
+    word = WORDS[metric]
+    header = ("variant", "seeds", f"{word} pooled", f"{word} per image", "range of pooled")
+    return Grid(f"mean {word} over classes; ± is the standard deviation over seeds", header, tuple(rows))
+
+
+def _costs(comparison: Comparison) -> Grid:
+    rows = [
+        (v.name, _large(v.parameters), _large(v.macs), _number(v.images_per_second), _number(v.minutes))
+        for v in comparison.variants
+    ]
+    header = ("variant", "parameters", "MACs an image", "images/s", "minutes")
+    return Grid("what a run costs; images/s and minutes are training's", header, tuple(rows))
 
 
 def _by_class(comparison: Comparison, metric: Metric, kind: Kind) -> Grid:

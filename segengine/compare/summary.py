@@ -14,7 +14,7 @@ from segengine.compare.guard import evaluation_split, refuse_if_incomparable
 from segengine.compare.load import Candidates, LeftOut, LoadedRun, candidates
 from segengine.compare.settings import Difference, factor_and_confounders
 from segengine.compare.units import Unit, Units, units_of, variant_names
-from segengine.errors import ComparisonError
+from segengine.errors import ComparisonError, RunError
 from segengine.metrics.scores import Scores, evaluate_stacked
 
 Metric = Literal["dice", "iou"]
@@ -129,7 +129,7 @@ def compare_folders(paths: Sequence[Path], root: Path, split: str | None = None)
     for found in candidates(paths, root):
         try:
             results.append(compare(found, split))
-        except ComparisonError as error:
+        except (ComparisonError, RunError) as error:
             results.append(Refusal(found.title, str(error), found.others))
     return results
 

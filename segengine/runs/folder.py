@@ -74,11 +74,13 @@ class RunFolder:
         path = self / names.SPEC
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            if not isinstance(document, dict):
+                raise ValueError("it holds no settings")
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise RunError(
                 f"{path}: not readable ({' '.join(str(error).split())}); the run folder is damaged"
             ) from error
-        return dict(document)
+        return document
 
     def set_aside(self) -> Path:
         """Move the folder to a hidden place beside it, where nothing looks; nothing is deleted."""

@@ -115,6 +115,8 @@ def test_damaged_counts_are_named_with_their_file(make, root):
     )  # image 0 is a training image
     with pytest.raises(RunError, match=r"test\.csv: .*images\.csv; the run folder is damaged"):
         compared(root)
+    (refusal,) = compare_folders([], root)
+    assert "run folder is damaged" in refusal.message
 
 
 def test_folds_become_one_set_of_out_of_fold_counts(make, root):

@@ -66,6 +66,16 @@ def test_a_broken_record_is_named_with_its_file(tmp_path, text, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("content", [b"a: [", b"", b"- 1", b"\xff\xfe\x00", None])
+def test_broken_settings_are_named_with_their_file(tmp_path, content):
+    if content is not None:
+        (tmp_path / names.SPEC).write_bytes(content)
+    with pytest.raises(RunError, match="the run folder is damaged") as error:
+        RunFolder(tmp_path).spec()
+    assert str(error.value).startswith(f"{tmp_path / names.SPEC}: not readable (")
+    assert "\n" not in str(error.value)
+
+
 def test_a_folder_without_a_record_is_no_run(tmp_path):
     with pytest.raises(RunError, match=r"not a run folder, it has no run\.json"):
         read_record(RunFolder(tmp_path))
@@ -100,10 +110,8 @@ import os, sys, time
 from pathlib import Path
 from segengine.runs.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
-    if sys.argv[2] == "fork" and os.fork() == 0:
-        time.sleep(60)
-        os._exit(0)
-    print("held", flush=True)
+    if sys.argv[2] == "alone" or os.fork() == 0:  # the child speaks once it is past what runs at a fork
+        print("held", flush=True)
     time.sleep(60)
 """
 
