@@ -208,5 +208,6 @@ def _cell(text: str) -> str:
 
 
 def refusals(results: Sequence[Comparison | Refusal]) -> list[str]:
-    """What is to be said of the tables that can't be made."""
-    return [f"{r.title}: {r.message}" for r in results if isinstance(r, Refusal)]
+    """Why tables can't be made; that an experiment isn't finished is no reason to complain while another one is."""
+    some = any(isinstance(result, Comparison) for result in results)
+    return [f"{r.title}: {r.message}" for r in results if isinstance(r, Refusal) and not (some and r.unfinished)]

@@ -112,11 +112,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A table that can't be made, and why."""
+    """A table that can't be made, and why. `unfinished`: only because no run is finished yet."""
 
     title: str
     message: str
     others: tuple[LeftOut, ...]
+    unfinished: bool = False
 
 
 def compare_folders(paths: Sequence[Path], root: Path, split: str | None = None) -> list[Comparison | Refusal]:
@@ -130,7 +131,7 @@ def compare_folders(paths: Sequence[Path], root: Path, split: str | None = None)
         try:
             results.append(compare(found, split))
         except (ComparisonError, RunError) as error:
-            results.append(Refusal(found.title, str(error), found.others))
+            results.append(Refusal(found.title, str(error), found.others, unfinished=not found.runs))
     return results
 
 

@@ -72,6 +72,19 @@ def test_a_refusal_ends_with_2_and_the_other_tables_are_printed(make, root, said
     assert [bool(c["refused"]) for c in json.loads(out)["comparisons"]] == [False, True]
 
 
+def test_an_unfinished_experiment_is_an_error_only_where_nothing_is_finished(make, root, said):
+    make("vgg", experiment="later", status="running")
+    code, out, err = said("--runs-dir", root)
+    assert (code, out) == (2, "")
+    assert (
+        err == "error: later: no run is finished (they are running); `segengine run` continues what was interrupted\n"
+    )
+    make("vgg")
+    code, out, err = said("--runs-dir", root)
+    assert (code, err) == (0, "")
+    assert out.startswith("abdomen\n")
+
+
 def test_markdown_has_tables_and_no_cell_ends_early(make, root, said):
     make("vgg", classes=("background", "liver|lobe", "spleen"))
     code, out, _ = said("--runs-dir", root, "--markdown")
