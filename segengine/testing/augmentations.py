@@ -61,7 +61,7 @@ def randomness_comes_from_rng(subject: Subject) -> Iterator[str]:
     try:
         for draw in range(_DRAWS):
             results = []
-            for seed in (0, 1):
+            for seed in (2 * draw, 2 * draw + 1):
                 np.random.seed(seed)
                 random.seed(seed)
                 results.append(_applied(subject, *_pair(*_SIZES[0]), draw))
