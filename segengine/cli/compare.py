@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segengine.compare.summary import Comparison, Refusal
 
 
-@click.command("compare")
+@click.command("compare", short_help="Set the variants of experiments side by side.")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @click.option(
     "--runs-dir", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,

@@ -7,7 +7,7 @@ import click
 from segengine.cli.options import json_option, print_json
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="What is installed, what would be slow here.")
 @json_option
 def command(as_json: bool) -> int:
     """Show versions, devices and plugins, broken ones too, and what would be slow on this machine.

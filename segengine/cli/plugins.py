@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from segengine.registry import Provider
 
 
-@click.group("plugins")
+@click.group("plugins", short_help="List, check and start components.")
 def command() -> None:
     """List, check and start what experiments can choose: backbones, decoders, losses and so on."""
 

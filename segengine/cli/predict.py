@@ -9,7 +9,7 @@ import click
 from segengine.cli.options import device_option, json_option, print_json
 
 
-@click.command("predict")
+@click.command("predict", short_help="Predict masks of new images.")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGES...")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the predicted masks.")

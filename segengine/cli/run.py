@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-@click.command("run")
+@click.command("run", short_help="Train every variant and seed, compare them.")
 @spec_argument
 @set_option
 @runs_option

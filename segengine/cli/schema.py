@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command("schema")
+@click.command("schema", short_help="Write a JSON Schema for editors.")
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), default=Path(".segengine/schema.json"), show_default=True,
     help="File to write; - prints it.",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from segengine.specs.experiment import Experiment
 
 
-@click.command("validate")
+@click.command("validate", short_help="Check experiment files before anything is spent.")
 @click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
 @set_option
 @json_option
