@@ -7,7 +7,13 @@ from segengine.yaml_source import Position, parse
 
 
 def test_a_number_in_exponent_notation_is_a_number() -> None:
-    assert parse("a: 3e-4\nb: 1.5\nc: -2\nd: .5\ne: 1E3", "x").data == {"a": 3e-4, "b": 1.5, "c": -2, "d": 0.5, "e": 1000.0}
+    assert parse("a: 3e-4\nb: 1.5\nc: -2\nd: .5\ne: 1E3", "x").data == {
+        "a": 3e-4,
+        "b": 1.5,
+        "c": -2,
+        "d": 0.5,
+        "e": 1000.0,
+    }
 
 
 def test_words_of_older_yaml_stay_words() -> None:
@@ -28,9 +34,18 @@ def test_keys_and_values_have_positions() -> None:
     ("text", "message"),
     [
         ("a: 1\nb: 2\na: 3", "f.yaml:3:1: 'a' is given twice (first on line 1); remove one"),
-        ("a: [1, 2", "f.yaml:1:9: not valid YAML: expected ',' or ']', but got '<stream end>'; check indentation, colons and quotes"),
-        ("a: !!python/name:os.system x", "f.yaml:1:4: the tag tag:yaml.org,2002:python/name:os.system is not allowed; write a plain value"),
-        ("a: &x {b: 1}\nc:\n  <<: *x", "f.yaml:3:3: merge keys are not supported; write the settings out, or use variants"),
+        (
+            "a: [1, 2",
+            "f.yaml:1:9: not valid YAML: expected ',' or ']', but got '<stream end>'; check indentation, colons and quotes",
+        ),
+        (
+            "a: !!python/name:os.system x",
+            "f.yaml:1:4: the tag tag:yaml.org,2002:python/name:os.system is not allowed; write a plain value",
+        ),
+        (
+            "a: &x {b: 1}\nc:\n  <<: *x",
+            "f.yaml:3:3: merge keys are not supported; write the settings out, or use variants",
+        ),
         ("a: &x [*x]", "f.yaml:1:4: an alias refers to the block it is in; write the block out"),
         ("? [1, 2]\n: 3", "f.yaml:1:3: a key must be a plain word"),
     ],
