@@ -13,10 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    yield
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +37,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.syspath_prepend(str(site))
     modules: list[str] = []
 
-    def add(package: str, entries: dict[str, dict[str, str]], code: str = "", *, api: str = "v1", version: str = "1.0") -> Path:
+    def add(
+        package: str, entries: dict[str, dict[str, str]], code: str = "", *, api: str = "v1", version: str = "1.0"
+    ) -> Path:
         info = site / f"{package.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")

@@ -42,13 +42,7 @@ def choose_colours(
     diagnosis = diagnose(survey)
     if table is None:
         if not diagnosis.usable:
-            guess = ", ".join(f"class{i}: {spoken(raw)}" for i, raw in enumerate(diagnosis.values))
-            todo = (
-                f"; if that is meant, write mask_mapper: {{name: rgb, colours: {{{guess}}}, repair: nearest}}"
-                if guess
-                else ""
-            )
-            raise DataError(f"{survey.folder}: {diagnosis.message}{todo}")
+            raise DataError(_what_to_write(survey, diagnosis))
         values: tuple[Raw, ...] = tuple(v for v in survey.values if v not in ignored)
         return survey, values, list(classes) if classes is not None else None, ()
     names = list(table) if classes is None else list(classes)
@@ -75,6 +69,13 @@ def choose_colours(
     if repair and (note := repair_note(survey, known)):
         notes.append(note)
     return survey, values, names, tuple(notes)
+
+
+def _what_to_write(survey: MaskSurvey, diagnosis: Diagnosis) -> str:
+    guess = ", ".join(f"class{i}: {spoken(raw)}" for i, raw in enumerate(diagnosis.values))
+    line = f"mask_mapper: {{name: rgb, colours: {{{guess}}}, repair: nearest}}"
+    return f"{survey.folder}: {diagnosis.message}" + (f"; if that is meant, write {line}" if guess else "")
+
 
 
 def _in_colours(survey: MaskSurvey) -> MaskSurvey:

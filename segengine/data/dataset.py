@@ -89,11 +89,7 @@ def prepare(
     notes = [*getattr(records, "notes", ())]
     usable = split_records(_with_masks(records, notes), split, group=group, fold=fold)
     splits = indices(usable)
-    for name in ("train", "validation"):
-        if not splits[name]:
-            raise DataError(
-                f"there is no {name} image; add a folder for it, or write data.split with a share for {name}"
-            )
+    _check_not_empty(splits)
     survey = survey_masks([r.mask for r in usable if r.mask is not None], common_folder(usable), progress=progress)
     facts = survey_images(usable, progress)
     sizes = _checked_sizes(usable, facts, survey)
@@ -113,6 +109,14 @@ def prepare(
     print_ = fingerprint(usable, digests, mask_digests)
     warnings = tuple(note for note in notes if note)
     return Dataset(usable, splits, mapper, channels, window, sizes, class_pixels, print_, warnings, pairs)
+
+
+def _check_not_empty(splits: Mapping[str, tuple[int, ...]]) -> None:
+    for name in ("train", "validation"):
+        if not splits[name]:
+            raise DataError(
+                f"there is no {name} image; add a folder for it, or write data.split with a share for {name}"
+            )
 
 
 def count_classes(mapper: Mapper, survey: MaskSurvey) -> tuple[NDArray[np.int64], list[bytes]]:

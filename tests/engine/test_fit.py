@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_the
     p = problem(tmp_path, data=OneFull(6), loss=BlowsUp(), batch_size=2, crop=None)
     parameters = p.step.trainable.model.parameters
     before = [each.detach().clone() for each in parameters()]
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError) as caught:  # noqa: PT012
         for event in fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator):
             if isinstance(event, StepDone):
                 before = [each.detach().clone() for each in parameters()]

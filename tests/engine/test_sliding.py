@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ def test_tiles_cover_everything_and_the_last_touches_the_border(length: int, til
     covered = {x for first in firsts for x in range(first, min(first + tile, length))}
     assert covered == set(range(length))
     assert firsts[-1] + min(tile, length) == length
-    gaps = [b - a for a, b in zip(firsts, firsts[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(firsts)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
