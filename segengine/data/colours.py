@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from segengine.data.diagnosis import diagnose, spoken
+from segengine.data.diagnosis import Diagnosis, diagnose, spoken
 from segengine.data.mappers import repair_note, unlisted
 from segengine.data.mapping import MaskEncoding, MaskSurvey, Raw
 from segengine.data.records import counted, listed
