@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -25,9 +25,10 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
-def shared(model: nn.Module, world: World) -> nn.Module:
-    """What runs forward: the model itself, or its wrapper that averages gradients over processes."""
+def shared(model: nn.Module, world: World, *, compiled: bool = False) -> nn.Module:
+    """What runs forward: the model itself, or compiled where asked, in the wrapper that averages gradients over processes."""
+    network = cast("nn.Module", torch.compile(model)) if compiled else model  # what is saved and evaluated stays plain
     if world.size == 1:
-        return model
+        return network
     devices = [world.device.index] if world.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices)
+    return DistributedDataParallel(network, device_ids=devices)
