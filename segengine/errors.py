@@ -37,3 +37,9 @@ class ComparisonError(SegengineError):
     """Runs can't be compared fairly, or there are none; says what differs in which runs."""
 
     exit_code = 2
+
+
+def unexpected(error: BaseException) -> str:
+    """One line for an error that no one expected: its kind, and the first line of what it says."""
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
 import click
 
 from segengine import __version__
-from segengine.errors import SegengineError
+from segengine.errors import SegengineError, unexpected
 from segengine.registry import suggest
 
 COMMANDS = {
@@ -72,6 +73,9 @@ def main(arguments: list[str] | None = None) -> Any:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]  # it may stand anywhere
+    if debug:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("segengine").setLevel(logging.DEBUG)
     try:
         result = cli(args=["--debug", *given] if debug else given, prog_name="segengine", standalone_mode=False)
     except SegengineError as error:
@@ -87,6 +91,11 @@ def main(arguments: list[str] | None = None) -> Any:
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
+        code = 1
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"{unexpected(error)}; --debug shows where")
         code = 1
     else:
         code = result if isinstance(result, int) else 0

@@ -70,7 +70,7 @@ def command(
             prepare_folders(chosen, fresh=fresh, listener=console)
         world.barrier()
         try:
-            outcomes = list(execute(chosen, world, console, stop_wanted))
+            outcomes = list(execute(chosen, world, console if world.main else _silent, stop_wanted))
         finally:
             console.close()
         if world.main:
@@ -78,11 +78,15 @@ def command(
     return _exit_code(outcomes)
 
 
+def _silent(event: Any) -> None:
+    """All processes but the main one."""
+
+
 def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
         return
-    for outcome in outcomes:
+    for outcome in outcomes if len(outcomes) > 1 else ():
         if outcome.status != "finished":
             click.echo(f"{outcome.status}: {outcome.plan.folder} {outcome.message}".rstrip(), err=True)
     if sum(outcome.status == "finished" for outcome in outcomes) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +94,8 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Work in the folder alone; the lock ends with the process, however it ends.
 
+        Half-written files that a killed process left are removed; so is the folder if nothing came of the run.
+
         Raises:
             RunError: another process works in it, or the folder can't be written to.
         """
@@ -110,6 +112,18 @@ class RunFolder:
                 f"{self.path}: can't be written to ({error.strerror}); choose another folder with --out"
             ) from error
         try:
+            for part in self.path.rglob(".*.part"):
+                part.unlink()
             yield
         finally:
             lock.release()
+            if not self.exists:
+                self._vanish()
+
+    def _vanish(self) -> None:
+        """Remove the folder, and the experiment's above it, where they hold nothing but a lock."""
+        with suppress(OSError):
+            if [path.name for path in self.path.iterdir()] == [names.LOCK]:
+                (self / names.LOCK).unlink()
+            self.path.rmdir()
+            self.path.parent.rmdir()

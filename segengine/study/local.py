@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from segengine.data.dataset import Dataset
 from segengine.engine.world import World
-from segengine.errors import RunError
+from segengine.errors import RunError, SegengineError, unexpected
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
 from segengine.study.plan import RunPlan
@@ -18,6 +19,8 @@ from segengine.workflow.data import load_dataset
 from segengine.workflow.events import Listener, Note, RunEnded
 from segengine.workflow.request import RunRequest
 from segengine.workflow.training import train_run
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,25 +61,62 @@ def execute(
     datasets, stopped = _Datasets(listener), False
     for plan in plans:
         request = request_of(plan)
-        stopped = stopped or stop_wanted()
+        stopped = stopped or world.total([float(stop_wanted())])[0] > 0
         if stopped:
             yield Outcome(plan, "not started", "", None)
             continue
-        if request.state() == "finished":
-            listener(Note(f"{request.folder.path}: already finished"))
-            yield Outcome(plan, "finished", "", request.folder.read())
-            continue
         try:
-            with request.folder.locked() if world.main else nullcontext():
-                dataset = datasets.of(plan.experiment, plan.fold)
-                run = train_run(request, dataset, world, listener, stop_wanted)
-        except RunError as error:
+            run = _run(request, datasets, world, listener, stop_wanted)
+        except Exception as error:
+            if not _only_this_run(error, world):
+                raise
+            logger.debug("%s failed", request.folder.path, exc_info=True)
+            message = str(error) if isinstance(error, RunError) else unexpected(error)
             if not request.folder.exists:
-                listener(RunEnded(request.folder.path, "failed", str(error)))
-            yield Outcome(plan, "failed", str(error), None)
+                listener(RunEnded(request.folder.path, "failed", message))
+            yield Outcome(plan, "failed", message, None)
             continue
         stopped = run["status"] == "interrupted"
         yield Outcome(plan, run["status"], str(run.get("message", "")), run)
+
+
+def _run(
+    request: RunRequest, datasets: _Datasets, world: World, listener: Listener, stop_wanted: Callable[[], bool]
+) -> Mapping[str, Any]:
+    """One run, alone in its folder; data is read first, so that what is wrong with it leaves no folder behind."""
+    if not _is_finished(request, world):
+        dataset = datasets.of(request.experiment, request.fold)
+        with ExitStack() as stack:
+            _enter_alone(request, world, stack)
+            if not _is_finished(request, world):  # by another process meanwhile
+                return train_run(request, dataset, world, listener, stop_wanted)
+    listener(Note(f"{request.folder.path}: already finished"))
+    return request.folder.read()
+
+
+def _is_finished(request: RunRequest, world: World) -> bool:
+    """As the main process sees it: the others may look when it already works."""
+    return bool(world.gathered(request.state() == "finished" if world.main else None)[0])
+
+
+def _enter_alone(request: RunRequest, world: World, stack: ExitStack) -> None:
+    """Lock the folder in the main process; where that fails, every process says so."""
+    problem = ""
+    if world.main:
+        try:
+            stack.enter_context(request.folder.locked())
+        except RunError as error:
+            problem = str(error)
+    problem = world.gathered(problem)[0]
+    if problem:
+        raise RunError(problem)
+
+
+def _only_this_run(error: Exception, world: World) -> bool:
+    """Whether other runs can go on: not after a wrong request, nor where other processes may wait for this one."""
+    if isinstance(error, SegengineError):
+        return error.exit_code == 1
+    return world.size == 1
 
 
 class _Datasets:

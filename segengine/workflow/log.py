@@ -22,14 +22,20 @@ def _lines(event: Any) -> list[str]:
     match event:
         case RunStarted():
             again = f" after step {event.resumed_step}" if event.resumed_step else ""
-            return [f"started{again}: {event.epochs} epochs of {event.steps_per_epoch} steps", *(f"{k}: {v}" for k, v in event.facts.items())]
+            return [
+                f"started{again}: {event.epochs} epochs of {event.steps_per_epoch} steps",
+                *(f"{k}: {v}" for k, v in event.facts.items()),
+            ]
         case Note():
             return [f"note: {event.text}"]
         case EpochScored():
             row = event.row
-            line = f"epoch {row['epoch']}: loss {row['train_loss']:.5f}, rate {row['learning_rate']:.3e}, {row['images_per_second']:.2f} images/s"
+            line = f"epoch {row['epoch']}: loss {row['train_loss']:.5f}, rate {row['learning_rate']:.3e}"
+            line += f", {row['images_per_second']:.2f} images/s"
             dice = row["validation"]["mean"]["dice"] if "validation" in row else None
-            return [line + (f", validation Dice {dice:.4f}" if dice is not None else "") + (", best" if event.best else "")]
+            return [
+                line + (f", validation Dice {dice:.4f}" if dice is not None else "") + (", best" if event.best else "")
+            ]
         case Saved():
             return [f"saved the {event.kind} checkpoint after step {event.step}"]
         case Ended():

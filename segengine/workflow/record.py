@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from segengine.components.lookup import qualified_name
@@ -13,16 +14,16 @@ from segengine.data.dataset import Dataset
 from segengine.engine.checkpoint import Progress
 from segengine.engine.events import Counts, Ended, EpochDone, Event, Saved
 from segengine.engine.world import World, device_name
-from segengine.errors import DataError, SegengineError
+from segengine.errors import DataError, SegengineError, unexpected
 from segengine.files import write_text
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.runs import names
 from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_images
-from segengine.workflow.events import EpochScored, Listener, RunEnded, RunStarted
+from segengine.workflow.events import EpochScored, RunEnded, RunStarted
 from segengine.workflow.labels import mapping_facts
-from segengine.workflow.log import log
+from segengine.workflow.listeners import Listeners
 from segengine.workflow.request import RunRequest
 
 
@@ -30,10 +31,10 @@ class Recorder:
     """Keeps one run's folder true at every moment; only the main process writes."""
 
     def __init__(
-        self, request: RunRequest, dataset: Dataset, world: World, policy: MetricPolicy, listener: Listener
+        self, request: RunRequest, dataset: Dataset, world: World, policy: MetricPolicy, listeners: Listeners
     ) -> None:
         self.request, self.folder, self.dataset = request, request.folder, dataset
-        self.world, self.policy, self.listener = world, policy, listener
+        self.world, self.policy, self.listeners = world, policy, listeners
         self.names = [label.name for label in dataset.mapper.labels]
         self.interrupted = False
         self.best_counts: Counts | None = None
@@ -49,9 +50,21 @@ class Recorder:
         except BaseException as error:
             if self.folder.exists:
                 interrupted = isinstance(error, KeyboardInterrupt)
-                known = str(error) if isinstance(error, SegengineError) else f"{type(error).__name__}: {error}"
-                self.end("interrupted" if interrupted else "failed", "stopped at once" if interrupted else known)
+                with suppress(OSError):  # of a full disk; the first error is the one to hear
+                    self.end(
+                        "interrupted" if interrupted else "failed",
+                        "stopped at once" if interrupted else self._why(error),
+                    )
             raise
+
+    def _why(self, error: BaseException) -> str:
+        """The message of an error; where it isn't meant for the user, log.txt keeps the traceback."""
+        if isinstance(error, SegengineError):
+            return str(error)
+        if self.world.main:
+            with (self.folder / names.LOG).open("a", encoding="utf-8") as file:
+                file.writelines(traceback.format_exception(error))
+        return unexpected(error)
 
     def input_size(self) -> tuple[int, int]:
         """Height and width in pixels that costs are stated for: that of the first image to be predicted."""
@@ -65,7 +78,6 @@ class Recorder:
         training = self.request.experiment.training
         if self.world.main:
             if resumed:
-                self._check_same_data()
                 keep_epochs(self.folder / names.METRICS, progress.epoch)
                 self.seconds_before = float(self.folder.read().get("seconds") or 0.0)
                 self.folder.update(
@@ -73,6 +85,8 @@ class Recorder:
                 )
             else:
                 self._write_new(precision, cost, steps_per_epoch)
+            for tracker in self.request.experiment.trackers:
+                self.listeners.add(tracker.build(folder=self.folder.path))
         facts = {
             "model": self.model_in_words(),
             "data": self._data(),
@@ -84,7 +98,8 @@ class Recorder:
             RunStarted(self.folder.path, facts, training.epochs, steps_per_epoch, progress.step if resumed else 0)
         )
 
-    def _check_same_data(self) -> None:
+    def check_same_data(self) -> None:
+        """Raises DataError where a run would go on with other data than it began with; leaves its folder as it is."""
         before = self.folder.read()["data"]["fingerprint"]
         if before != self.dataset.fingerprint:
             raise DataError(
@@ -187,5 +202,4 @@ class Recorder:
     def tell(self, event: Any) -> None:
         """Log an event and pass it on."""
         if self.world.main:
-            log(self.folder / names.LOG, event)
-            self.listener(event)
+            self.listeners(event)

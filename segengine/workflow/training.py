@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from segengine.runs import names
 from segengine.workflow.build import build_loss, build_pipeline, build_segmenter, parameter_groups
 from segengine.workflow.events import Listener
 from segengine.workflow.finish import finish
+from segengine.workflow.listeners import Listeners
+from segengine.workflow.log import log
 from segengine.workflow.record import Recorder
 from segengine.workflow.request import RunRequest
 from segengine.workflow.setting import Setting, metric_policy
@@ -46,11 +49,14 @@ def train_run(
     labels = [label.name for label in dataset.mapper.labels]
     policy = metric_policy(experiment.evaluation.leave_out, labels)
     precision = pick_precision(experiment.training.precision, world.device)
-    setting = Setting(request, dataset, world, precision, policy, listener)
+    listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
+    setting = Setting(request, dataset, world, precision, policy, listeners)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
         model = placed(model, world.device)
-        recorder = Recorder(setting.request, dataset, world, policy, listener)
+        recorder = Recorder(setting.request, dataset, world, policy, listeners)
+        if (request.folder / names.LAST).exists():
+            recorder.check_same_data()
         with recorder.attempt():
             return _train(setting, model, recorder, stop_wanted)
 
@@ -72,8 +78,8 @@ def _train(
     )  # fmt: skip
     names_of = [record.id for record in dataset.records]
     step = Step(
-        trainable, shared(model, world), build_loss(request.experiment, dataset).to(world.device), setting.precision,
-        world, training.clip_norm, names_of.__getitem__,
+        trainable, shared(model, world, compiled=training.compile),
+        build_loss(request.experiment, dataset).to(world.device), setting.precision, world, training.clip_norm, names_of.__getitem__,
     )  # fmt: skip
     if not progress.step:
         seed_everything(request.seed)  # what counting and wrapping drew from the generator changes nothing
@@ -92,6 +98,7 @@ def _train(
         stream.close()
     if recorder.interrupted:
         return recorder.end("interrupted", "continue with the same command")
+    world.barrier()  # the main process writes the checkpoint that all of them read
     best = checkpoint.load(store.best)
     model.load_state_dict(best["model"])
     return finish(setting, model, recorder)

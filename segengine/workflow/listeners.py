@@ -1,0 +1,26 @@
+"""Passes a run's events on to everyone who listens; none of them can harm the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segengine.workflow.events import Listener, Note
+
+
+class Listeners:
+    """Tells each listener each event. One that raises is reported once, to the others, and hears nothing more."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.listeners = list(listeners)
+
+    def add(self, listener: Listener) -> None:
+        self.listeners.append(listener)
+
+    def __call__(self, event: Any) -> None:
+        for listener in tuple(self.listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                self.listeners.remove(listener)
+                name = getattr(listener, "__qualname__", type(listener).__qualname__)
+                self(Note(f"a listener failed and hears no more of this run: {name}: {type(error).__name__}: {error}"))
