@@ -40,7 +40,7 @@ def command(
     from segengine.workflow.predict import images_in, predict_files
     from segengine.workflow.trained import load_trained
 
-    found = images_in(images)
+    found = images_in(images, out)
     trained = load_trained(run, device)
     console = ConsoleListener()
     done = []
@@ -49,7 +49,7 @@ def command(
             done.append(predicted)
             console(Doing("predicting", len(done), len(found)))
             if predicted.problem:
-                console.say(f"skipped {predicted.problem}")
+                console.say(f"{'incomplete' if predicted.written else 'skipped'}: {predicted.problem}")
     finally:
         console.close()
     bad = [predicted for predicted in done if predicted.problem]
@@ -60,6 +60,6 @@ def command(
             ]}
         )  # fmt: skip
     else:
-        written = len(done) - len(bad)
-        click.echo(f"{written} of {len(done)} masks written to {out}" + (f"; {len(bad)} skipped" if bad else ""))
+        written = sum(bool(predicted.written) for predicted in done)
+        click.echo(f"{written} of {len(done)} masks written to {out}" + (f"; {len(bad)} with a problem" if bad else ""))
     return int(bool(bad))
