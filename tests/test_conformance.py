@@ -28,6 +28,7 @@ MORE = [
     ("losses", "focal", {"gamma": 0.5, "class_weights": "median-frequency"}),
     ("losses", "dice", {"over": "image", "absent": "skip"}),
     ("losses", "lovasz", {"over": "image"}),
+    ("losses", "ohem", {"threshold": 0.0, "least": 0.3, "class_weights": "median-frequency"}),
     ("augmentations", "flip", {"horizontal": 0.5, "vertical": 0.5}),
     ("augmentations", "crop", {"size": [16, 24], "position": "centre"}),
     ("augmentations", "rotate", {"degrees": 180}),

@@ -24,6 +24,8 @@ _TABLE: dict[str, dict[str, str]] = {
         "tversky": "losses:Tversky",
         "lovasz": "losses:Lovasz",
         "jaccard": "losses:Jaccard",
+        "ohem": "losses:Ohem",
+        "boundary": "losses:Boundary",
         "weighted-sum": "losses:WeightedSum",
     },
     "mask_mappers": {
@@ -47,6 +49,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "poly": "schedules:Poly",
         "step": "schedules:StepDecay",
         "constant": "schedules:Constant",
+        "one-cycle": "schedules:OneCycle",
     },
 }
 

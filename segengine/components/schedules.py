@@ -68,3 +68,24 @@ class Constant(_Warm):
 
     def shape(self, progress: float) -> float:  # noqa: ARG002
         return 1.0
+
+
+class OneCycle(_Warm):
+    """Up from a low rate to the peak and down below the start, half a cosine each (Smith & Topin, 2019).
+
+    The rate alone: the paper's opposite cycle of the momentum is left out. The paper's ramps are straight.
+    """
+
+    name: Literal["one-cycle"] = "one-cycle"
+    warmup: float = Field(default=0.3, ge=0, lt=1, description="share of all steps in which the rate rises to its peak")
+    start: float = Field(default=0.04, ge=0, lt=1, description="share of the peak rate at the first step")
+    final: float = Field(default=4e-6, ge=0, le=1, description="share of the peak rate at the end")
+
+    def factor(self, step: int, total_steps: int) -> float:
+        warm_steps = round(self.warmup * total_steps)
+        if step < warm_steps:
+            return self.start + (1 - self.start) * 0.5 * (1 - math.cos(math.pi * step / warm_steps))
+        return super().factor(step, total_steps)
+
+    def shape(self, progress: float) -> float:
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
