@@ -16,6 +16,8 @@ from segengine.registry import suggest
 COMMANDS = {
     "compare": "compare",
     "doctor": "doctor",
+    "init": "init",
+    "inspect": "inspect",
     "plugins": "plugins",
     "predict": "predict",
     "run": "run",

@@ -62,7 +62,7 @@ def _described(experiment: Experiment) -> dict[str, Any]:
 def _print(spec: Path, seeds: list[int], variants: dict[str, dict[str, Any]]) -> None:
     runs = len(seeds) * len(variants)
     click.echo(
-        f"{spec}: valid; {len(variants)} variant{'s' * (len(variants) != 1)} x {len(seeds)} seed{'s' * (len(seeds) != 1)} = {runs} runs"
+        f"{spec}: valid; {len(variants)} variant{'s' * (len(variants) != 1)} x {len(seeds)} seed{'s' * (len(seeds) != 1)} = {runs} run{'s' * (runs != 1)}"
     )
     for name, facts in variants.items():
         click.echo(

@@ -1,0 +1,81 @@
+"""`segengine inspect`: what is in a folder of images and masks, or in an experiment's data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segengine.cli.options import json_option, print_json, set_option
+
+if TYPE_CHECKING:
+    from segengine.workflow.inspection import Inspection
+
+_MOST_VALUES = 30
+
+
+@click.command("inspect", short_help="What is in a folder of images and masks.")
+@click.argument("place", type=click.Path(path_type=Path), metavar="SPEC|DATA")
+@set_option
+@json_option
+def command(place: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Look at every image and mask of a folder, or of an experiment file's source: sizes, channels, mask values.
+
+    Says what kind of masks they are and why. Ends with exit code 1 where they can't be used as they are.
+
+    \b
+    Examples:
+      segengine inspect data/abdomen
+      segengine inspect experiments/abdomen.yaml
+    """
+    from segengine.cli.console import ConsoleListener
+    from segengine.workflow.inspection import inspect_folder, inspect_source
+
+    console = ConsoleListener()
+    try:
+        if place.suffix in (".yaml", ".yml"):
+            from segengine.specs.load import load_experiment
+
+            data = next(iter(load_experiment(place, overrides).variants.values())).data
+            found = inspect_source(data.source, place, console)
+        else:
+            found = inspect_folder(place, console)
+    finally:
+        console.close()
+    if as_json:
+        print_json(found.document())
+    else:
+        _print(found)
+    return int(not found.diagnosis.usable)
+
+
+def _print(found: Inspection) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    document = found.document()
+    out = Console(highlight=False)
+    out.print(f"[bold]{escape(document['folder'])}[/bold]: {document['images']} images with masks", soft_wrap=True)
+    for name in ("splits", "sizes", "channels", "bits"):
+        out.print(f"  {name}: {escape(_counted(document[name]))}", soft_wrap=True)
+    masks = document["masks"]
+    out.print(f"  masks: {masks['kind']}, {masks['bits']} bits", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("value", "pixels", "share", "masks"):
+        table.add_column(heading, justify="right")
+    for value in masks["values"][:_MOST_VALUES]:
+        table.add_row(value["value"], f"{value['pixels']:,}", f"{value['share']:.2%}", str(value["masks"]))
+    out.print(table)
+    if len(masks["values"]) > _MOST_VALUES:
+        out.print(f"and {len(masks['values']) - _MOST_VALUES} more values")
+    colour = "green" if masks["usable"] else "red"
+    out.print(f"[{colour}]{escape(masks['says'])}[/{colour}]", soft_wrap=True)
+    for note in document["notes"]:
+        out.print(f"[yellow]note[/yellow] {escape(note)}", soft_wrap=True)
+
+
+def _counted(counts: dict[str, Any], most: int = 6) -> str:
+    shown = [f"{name} ({count})" for name, count in list(counts.items())[:most]]
+    return ", ".join(shown) + (f" and {len(counts) - most} more" if len(counts) > most else "")
