@@ -16,6 +16,7 @@ from segengine.registry import suggest
 COMMANDS = {
     "compare": "compare",
     "doctor": "doctor",
+    "evaluate": "evaluate",
     "init": "init",
     "inspect": "inspect",
     "plugins": "plugins",

@@ -60,10 +60,9 @@ def _described(experiment: Experiment) -> dict[str, Any]:
 
 
 def _print(spec: Path, seeds: list[int], variants: dict[str, dict[str, Any]]) -> None:
-    runs = len(seeds) * len(variants)
-    click.echo(
-        f"{spec}: valid; {len(variants)} variant{'s' * (len(variants) != 1)} x {len(seeds)} seed{'s' * (len(seeds) != 1)} = {runs} run{'s' * (runs != 1)}"
-    )
+    sizes = [(len(variants), "variant"), (len(seeds), "seed"), (len(seeds) * len(variants), "run")]
+    of_variants, of_seeds, runs = (f"{number} {word}{'s' * (number != 1)}" for number, word in sizes)
+    click.echo(f"{spec}: valid; {of_variants} x {of_seeds} = {runs}")
     for name, facts in variants.items():
         click.echo(
             f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, "
