@@ -119,7 +119,11 @@ def problem(
         return float(np.trace(total) / np.sum(total))
 
     return Problem(
-        step, stream, fit_settings, Store(folder / "last.pt", folder / "best.pt"), Evaluator(count, score or right)
+        step,
+        stream,
+        fit_settings,
+        Store(folder / "last.pt", folder / "best.pt", folder / "previous.pt"),
+        Evaluator(count, score or right),
     )
 
 

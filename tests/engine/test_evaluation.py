@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from segengine.engine.cost import macs, parameter_count
+from segengine.engine.evaluation import confusions, evaluate
+from segengine.engine.precision import pick_precision, repeatable
+from segengine.engine.prediction import Predictor
+from segengine.engine.world import World, pick_device
+from segengine.errors import RunError
+from tests.engine.tiny import CPU, Bright, network
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), num_classes=st.integers(2, 12), images=st.integers(1, 3))
+def test_counts_equal_a_plain_triple_loop(seed: int, num_classes: int, images: int) -> None:
+    rng = np.random.default_rng(seed)
+    present = rng.integers(1, num_classes + 1)  # the classes above are absent
+    truth = rng.integers(0, present, (images, 7, 5)).astype(np.uint8)
+    truth[rng.random(truth.shape) < 0.2] = 255
+    predicted = rng.integers(0, num_classes, truth.shape).astype(np.uint8)
+    expected = np.zeros((images, num_classes, num_classes), dtype=np.int64)
+    for image in range(images):
+        for y in range(7):
+            for x in range(5):
+                if truth[image, y, x] != 255:
+                    expected[image, truth[image, y, x], predicted[image, y, x]] += 1
+    counts = confusions(torch.from_numpy(truth), torch.from_numpy(predicted), num_classes)
+    assert counts.dtype == torch.int64
+    np.testing.assert_array_equal(counts.numpy(), expected)
+
+
+def test_each_image_is_counted_once_at_its_own_size() -> None:
+    data = Bright(5)
+    data.images[2] = np.zeros((9, 31, 1), np.uint8)
+    data.sizes[2] = (9, 31)
+    seen = []
+    predictor = Predictor(network(), CPU, pick_precision("auto", CPU))
+    counts = evaluate(predictor, data, [0, 2, 4], 2, World(CPU), seen=seen.append)
+    assert sorted(counts) == [0, 2, 4]
+    assert [int(counts[i].sum()) for i in (0, 2, 4)] == [20 * 24 - 9, 9 * 31 - 9, 20 * 24 - 9]
+    assert sum(seen) == 3
+
+
+def test_tiles_count_the_same_pixels_as_one_pass() -> None:
+    class Pixelwise(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.cat([128 - images.float(), images.float() - 128], dim=1)
+
+    data, precision = Bright(2, (70, 50)), pick_precision("auto", CPU)
+    whole = evaluate(Predictor(Pixelwise(), CPU, precision), data, [0, 1], 2, World(CPU))
+    tiled = evaluate(Predictor(Pixelwise(), CPU, precision, largest_pixels=1000, tile=32), data, [0, 1], 2, World(CPU))
+    for index in (0, 1):
+        np.testing.assert_array_equal(whole[index], tiled[index])
+
+
+def test_evaluation_leaves_a_model_in_the_mode_it_was_in() -> None:
+    model = network().train()
+    predictor = Predictor(model, CPU, pick_precision("auto", CPU))
+    first = predictor.image_classes(Bright(1).images[0])
+    assert model.training
+    np.testing.assert_array_equal(first, predictor.image_classes(Bright(1).images[0]))  # no dropout, no new statistics
+
+
+def test_the_best_class_is_the_first_of_equal_ones() -> None:
+    class Flat(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(images), 3, *images.shape[2:])
+
+    classes = Predictor(Flat(), CPU, pick_precision("fp32", CPU)).image_classes(np.zeros((4, 5, 1), np.uint8))
+    assert classes.shape == (4, 5)
+    assert not classes.any()
+
+
+def test_what_a_network_costs() -> None:
+    layer = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1))
+
+    class Float(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.layer(images.float())  # type: ignore[no-any-return]
+
+    assert parameter_count(layer) == 3 * 8 * 9 + 8
+    assert macs(Float(), 3, 10, 20) == 3 * 8 * 9 * 10 * 20
+
+
+def test_precision_is_float32_on_a_cpu_and_fp16_is_refused_there() -> None:
+    assert pick_precision("auto", CPU).name == "fp32"
+    assert pick_precision("bf16", CPU).dtype is torch.bfloat16
+    with pytest.raises(RunError, match="fp16 needs a GPU; write auto, fp32 or bf16"):
+        pick_precision("fp16", CPU)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_asking_for_a_gpu_that_is_not_there_is_a_clear_error() -> None:
+    assert pick_device("auto") == CPU
+    with pytest.raises(RunError, match="no CUDA GPU is usable here; `segengine doctor` says what torch sees"):
+        pick_device("cuda")
+
+
+def test_repeatable_seeds_torch_and_puts_its_switches_back() -> None:
+    with repeatable(5, deterministic=True):
+        assert torch.are_deterministic_algorithms_enabled()
+        first = torch.rand(3)
+    assert not torch.are_deterministic_algorithms_enabled()
+    with repeatable(5, deterministic=False):
+        assert torch.equal(first, torch.rand(3))
