@@ -12,8 +12,11 @@ from typing import Any
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path in the same folder to write to; on leaving without an error it replaces `path`, else it is removed."""
+def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
+    """A path in the same folder to write to; on leaving without an error it replaces `path`, else it is removed.
+
+    What stood at `path` is kept as `previous`, if that is given: at every moment one of the two is whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -23,7 +26,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())
+        if previous is not None and path.exists():
+            path.replace(previous)
         part.replace(path)
+        _sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -42,6 +48,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write indented strict JSON (no NaN), whole or not at all."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a power cut, on systems that let folders be opened."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -11,10 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from segengine.engine.sealed import damage, seal
+from segengine.engine.trouble import not_written
 from segengine.errors import RunError
 from segengine.files import whole_file
 
 FORMAT = 1
+
+
+class DamagedError(RunError):
+    """A checkpoint is missing, torn or changed; another one may do."""
 
 
 @dataclass
@@ -83,31 +89,69 @@ def restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
     return Progress(**{k: v for k, v in checkpoint["progress"].items() if k in known})
 
 
-def save(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint, whole or not at all."""
-    with whole_file(path) as part:
-        torch.save(checkpoint, part)
+def save(path: Path, checkpoint: dict[str, Any], *, previous: Path | None = None) -> None:
+    """Write a checkpoint with its hash, whole or not at all; the one before is kept as `previous`, if that is given.
+
+    Raises:
+        RunError: the disk is full, or the folder can't be written to.
+    """
+    try:
+        with whole_file(path, previous=previous) as part:
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+            seal(part)
+    except (OSError, RuntimeError) as error:
+        raise not_written(path, error) from error
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running anything that it holds.
 
     Raises:
-        RunError: the file is torn, or of another format.
+        DamagedError: the file is missing, torn, or changed since it was written.
+        RunError: it is of another format.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        found = checkpoint["format"]
+        reason = damage(path)
+        if reason is None:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            found = checkpoint["format"]
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RunError(
-            f"{path}: not a readable checkpoint ({type(error).__name__}: {reason}); start over with --fresh"
-        ) from error
+        text = " ".join(str(error).split())[:200]
+        reason = f"{type(error).__name__}: {text}"
+        raise DamagedError(f"{path}: not a readable checkpoint ({reason}); start over with --fresh") from error
+    if reason is not None:
+        raise DamagedError(f"{path}: not a readable checkpoint ({reason}); start over with --fresh")
     if found != FORMAT:
         raise RunError(
             f"{path}: a checkpoint of format {found}, and this segengine reads format {FORMAT}; start over with --fresh"
         )
     return dict(checkpoint)
+
+
+def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]:
+    """The last checkpoint, or where it is damaged the one before; and what the user should hear about that ('': nothing).
+
+    None where there is neither: the run stopped before its first checkpoint.
+
+    Raises:
+        RunError: none of them is usable.
+    """
+    if not last.exists() and not previous.exists():
+        return None, ""
+    try:
+        return load(last), ""
+    except DamagedError as error:
+        if not previous.exists():
+            raise
+        problem = "is missing" if not last.exists() else str(error).split(": ", 1)[1].rpartition("; ")[0]
+        try:
+            checkpoint = load(previous)
+        except DamagedError:
+            raise RunError(
+                f"{last.parent}: neither {last.name} nor {previous.name} is a readable checkpoint; start over with --fresh"
+            ) from error
+    return checkpoint, f"{last}: {problem}; going on from the one before, {previous.name}"
 
 
 def save_weights(path: Path, model: nn.Module) -> None:

@@ -56,6 +56,7 @@ class Store:
 
     last: Path
     best: Path
+    previous: Path
 
 
 def fit(
@@ -170,7 +171,7 @@ class _Loop:
         at = self.progress
         if self.step.world.main:
             if kind == "last":
-                checkpoint.save(self.store.last, checkpoint.capture(self.trainable, at))
+                checkpoint.save(self.store.last, checkpoint.capture(self.trainable, at), previous=self.store.previous)
             else:
                 checkpoint.save(self.store.best, checkpoint.capture_weights(self.trainable, at))
         self.saved_at = time.monotonic()

@@ -26,7 +26,7 @@ from segengine.metrics.scores import evaluate_counts
 from segengine.nn.segmenter import Segmenter
 from segengine.runs import names
 from segengine.workflow.build import build_loss, build_pipeline, build_segmenter, parameter_groups
-from segengine.workflow.events import Listener
+from segengine.workflow.events import Listener, Note
 from segengine.workflow.finish import finish
 from segengine.workflow.listeners import Listeners
 from segengine.workflow.log import log
@@ -55,7 +55,7 @@ def train_run(
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
         model = placed(model, world.device)
         recorder = Recorder(setting.request, dataset, world, policy, listeners)
-        if (request.folder / names.LAST).exists():
+        if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
             recorder.check_same_data()
         with recorder.attempt():
             return _train(setting, model, recorder, stop_wanted)
@@ -69,13 +69,15 @@ def _train(
     stream = _stream(setting)
     steps = training.epochs * -(-stream.steps_per_epoch // training.accumulate)
     trainable = _trainable(setting, model, steps)
-    store = Store(folder / names.LAST, folder / names.BEST)
-    progress = _restored(store, trainable) if folder.exists else Progress()
+    store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
+    progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
     size = recorder.input_size()
     recorder.start(
         progress, steps_per_epoch=steps // training.epochs, precision=setting.precision.name, input_size=size,
         parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
     )  # fmt: skip
+    if note:
+        recorder.tell(Note(note))
     names_of = [record.id for record in dataset.records]
     step = Step(
         trainable, shared(model, world, compiled=training.compile),
@@ -129,7 +131,9 @@ def _workers(wanted: int | str, world: World) -> int:
 
 def _trainable(setting: Setting, model: Segmenter, steps: int) -> Trainable:
     training = setting.request.experiment.training
-    optimizer = training.optimizer.build(parameters=parameter_groups(model), fused=setting.world.device.type == "cuda")
+    optimizer = training.optimizer.build(
+        parameters=parameter_groups(model, training), fused=setting.world.device.type == "cuda"
+    )
     schedule = training.schedule.build(optimizer=optimizer, total_steps=steps)
     average = None
     if training.ema is not None:
@@ -137,8 +141,14 @@ def _trainable(setting: Setting, model: Segmenter, steps: int) -> Trainable:
     return Trainable(model, optimizer, schedule, setting.precision.scaler(), average)
 
 
-def _restored(store: Store, trainable: Trainable) -> Progress:
-    return checkpoint.restore(checkpoint.load(store.last), trainable) if store.last.exists() else Progress()
+def _restored(store: Store, trainable: Trainable, world: World) -> tuple[Progress, str]:
+    """How far the run was, and what the user should hear about its checkpoints ('' for nothing)."""
+    found, note = checkpoint.load_newest(store.last, store.previous)
+    if note:
+        world.barrier()  # all have seen it
+        if world.main:
+            store.last.unlink(missing_ok=True)  # so that it never takes the place of the good one before
+    return (checkpoint.restore(found, trainable), note) if found is not None else (Progress(), "")
 
 
 def _settings(request: RunRequest) -> FitSettings:

@@ -1,0 +1,77 @@
+"""Troubles of the machine in words: full disks, folders that can't be written to, killed workers, too little memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from segengine.errors import RunError
+
+AGAIN = "run the same command again: it goes on from the last checkpoint"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory",
+                  "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "MPS backend out of memory")  # fmt: skip
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the computer, has not enough memory for what was to be computed."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def explained(error: BaseException) -> RunError | None:
+    """What a trouble of the machine means and what to do, None where `error` is none."""
+    if out_of_memory(error):
+        return RunError(
+            f"out of memory ({_first_sentence(error)}); close other programs that use the device, or start a run with "
+            "a smaller crop, network or training.batch_size"
+        )
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return RunError(
+            f"a worker process that prepares batches has died ({_first_sentence(error)}); mostly memory or shared "
+            f"memory is too small: set training.workers to fewer or 0, and {AGAIN}"
+        )
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+        return not_written(Path(str(error.filename)) if error.filename else None, error)
+    return None
+
+
+def not_written(path: Path | None, error: Exception) -> RunError:
+    """The error for a file that couldn't be written (or read): why, and what to do."""
+    cause = next((e for e in _chain(error) if isinstance(e, OSError)), None)
+    where = str(path) if path is not None else "a file of the run"
+    if cause is None or cause.errno is None:
+        known = explained(error) if not isinstance(error, OSError) else None
+        return known or RunError(f"{where}: can't be written ({_first_sentence(error)}); {AGAIN}")
+    reason = os.strerror(cause.errno)
+    if cause.errno in _FULL:
+        return RunError(f"{where}: the disk is full ({reason}{_free(path)}); free some space, and {AGAIN}")
+    if cause.errno in _FORBIDDEN:
+        return RunError(f"{where}: can't be written ({reason}); make the folder writable, and {AGAIN}")
+    return RunError(f"{where}: {reason}; put it right, and {AGAIN}")
+
+
+def _free(path: Path | None) -> str:
+    try:
+        return f", {shutil.disk_usage(path.parent).free / 2**20:.0f} MiB are free" if path is not None else ""
+    except OSError:
+        return ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(". ", 1)[0][:200].rstrip(".")
