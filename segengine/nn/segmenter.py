@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +33,25 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(decoder.out_channels, num_classes, kernel_size=1)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.backbone_frozen = False
         self.multiple = math.lcm(*backbone.strides)
         self.register_buffer("mean", torch.tensor(backbone.mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def freeze_backbone(self) -> None:
+        """Fix the backbone: no gradients, and from now on it runs as in evaluation even while the rest trains.
+
+        So batch normalisation keeps its running statistics, and dropout and stochastic depth are off in it.
+        """
+        self.backbone_frozen = True
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.backbone_frozen:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]

@@ -105,6 +105,10 @@ class ModelSection(Section):
 
     backbone: AnyBackbone = Field(description="the network that makes feature maps")
     decoder: AnyDecoder = Field(default={"name": "unet"}, description="the network that turns them into a label map")  # type: ignore[assignment]
+    freeze_backbone: bool = Field(
+        default=False,
+        description="keep the backbone as it starts, its batch normalisation's statistics too; sensible with trained weights",
+    )
 
 
 class EarlyStopping(Section):
@@ -137,6 +141,12 @@ class TrainingSection(Section):
     epochs: int = Field(default=50, ge=1, description="passes over the training images")
     batch_size: int = Field(default=8, ge=1, description="images a step, over all processes")
     optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="how weights follow gradients")  # type: ignore[assignment]
+    backbone_learning_rate_factor: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="the backbone's learning rate as a multiple of the optimizer's; below 1 keeps trained weights closer",
+    )
     schedule: AnySchedule = Field(default={"name": "cosine", "warmup": 0.05}, description="how the learning rate moves")  # type: ignore[assignment]
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPU"

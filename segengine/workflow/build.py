@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from segengine.errors import DataError, SegengineError, SpecError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from segengine.data.pipeline import Pipeline
     from segengine.nn.segmenter import Segmenter
     from segengine.specs.experiment import Experiment
+    from segengine.specs.sections import TrainingSection
 
 
 def preflight(experiment: Experiment) -> None:
@@ -38,7 +40,10 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int) 
     model = experiment.model
     backbone = model.backbone.build(in_channels=channels, output_stride=model.decoder.wanted_stride)
     decoder = model.decoder.build(channels=backbone.channels, strides=backbone.strides)
-    return Segmenter(backbone, decoder, num_classes)
+    segmenter = Segmenter(backbone, decoder, num_classes)
+    if model.freeze_backbone:
+        segmenter.freeze_backbone()
+    return segmenter
 
 
 def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
@@ -71,10 +76,28 @@ def _examples(dataset: Dataset) -> str:
     return ", ".join(f"{name}: {w}x{h}" for (h, w), name in list(found.items())[:2])
 
 
-def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights decay; biases, norms and other vectors don't (He et al., Bag of Tricks, 2019)."""
-    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+def parameter_groups(model: Segmenter, training: TrainingSection) -> list[dict[str, Any]]:
+    """What the optimizer moves: weights decay; biases, norms and other vectors don't (He et al., Bag of Tricks, 2019).
+
+    With a learning-rate factor other than 1 the backbone's parameters are groups of their own, with their own `lr`;
+    the first group has the optimizer's. Frozen parameters are in none.
+    """
+    moved = [p for p in model.parameters() if p.requires_grad]
+    factor = training.backbone_learning_rate_factor
+    if factor == 1 or model.backbone_frozen:
+        return _decaying_or_not(moved)
+    inside = {id(p) for p in model.backbone.parameters()}
+    rate = training.optimizer.peak_learning_rate * factor
+    slow = _decaying_or_not([p for p in moved if id(p) in inside])
+    return [
+        *_decaying_or_not([p for p in moved if id(p) not in inside]),
+        *({**group, "lr": rate} for group in slow),
+    ]
+
+
+def _decaying_or_not(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    weights = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim <= 1]
     return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]
 
 
