@@ -75,7 +75,7 @@ def _place(problem: str) -> tuple[int, int]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # not as text, which would change line ends: a run keeps it byte for byte
     except FileNotFoundError:
         siblings = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         hint = suggest(path.name, siblings)
