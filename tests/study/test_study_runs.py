@@ -1,0 +1,141 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
+
+ONE_EPOCH = SPEC.replace("epochs: 3", "epochs: 1")
+
+
+def images(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "images.csv").open(newline="")))
+
+
+def counted(run: Path) -> set[str]:
+    return {line.split(",")[0] for line in (run / "counts/test.csv").read_text().splitlines()[1:]}
+
+
+@pytest.mark.usefixtures("no_report")
+def test_folds_test_every_image_exactly_once(tmp_path: Path) -> None:
+    split = '  split: {folds: 3, by: group, group: "^(..[0-9])", validation: 0.25}\n'
+    source = "source: {name: folders, root: data, images: '*/images/*.png', masks: '*/masks/*.png'}"
+    spec = ONE_EPOCH.replace("source: {name: folders, root: data}", source).replace(
+        "augmentations:", split + "augmentations:"
+    )
+    write_problem(tmp_path, spec)
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 0, done.err
+    folds = sorted((tmp_path / "runs/blobs").glob("default-fold*"))
+    assert [fold.name for fold in folds] == [f"default-fold{k}-seed0" for k in range(3)]
+    tests = [{row["id"] for row in images(fold) if row["split"] == "test"} for fold in folds]
+    assert sum(map(len, tests)) == len(set.union(*tests)) == 9
+    for fold, tested in zip(folds, tests, strict=True):
+        rows = images(fold)
+        assert counted(fold) == {row["index"] for row in rows if row["id"] in tested}
+        groups = {
+            split: {row["group"] for row in rows if row["split"] == split} for split in ("train", "validation", "test")
+        }
+        assert (
+            not groups["train"] & groups["test"]
+            | groups["train"] & groups["validation"]
+            | groups["validation"] & groups["test"]
+        )
+        assert json.loads((fold / "run.json").read_text())["fold"] == int(fold.name[12])
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_resolved_spec_of_a_fold_is_that_fold(tmp_path: Path) -> None:
+    spec = ONE_EPOCH.replace("augmentations:", "  split: {folds: 3}\naugmentations:")
+    source = "source: {name: folders, root: data, images: '*/images/*.png', masks: '*/masks/*.png'}"
+    write_problem(tmp_path, spec.replace("source: {name: folders, root: data}", source))
+    assert segengine("run", "blobs.yaml", "-s", "data.split.fold=1", folder=tmp_path).code == 0
+    run = tmp_path / "runs/blobs/default-fold1-seed0"
+    done = segengine("run", run / "spec.yaml", "-o", "again", folder=tmp_path)
+    assert done.code == 0, done.err
+    again = tmp_path / "again/blobs/default-fold1-seed0"
+    assert (again / "checkpoints/weights.safetensors").read_bytes() == (
+        run / "checkpoints/weights.safetensors"
+    ).read_bytes()
+    assert (again / "counts/test.csv").read_bytes() == (run / "counts/test.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_seeds_and_variants_that_are_missing_run_and_the_table_is_shown(tmp_path: Path) -> None:
+    write_problem(tmp_path, ONE_EPOCH + "seeds: [0, 1]\n" + VARIANTS)
+    first = segengine("run", "blobs.yaml", "--variant", "slow", "--seed", "1", folder=tmp_path)
+    assert first.code == 0, first.err
+    assert [path.name for path in (tmp_path / "runs/blobs").iterdir() if path.name[0] != "."] == ["slow-seed1"]
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 0, done.err
+    assert done.err.count("already finished") == 1
+    runs = sorted(path for path in (tmp_path / "runs/blobs").iterdir() if path.name[0] != ".")
+    assert [run.name for run in runs] == ["plain-seed0", "plain-seed1", "slow-seed0", "slow-seed1"]
+    assert len({(run / "checkpoints/weights.safetensors").read_bytes() for run in runs}) == 4
+    assert "plain" in done.out
+    assert "slow" in done.out
+    assert "2 seeds" in " ".join(done.out.split())
+
+
+@pytest.mark.usefixtures("no_report")
+def test_without_test_images_the_validation_images_are_scored(tmp_path: Path) -> None:
+    write_problem(tmp_path, ONE_EPOCH, test=0)
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 0, done.err
+    run = tmp_path / "runs/blobs/default-seed0"
+    assert not (run / "counts/test.csv").exists()
+    assert list(json.loads((run / "run.json").read_text())["scores"]) == ["validation"]
+    assert "on the validation images" in done.err
+
+
+def test_without_validation_images_there_is_no_run(tmp_path: Path) -> None:
+    write_problem(tmp_path, ONE_EPOCH, validation=0)
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 2
+    [line] = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert "there is no validation image" in line
+    assert not (tmp_path / "runs/blobs").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run_folder_in_the_usual_form(study: Study, tmp_path: Path) -> None:
+    write_problem(tmp_path, SPEC + VARIANTS)
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "segengine",
+        "run",
+        "blobs.yaml",
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    for variant in ("plain", "slow"):
+        run, alone = tmp_path / f"runs/blobs/{variant}-seed0", study.folder / f"runs/blobs/{variant}-seed0"
+        document = json.loads((run / "run.json").read_text())
+        assert (document["status"], document["devices"]) == ("finished", ["CPU", "CPU"])
+        assert (run / "images.csv").read_bytes() == (alone / "images.csv").read_bytes()
+        assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
+        assert counted(run) == counted(alone)
+        rows = [list(map(int, line.split(","))) for line in (run / "counts/test.csv").read_text().splitlines()[1:]]
+        assert sum(row[3] for row in rows) == 2 * 48 * 48
+        assert (run / "log.txt").read_text().count("started:") == 1
+        names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+        assert names == {path.relative_to(alone).as_posix() for path in alone.rglob("*") if path.is_file()}
+    assert done.stderr.count("epoch 3/3") == 2, "only the main process speaks"
