@@ -111,8 +111,8 @@ def commands(group: click.Group = cli, above: str = "") -> Iterator[tuple[str, c
 def help_of(name: str) -> str:
     """What `segengine NAME --help` prints, as a block."""
     command: click.Command = cli
-    context = click.Context(cli, info_name="segengine", terminal_width=WIDTH, max_content_width=WIDTH,
-                            help_option_names=["-h", "--help"])  # fmt: skip
+    settings = {**cli.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(cli, info_name="segengine", **settings)
     for word in name.split():
         assert isinstance(command, click.Group)
         found = command.get_command(context, word)
