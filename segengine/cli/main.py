@@ -72,7 +72,11 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request is wrong, 130 interrupted (resumable)."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 a run failed, 2 the request is wrong, 130 interrupted by Ctrl-C and 143 by SIGTERM (both can
+    be continued with the same command).
+    """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]  # it may stand anywhere

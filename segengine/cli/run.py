@@ -14,8 +14,6 @@ from segengine.cli.options import device_option, json_option, print_json, runs_o
 if TYPE_CHECKING:
     from segengine.study.local import Outcome
 
-INTERRUPTED = 130
-
 
 @click.command("run", short_help="Train every variant and seed, compare them.")
 @spec_argument
@@ -40,7 +38,7 @@ def command(
     """Train every variant and seed of an experiment file, and compare them.
 
     What is finished stays, what was interrupted goes on where it stopped, what is missing runs.
-    Ctrl-C and SIGTERM save a checkpoint first; the same command continues.
+    Ctrl-C (exit code 130) and SIGTERM (143) save a checkpoint first; the same command continues.
 
     \b
     Examples:
@@ -75,7 +73,7 @@ def command(
             console.close()
         if world.main:
             _report(outcomes, out / loaded.name, as_json)
-    return _exit_code(outcomes)
+    return _exit_code(outcomes, stop_wanted.exit_code)
 
 
 def _silent(event: Any) -> None:
@@ -104,10 +102,10 @@ def _document(outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _exit_code(outcomes: list[Outcome]) -> int:
+def _exit_code(outcomes: list[Outcome], interrupted: int) -> int:
     states = {outcome.status for outcome in outcomes}
     if states & {"interrupted", "not started"}:
-        return INTERRUPTED
+        return interrupted
     return int("failed" in states)
 
 

@@ -36,6 +36,7 @@ class Progress:
     best_epoch: int | None = None
     evaluations_without_rise: int = 0
     over: bool = False
+    micro_batch: int | None = None  # most images at once, where memory ran out
 
 
 @dataclass

@@ -58,4 +58,12 @@ class Ended:
     step: int
 
 
-Event = StepDone | EpochDone | Saved | Ended
+@dataclass(frozen=True)
+class MicroBatchHalved:
+    """Memory ran out: from this step on at most `images` images go through the network at once; a step's images stay."""
+
+    step: int
+    images: int
+
+
+Event = StepDone | EpochDone | Saved | Ended | MicroBatchHalved

@@ -14,7 +14,7 @@ from torch import nn
 from segengine.data.batches import Batch
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import Progress, Trainable
-from segengine.engine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
+from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved, StepDone
 from segengine.engine.step import Step
 
 
@@ -65,8 +65,9 @@ def fit(
 ) -> Iterator[Event]:  # fmt: skip
     """Train from `progress` (a fresh start where None) to the end of the budget.
 
-    Yields StepDone after each step, EpochDone after each epoch, Saved after each checkpoint and Ended once, last. When
-    `stop_wanted` turns true, a checkpoint is written after the step at hand and Ended says `interrupted`.
+    Yields StepDone after each step (MicroBatchHalved before it where memory ran out), EpochDone after each epoch, Saved
+    after each checkpoint and Ended once, last. When `stop_wanted` turns true, a checkpoint is written after the step at
+    hand and Ended says `interrupted`.
     """
     return _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted).run()
 
@@ -92,6 +93,7 @@ class _Loop:
 
     def run(self) -> Iterator[Event]:
         at = self.progress
+        self.step.micro.limit = at.micro_batch
         while at.epoch < self.settings.epochs and not at.over:
             interrupted = yield from self._steps()
             if interrupted:
@@ -112,6 +114,9 @@ class _Loop:
             rate = self._rate()
             loss, stopping = self.step(micro, stop=self.stop_wanted())
             at.step += 1
+            if self.step.micro.limit is not None and self.step.micro.limit != at.micro_batch:
+                at.micro_batch = self.step.micro.limit
+                yield MicroBatchHalved(at.step, at.micro_batch)
             at.step_in_epoch += 1
             at.loss_sum += loss
             at.seconds_in_epoch = before + time.monotonic() - began

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from segengine.data.batches import Batch
 from segengine.data.mapping import IGNORE
 from segengine.engine.checkpoint import Trainable
+from segengine.engine.memory import MicroBatch, free_memory
 from segengine.engine.precision import Precision
+from segengine.engine.trouble import out_of_memory
 from segengine.engine.world import World
 from segengine.errors import RunError
 
@@ -29,6 +31,7 @@ class Step:
     world: World
     clip_norm: float | None
     name_of: Callable[[int], str]
+    micro: MicroBatch = field(default_factory=MicroBatch)
 
     def __call__(self, batches: Sequence[Batch], *, stop: bool = False) -> tuple[float, bool]:
         """Make one step from the micro-batches of this process; returns its loss and whether any process wants to stop.
@@ -36,9 +39,27 @@ class Step:
         The loss is weighted by valid pixels over all micro-batches and processes, so that accumulation and
         several processes compute what one large batch would.
 
+        Where memory runs out, the step is made again from micro-batches of half as many images, down to one (only
+        where a single process trains: the others would wait for each other).
+
         Raises:
-            RunError: the loss is not finite; names the images, before the weights are changed.
+            RunError: the loss is not finite; names the images, before the weights are changed. Or memory is too small.
         """
+        while True:
+            parts = self.micro.parts(batches)
+            try:
+                total, stopping = self._gradients(parts, stop)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or self.world.size > 1 or not self.micro.halve(parts):
+                    raise
+            # Out here the error with its frames, which hold the tensors of the attempt, is gone.
+            self.trainable.optimizer.zero_grad(set_to_none=True)
+            free_memory(self.world.device)
+        self._update()
+        return total, stopping
+
+    def _gradients(self, batches: Sequence[Batch], stop: bool) -> tuple[float, bool]:
         valid = [int((batch.masks != IGNORE).sum()) for batch in batches]
         everywhere, stopping = self.world.total([float(sum(valid)), float(stop)])
         total = 0.0
@@ -48,7 +69,6 @@ class Step:
             with self.network.no_sync() if unsynced else nullcontext():  # type: ignore[operator]
                 total += self._backward(batch, pixels * self.world.size / max(1.0, everywhere))
         [total] = self.world.total([total / self.world.size])
-        self._update()
         return total, stopping > 0
 
     def _backward(self, batch: Batch, weight: float) -> float:

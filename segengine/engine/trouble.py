@@ -19,6 +19,10 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAlloc
                   "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "MPS backend out of memory")  # fmt: skip
 
 
+class MachineError(RunError):
+    """The machine is in trouble; other processes and other runs may not notice."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the computer, has not enough memory for what was to be computed."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -26,15 +30,15 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
-def explained(error: BaseException) -> RunError | None:
+def explained(error: BaseException) -> MachineError | None:
     """What a trouble of the machine means and what to do, None where `error` is none."""
     if out_of_memory(error):
-        return RunError(
+        return MachineError(
             f"out of memory ({_first_sentence(error)}); close other programs that use the device, or start a run with "
             "a smaller crop, network or training.batch_size"
         )
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
-        return RunError(
+        return MachineError(
             f"a worker process that prepares batches has died ({_first_sentence(error)}); mostly memory or shared "
             f"memory is too small: set training.workers to fewer or 0, and {AGAIN}"
         )
@@ -43,19 +47,19 @@ def explained(error: BaseException) -> RunError | None:
     return None
 
 
-def not_written(path: Path | None, error: Exception) -> RunError:
+def not_written(path: Path | None, error: Exception) -> MachineError:
     """The error for a file that couldn't be written (or read): why, and what to do."""
     cause = next((e for e in _chain(error) if isinstance(e, OSError)), None)
     where = str(path) if path is not None else "a file of the run"
     if cause is None or cause.errno is None:
         known = explained(error) if not isinstance(error, OSError) else None
-        return known or RunError(f"{where}: can't be written ({_first_sentence(error)}); {AGAIN}")
+        return known or MachineError(f"{where}: can't be written ({_first_sentence(error)}); {AGAIN}")
     reason = os.strerror(cause.errno)
     if cause.errno in _FULL:
-        return RunError(f"{where}: the disk is full ({reason}{_free(path)}); free some space, and {AGAIN}")
+        return MachineError(f"{where}: the disk is full ({reason}{_free(path)}); free some space, and {AGAIN}")
     if cause.errno in _FORBIDDEN:
-        return RunError(f"{where}: can't be written ({reason}); make the folder writable, and {AGAIN}")
-    return RunError(f"{where}: {reason}; put it right, and {AGAIN}")
+        return MachineError(f"{where}: can't be written ({reason}); make the folder writable, and {AGAIN}")
+    return MachineError(f"{where}: {reason}; put it right, and {AGAIN}")
 
 
 def _free(path: Path | None) -> str:
@@ -67,8 +71,10 @@ def _free(path: Path | None) -> str:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and those that it came from."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
         yield error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from segengine.data.dataset import Dataset
+from segengine.engine.trouble import MachineError, explained
 from segengine.engine.world import World
 from segengine.errors import RunError, SegengineError, unexpected
 from segengine.runs.folder import RunFolder
@@ -71,7 +72,8 @@ def execute(
             if not _only_this_run(error, world):
                 raise
             logger.debug("%s failed", request.folder.path, exc_info=True)
-            message = str(error) if isinstance(error, RunError) else unexpected(error)
+            known = error if isinstance(error, RunError) else explained(error)
+            message = str(known) if known else unexpected(error)
             if not request.folder.exists:
                 listener(RunEnded(request.folder.path, "failed", message))
             yield Outcome(plan, "failed", message, None)
@@ -114,7 +116,7 @@ def _enter_alone(request: RunRequest, world: World, stack: ExitStack) -> None:
 
 def _only_this_run(error: Exception, world: World) -> bool:
     """Whether other runs can go on: not after a wrong request, nor where other processes may wait for this one."""
-    if isinstance(error, SegengineError):
+    if isinstance(error, SegengineError) and not isinstance(error, MachineError):
         return error.exit_code == 1
     return world.size == 1
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from segengine.components.base import Tracker
+from segengine.errors import unexpected
 from segengine.workflow.events import Listener, Note
 
 
@@ -15,6 +18,13 @@ class Listeners:
 
     def add(self, listener: Listener) -> None:
         self.listeners.append(listener)
+
+    def add_tracker(self, tracker: Tracker, folder: Path) -> None:
+        """Let a tracker listen to the run in `folder`; one that can't be built is reported."""
+        try:
+            self.add(tracker.build(folder=folder))
+        except Exception as error:
+            self(Note(f"the tracker {tracker.name} can't be used and hears nothing of this run: {unexpected(error)}"))
 
     def __call__(self, event: Any) -> None:
         for listener in tuple(self.listeners):

@@ -12,7 +12,8 @@ from typing import Any
 from segengine.components.lookup import qualified_name
 from segengine.data.dataset import Dataset
 from segengine.engine.checkpoint import Progress
-from segengine.engine.events import Counts, Ended, EpochDone, Event, Saved
+from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved
+from segengine.engine.trouble import explained
 from segengine.engine.world import World, device_name
 from segengine.errors import DataError, SegengineError, unexpected
 from segengine.files import write_text
@@ -21,7 +22,7 @@ from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.runs import names
 from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_images
-from segengine.workflow.events import EpochScored, RunEnded, RunStarted
+from segengine.workflow.events import EpochScored, Note, RunEnded, RunStarted
 from segengine.workflow.labels import mapping_facts
 from segengine.workflow.listeners import Listeners
 from segengine.workflow.request import RunRequest
@@ -44,18 +45,25 @@ class Recorder:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Whatever ends the run early is written into run.json before it goes on its way."""
+        """Whatever ends the run early is written into run.json before it goes on its way.
+
+        Raises:
+            MachineError: in place of an error of torch or the system that means trouble of the machine.
+        """
         try:
             yield
-        except BaseException as error:
+        except BaseException as raised:
+            error = (None if isinstance(raised, SegengineError) else explained(raised)) or raised
             if self.folder.exists:
                 interrupted = isinstance(error, KeyboardInterrupt)
-                with suppress(OSError):  # of a full disk; the first error is the one to hear
+                with suppress(Exception):  # of a full disk; the first error is the one to hear
                     self.end(
                         "interrupted" if interrupted else "failed",
                         "stopped at once" if interrupted else self._why(error),
                     )
-            raise
+            if error is raised:
+                raise
+            raise error from raised
 
     def _why(self, error: BaseException) -> str:
         """The message of an error; where it isn't meant for the user, log.txt keeps the traceback."""
@@ -86,7 +94,7 @@ class Recorder:
             else:
                 self._write_new(precision, cost, steps_per_epoch)
             for tracker in self.request.experiment.trackers:
-                self.listeners.add(tracker.build(folder=self.folder.path))
+                self.listeners.add_tracker(tracker, self.folder.path)
         facts = {
             "model": self.model_in_words(),
             "data": self._data(),
@@ -100,8 +108,14 @@ class Recorder:
 
     def check_same_data(self) -> None:
         """Raises DataError where a run would go on with other data than it began with; leaves its folder as it is."""
-        before = self.folder.read()["data"]["fingerprint"]
-        if before != self.dataset.fingerprint:
+        before, now = self.folder.read(), mapping_facts(self.dataset.mapper)
+        then, today = (([label["raw"] for label in facts["labels"]], facts["ignored"]) for facts in (before, now))
+        if then != today:
+            raise DataError(
+                f"{self.folder.path}: the values that are classes have changed since this run began ({then[0]} and now "
+                f"{today[0]}); put them (or gray-values.txt) back, or start over with --fresh"
+            )
+        if before["data"]["fingerprint"] != self.dataset.fingerprint:
             raise DataError(
                 f"{self.folder.path}: images, masks or their split have changed since this run began; "
                 "put them back, or start over with --fresh"
@@ -157,9 +171,22 @@ class Recorder:
                 self._epoch(event)
             case Saved(kind="best"):
                 self._best(event)
+            case MicroBatchHalved():
+                self._halved(event)
             case Ended(reason="interrupted"):
                 self.interrupted = True
         self.tell(event)
+
+    def _halved(self, event: MicroBatchHalved) -> None:
+        if self.world.main:
+            self.folder.update(micro_batch={"images": event.images, "from_step": event.step})
+        self.tell(
+            Note(
+                f"out of memory at step {event.step}: going on with {event.images} images at once; a step still sees all its "
+                "images and weighs each pixel as before, but batch normalisation sees smaller batches: scores are not "
+                "exactly those of a run with more memory"
+            )
+        )
 
     def _epoch(self, event: EpochDone) -> None:
         row: dict[str, Any] = {
