@@ -51,6 +51,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "constant": "schedules:Constant",
         "one-cycle": "schedules:OneCycle",
     },
+    "trackers": {"tensorboard": "trackers:TensorBoard", "mlflow": "trackers:MlFlow"},
 }
 
 BUILT_INS: tuple[EntryPoint, ...] = tuple(

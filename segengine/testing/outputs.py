@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from segengine.testing.subject import Check, Subject
 
@@ -16,21 +18,45 @@ def builds_something_to_call(subject: Subject) -> Iterator[str]:
 
 
 def a_tracker_takes_every_event(subject: Subject) -> Iterator[str]:
-    """A tracker takes every event of a run, those that it doesn't care for too."""
+    """A tracker takes every event of a run, those that it doesn't care for too, and of a run that goes on."""
     if subject.cls.kind != "trackers":
         return
-    from segengine.engine import events
+    folder = subject.scratch / "experiment" / "variant-seed0"
+    folder.mkdir(parents=True)
+    for resumed_step in (0, 1):
+        listener = subject.component.build(folder=folder)
+        for event in _events(folder, resumed_step):
+            listener(event)
+    yield from ()
 
-    listener = subject.component.build(folder=subject.scratch)
-    for event in (
+
+def _events(folder: Path, resumed_step: int) -> list[Any]:
+    """A short run as trackers hear it; the second class and the seconds are unknown."""
+    from segengine.engine import events
+    from segengine.workflow.events import Doing, EpochScored, Note, RunEnded, RunStarted
+
+    names = ("precision", "recall", "iou", "dice", "dice_per_image", "iou_per_image")
+    known, unknown = dict.fromkeys(names, 0.5), dict.fromkeys(names)
+    scores = {
+        "loss": None, "images": 2, "mean": {**known, "over": ["liver"]},
+        "classes": {"liver": {**known, "pixels": 9, "images": 2}, "a, b (c)": {**unknown, "pixels": 0, "images": 0}},
+    }  # fmt: skip
+    row = {"epoch": 1, "step": 1, "train_loss": 1.0, "learning_rate": 0.1, "seconds": 1.0, "images_per_second": 2.0}
+    return [
+        RunStarted(folder, {"model": "vgg 11 + unet"}, 2, 1, resumed_step),
+        Note("something"),
+        Doing("evaluating", 1, 2),
         events.StepDone(epoch=1, step=1, steps_per_epoch=1, loss=1.0, learning_rate=0.1, images=2),
         events.EpochDone(1, 1, 1.0, 0.1, 1.0, 2.0, counts=None, score=None, best=False),
         events.Saved("last", 1, 1),
-        events.Ended("finished", 1, 1),
+        EpochScored(row, best=False),
+        EpochScored({**row, "epoch": 2, "step": 2, "validation": scores}, best=True),
+        events.Ended("finished", 2, 2),
         object(),  # an event of a later version
-    ):
-        listener(event)
-    yield from ()
+        RunEnded(folder, "interrupted", "stopped")
+        if not resumed_step
+        else RunEnded(folder, "finished", "", "test", scores),
+    ]
 
 
 CHECKS: tuple[Check, ...] = (builds_something_to_call, a_tracker_takes_every_event)
