@@ -21,8 +21,8 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from segengine.cli.main import cli
-from segengine.components.losses import Term
 from segengine.components.lookup import SCHEMA_MARK, checked_class, registry
+from segengine.components.losses import Term
 from segengine.registry import singular
 from segengine.specs import sections
 from segengine.specs.experiment import Experiment

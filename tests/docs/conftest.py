@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -85,7 +86,10 @@ def trained(desk: Desk) -> Iterator[Desk]:
     assert done.code == 0, done.said
     done = desk.run("run", "my.yaml", "--variant", "vgg11", *TINY)
     assert done.code == 0, done.said
-    shutil.copytree(desk.folder / "runs" / "abdomen", desk.folder / "runs" / "abdomen-long")
+    longer = desk.folder / "runs" / "abdomen-long"
+    shutil.copytree(desk.folder / "runs" / "abdomen", longer)
+    for path in longer.glob("*/run.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "experiment": "abdomen-long"}))
     yield desk
     torch.set_num_threads(threads)
     os.environ.clear()
