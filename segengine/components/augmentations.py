@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from segengine.components.base import Augmentation
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=1)]
 Size = Pixels | tuple[Pixels, Pixels]
+_RARE_SHARE = (
+    "share of the samples whose window is centred, as far as the image goes, on a random pixel of a class drawn with "
+    "equal chances from those in the image's mask, so that small classes are seen more often; 0: windows anywhere"
+)
 _ATTEMPTS = "how often a window that shows no labelled pixel is drawn anew before it is taken as it is"
 
 
@@ -29,6 +33,7 @@ class MultiScale(Augmentation):
         default=256, description="size of the window that comes out, in pixels: one number or [height, width]"
     )
     attempts: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description=_ATTEMPTS)
+    rare_share: Probability = Field(default=0.0, description=_RARE_SHARE)
 
     @field_validator("scale")
     @classmethod
@@ -40,7 +45,7 @@ class MultiScale(Augmentation):
     def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
         from segengine.data import geometric
 
-        return geometric.MultiScale(self.base_size, self.scale, _pair(self.crop_size), self.attempts)
+        return geometric.MultiScale(self.base_size, self.scale, _pair(self.crop_size), self.attempts, self.rare_share)
 
 
 class Flip(Augmentation):
@@ -87,11 +92,20 @@ class Crop(Augmentation):
     size: Size = Field(default=256, description="size of the window in pixels: one number or [height, width]")
     position: Literal["random", "centre"] = Field(default="random", description="where the window lies")
     attempts: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description=_ATTEMPTS)
+    rare_share: Probability = Field(default=0.0, description=_RARE_SHARE)
+
+    @field_validator("rare_share")
+    @classmethod
+    def _movable(cls, share: float, info: ValidationInfo) -> float:
+        if share and info.data.get("position") == "centre":
+            raise ValueError("needs position: random")
+        return share
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
         from segengine.data import geometric
 
-        return geometric.Crop(_pair(self.size), self.position, self.attempts if self.position == "random" else 1)
+        attempts = self.attempts if self.position == "random" else 1
+        return geometric.Crop(_pair(self.size), self.position, attempts, self.rare_share)
 
 
 class BrightnessContrast(Augmentation):

@@ -7,8 +7,8 @@ from itertools import groupby
 
 import numpy as np
 
-from segengine.data.geometry import Geometry
-from segengine.data.transforms import IGNORE, GeometricTransform, Image, Mask, PixelTransform, Transform
+from segengine.data.geometry import Geometry, identity
+from segengine.data.transforms import IGNORE, GeometricTransform, Image, Mask, PixelTransform, RareCentred, Transform
 from segengine.data.warp import warp_image, warp_mask
 
 
@@ -43,7 +43,7 @@ class Pipeline:
         attempts = max(getattr(transform, "attempts", 1) for transform in run)
         hopeless = attempts == 1 or _all_ignored(mask)
         for attempt in range(1, attempts + 1):
-            geometry = _draw(run, rng, *mask.shape)
+            geometry = _draw(run, rng, mask)
             warped = warp_mask(mask, geometry)
             if hopeless or attempt == attempts or not _all_ignored(warped):
                 break
@@ -62,11 +62,35 @@ def _stages(transforms: Sequence[Transform]) -> list[PixelTransform | tuple[Geom
     return stages
 
 
-def _draw(run: Sequence[GeometricTransform], rng: np.random.Generator, height: int, width: int) -> Geometry:
-    geometry = run[0].draw(rng, height, width)
+def _draw(run: Sequence[GeometricTransform], rng: np.random.Generator, mask: Mask) -> Geometry:
+    geometry = _drawn(run[0], rng, identity(*mask.shape), mask)
     for transform in run[1:]:
-        geometry = geometry.then(transform.draw(rng, geometry.height, geometry.width))
+        geometry = geometry.then(_drawn(transform, rng, geometry, mask))
     return geometry
+
+
+def _drawn(transform: GeometricTransform, rng: np.random.Generator, so_far: Geometry, mask: Mask) -> Geometry:
+    """What one transform makes of the sample as it is after `so_far`."""
+    height, width = so_far.height, so_far.width
+    share = getattr(transform, "rare_share", 0.0)
+    if share and rng.random() < share:
+        assert isinstance(transform, RareCentred), f"{transform!r} has a rare_share, but no draw_about()"
+        pixel = _pixel_of_a_class(mask, rng)
+        if pixel is not None:
+            row, column = pixel
+            x, y, _ = np.linalg.solve(so_far.matrix, (column, row, 1.0)).tolist()
+            return transform.draw_about(rng, height, width, y, x)
+    return transform.draw(rng, height, width)
+
+
+def _pixel_of_a_class(mask: Mask, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Row and column of a pixel of a class, first the class and then the pixel with equal chances; None without any."""
+    classes = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE])
+    if not len(classes):
+        return None
+    places = np.flatnonzero(mask == classes[rng.integers(len(classes))])
+    row, column = divmod(int(places[rng.integers(len(places))]), mask.shape[1])
+    return row, column
 
 
 def _all_ignored(mask: Mask) -> bool:

@@ -35,6 +35,22 @@ class GeometricTransform(Transform, Protocol):
 
 
 @runtime_checkable
+class RareCentred(GeometricTransform, Protocol):
+    """Takes windows, a share of them about a pixel of a class that is drawn with equal chances from those in the mask.
+
+    The pixel is drawn from the sample's own mask with equal chances for each of the class's pixels. A mask without a
+    class (all ignored), and a share of 0, leave everything to `draw`, with the same random numbers.
+    """
+
+    @property
+    def rare_share(self) -> float:
+        """Share (0..1) of the samples that `draw_about` is asked for instead of `draw`."""
+
+    def draw_about(self, rng: np.random.Generator, height: int, width: int, row: float, column: float) -> Geometry:
+        """The geometry of a window about (row, column), in pixels of the `height` x `width` sample that it is given."""
+
+
+@runtime_checkable
 class PixelTransform(Transform, Protocol):
     """Changes pixel values (or, rarely, moves pixels in a way that no affine map describes)."""
 
@@ -42,4 +58,13 @@ class PixelTransform(Transform, Protocol):
         """The changed image and mask; the given arrays stay as they are (they may be cached), `rng` is all randomness."""
 
 
-__all__ = ["IGNORE", "Geometry", "GeometricTransform", "Image", "Mask", "PixelTransform", "Transform"]
+__all__ = [
+    "IGNORE",
+    "Geometry",
+    "GeometricTransform",
+    "Image",
+    "Mask",
+    "PixelTransform",
+    "RareCentred",
+    "Transform",
+]
