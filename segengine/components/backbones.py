@@ -86,14 +86,28 @@ class Timm(Backbone):
         description="initial weights: none (random), pretrained (timm's for the model, needs a network), "
         "or the path of a .safetensors or .pth file in timm's naming",
     )
+    drop_path: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="stochastic depth (Huang et al., 2016): probability with which training skips the deepest residual "
+        "branch, falling linearly to 0 at the first; for models that have it",
+    )
 
     def preflight(self) -> None:
-        from segengine.nn.timm_backbone import check_timm_model
+        from segengine.nn.timm_backbone import check_drop_path, check_timm_model
 
         check_timm_model(self.model)
         check_weights(self.weights)
+        check_drop_path(self.model, self.drop_path)
 
     def build(self, *, in_channels: int, output_stride: int = 32) -> BackboneModule:
         from segengine.nn.timm_backbone import build_timm
 
-        return build_timm(self.model, in_channels=in_channels, output_stride=output_stride, weights=self.weights)
+        return build_timm(
+            self.model,
+            in_channels=in_channels,
+            output_stride=output_stride,
+            weights=self.weights,
+            drop_path=self.drop_path,
+        )

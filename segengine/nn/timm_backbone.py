@@ -56,17 +56,35 @@ def check_timm_model(model: str) -> None:
         raise SpecError(f"timm's model {architecture} has no weights '{tag}'; {hint}") from error
 
 
-def build_timm(model: str, *, in_channels: int, output_stride: int, weights: str) -> TimmBackbone:
-    """A timm model with random weights (`none`), timm's own (`pretrained`: network) or those of a file.
-
-    Mean and std are those of the model's pretrained configuration whatever `weights` says.
+def check_drop_path(model: str, drop_path: float) -> None:
+    """Check that a timm model has stochastic depth, by building it with random weights where `drop_path` is above 0.
 
     Raises:
-        SpecError: unknown model, no feature maps, an output stride that it can't give, or a file that doesn't fit.
+        SpecError: unknown model, or it has none.
+    """
+    if drop_path:
+        with torch.random.fork_rng(devices=[]):
+            build_timm(model, in_channels=3, output_stride=32, weights="none", drop_path=drop_path)
+
+
+def build_timm(
+    model: str, *, in_channels: int, output_stride: int, weights: str, drop_path: float = 0.0
+) -> TimmBackbone:
+    """A timm model with random weights (`none`), timm's own (`pretrained`: network) or those of a file.
+
+    Mean and std are those of the model's pretrained configuration whatever `weights` says. `drop_path` is the
+    probability with which training skips the deepest residual branch (stochastic depth, Huang et al., 2016); timm
+    lets it grow linearly from 0 at the first.
+
+    Raises:
+        SpecError: unknown model, no feature maps, no stochastic depth where it is asked for, an output stride that it
+            can't give, or a file that doesn't fit.
         RunError: the pretrained weights can't be fetched.
     """
     check_timm_model(model)
-    net = _create(model, in_channels, output_stride, pretrained=weights == "pretrained")
+    net = _create(model, in_channels, output_stride, pretrained=weights == "pretrained", drop_path=drop_path)
+    if drop_path and not any(type(module).__name__.startswith("DropPath") for module in net.modules()):
+        raise _no_drop_path(model)
     config = timm.models.get_pretrained_cfg(model)
     mean, std = (config.mean, config.std) if config else (IMAGENET_MEAN, IMAGENET_STD)
     backbone = TimmBackbone(net, in_channels, tuple(mean), tuple(std))
@@ -85,19 +103,22 @@ def _keys_of_whole(model: str) -> list[str]:
         return list(timm.create_model(model, pretrained=False).state_dict())
 
 
-def _create(model: str, in_channels: int, output_stride: int, *, pretrained: bool) -> nn.Module:
-    dilated = {"output_stride": output_stride} if output_stride != 32 else {}
+def _create(model: str, in_channels: int, output_stride: int, *, pretrained: bool, drop_path: float = 0.0) -> nn.Module:
+    dilated: dict[str, Any] = {"output_stride": output_stride} if output_stride != 32 else {}
+    depth: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     for options in _ANY_SIZE:
         try:
             net: nn.Module = timm.create_model(
-                model, features_only=True, pretrained=pretrained, in_chans=in_channels, **dilated, **options
+                model, features_only=True, pretrained=pretrained, in_chans=in_channels, **dilated, **depth, **options
             )
         except (TypeError, AssertionError) as error:
             if any(f"'{option}'" in str(error) for option in options):
                 continue
             if dilated and ("'output_stride'" in str(error) or isinstance(error, AssertionError)):
                 # It knows no dilation, but its own deepest stride may be small enough already.
-                return _create(model, in_channels, 32, pretrained=pretrained)
+                return _create(model, in_channels, 32, pretrained=pretrained, drop_path=drop_path)
+            if depth and "'drop_path_rate'" in str(error):
+                raise _no_drop_path(model) from error
             raise _no_features(model, error) from error
         except Exception as error:
             raise (_no_weights(model, error) if pretrained else _no_features(model, error)) from error
@@ -108,6 +129,13 @@ def _create(model: str, in_channels: int, output_stride: int, *, pretrained: boo
 def _no_features(model: str, error: Exception) -> SpecError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return SpecError(f"timm model '{model}' can't be used as a backbone ({reason}); choose one that gives feature maps")
+
+
+def _no_drop_path(model: str) -> SpecError:
+    return SpecError(
+        f"timm model '{model}' has no stochastic depth; leave drop_path out, or choose a model with it (resnet, convnext, "
+        "efficientnet, swin)"
+    )
 
 
 def _no_weights(model: str, error: Exception) -> RunError:

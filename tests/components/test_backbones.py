@@ -218,3 +218,37 @@ def test_the_components_import_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("model", ["resnet18", "convnext_atto", "efficientnet_b0"])
+def test_stochastic_depth_grows_from_0_to_drop_path(model):
+    component = Timm(model=model, drop_path=0.3)
+    component.preflight()
+    found = [m.drop_prob for m in component.build(in_channels=3).modules() if type(m).__name__ == "DropPath"]
+    assert found == sorted(found)
+    assert 0.25 < found[-1] < 0.3 + 1e-6  # EfficientNet's last branch has 15/16
+
+
+@pytest.mark.parametrize("model", ["vgg11", "densenet121"])
+def test_a_model_without_stochastic_depth_says_so_before_any_data_is_read(model):
+    Timm(model=model).preflight()
+    with pytest.raises(SpecError, match=f"timm model '{model}' has no stochastic depth; leave drop_path out"):
+        Timm(model=model, drop_path=0.1).preflight()
+
+
+def test_a_drop_path_of_0_builds_the_network_that_there_was_before():
+    torch.manual_seed(0)
+    one = Timm(model="convnext_atto").build(in_channels=3)
+    torch.manual_seed(0)
+    other = Timm(model="convnext_atto", drop_path=0.0).build(in_channels=3)
+    assert str(one) == str(other)
+    assert "DropPath" not in str(one)
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_look_at_stochastic_depth_draws_no_random_number():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    Timm(model="convnext_atto", drop_path=0.1).preflight()
+    assert torch.equal(torch.get_rng_state(), before)
