@@ -156,9 +156,16 @@ def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
-    """Write all parameters and buffers as safetensors, whole or not at all."""
-    with whole_file(path) as part:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, part)
+    """Write all parameters and buffers as safetensors, whole or not at all.
+
+    Raises:
+        RunError: the disk is full, or the folder can't be written to.
+    """
+    try:
+        with whole_file(path) as part:
+            save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, part)
+    except Exception as error:  # safetensors wraps the system's errors in its own
+        raise not_written(path, error) from error
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

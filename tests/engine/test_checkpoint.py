@@ -171,3 +171,11 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
         checkpoint.save(path, {**GIVEN, "model": {"weight": torch.zeros(300_000)}}, previous=previous)
     assert checkpoint.load(path)["model"]["weight"].shape == (50_000,)
     assert sorted(each.name for each in small_disk.iterdir()) == ["last.pt", "previous.pt"]
+
+
+def test_weights_that_find_no_place_are_a_clear_error(small_disk: Path) -> None:
+    with pytest.raises(
+        RunError, match=r"weights\.safetensors: can't be written \(.*No space left on device.*\); run the same"
+    ):
+        checkpoint.save_weights(small_disk / "weights.safetensors", torch.nn.Linear(1000, 1000))
+    assert list(small_disk.iterdir()) == []
