@@ -22,7 +22,7 @@ from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.runs import names
 from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_images
-from segengine.workflow.events import EpochScored, Note, RunEnded, RunStarted
+from segengine.workflow.events import EpochScored, Note, RunEnded, RunStarted, Status
 from segengine.workflow.labels import mapping_facts
 from segengine.workflow.listeners import Listeners
 from segengine.workflow.request import RunRequest
@@ -56,21 +56,25 @@ class Recorder:
             error = (None if isinstance(raised, SegengineError) else explained(raised)) or raised
             if self.folder.exists:
                 interrupted = isinstance(error, KeyboardInterrupt)
-                with suppress(Exception):  # of a full disk; the first error is the one to hear
-                    self.end(
-                        "interrupted" if interrupted else "failed",
-                        "stopped at once" if interrupted else self._why(error),
-                    )
+                self._end_early(
+                    "interrupted" if interrupted else "failed", "stopped at once" if interrupted else self._why(error)
+                )
             if error is raised:
                 raise
             raise error from raised
+
+    def _end_early(self, status: Status, message: str) -> None:
+        try:
+            self.end(status, message)
+        except Exception:  # of a full disk; the first error is the one to hear
+            self.tell(RunEnded(self.folder.path, status, message))
 
     def _why(self, error: BaseException) -> str:
         """The message of an error; where it isn't meant for the user, log.txt keeps the traceback."""
         if isinstance(error, SegengineError):
             return str(error)
         if self.world.main:
-            with (self.folder / names.LOG).open("a", encoding="utf-8") as file:
+            with suppress(OSError), (self.folder / names.LOG).open("a", encoding="utf-8") as file:
                 file.writelines(traceback.format_exception(error))
         return unexpected(error)
 
