@@ -37,7 +37,7 @@ from segengine.components.choices import (
 )
 from segengine.data.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurvey
 from segengine.data.records import Record
-from segengine.data.transforms import GeometricTransform, Geometry, PixelTransform, Transform
+from segengine.data.transforms import BatchTransform, GeometricTransform, Geometry, PixelTransform, Transform
 from segengine.errors import DataError, RegistryError, RunError, SegengineError, SpecError
 from segengine.nn.contracts import BackboneModule, DecoderModule
 from segengine.registry import suggest
@@ -106,6 +106,7 @@ __all__ = [
     "Augmentation",
     "Backbone",
     "BackboneModule",
+    "BatchTransform",
     "Component",
     "DataError",
     "Decoder",

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from segengine.components.base import Augmentation
 
 if TYPE_CHECKING:
-    from segengine.data.transforms import Transform
+    from segengine.data.transforms import BatchTransform, Transform
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=1)]
@@ -142,6 +142,48 @@ class Albumentations(Augmentation):
         from segengine.data.albumentations_bridge import AlbumentationsTransform
 
         return AlbumentationsTransform(self.transform, self.parameters, size=size)
+
+
+class CutMix(Augmentation):
+    """Give an image a rectangle of another image of the batch, with its labels (Yun et al., 2019).
+
+    A batch augmentation: it comes after all others, on the device that trains. Each process mixes its own part.
+    """
+
+    name: Literal["cutmix"] = "cutmix"
+    probability: Probability = Field(default=0.5, description="probability of an image to get a rectangle")
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="both parameters of the Beta distribution of the share of the image that stays"
+    )
+
+    def build(self, *, size: tuple[int, int] | None) -> BatchTransform:
+        from segengine.data import mixing
+
+        return mixing.CutMix(self.probability, self.alpha, size)
+
+
+class CopyPaste(Augmentation):
+    """Give an image the pixels of some classes of another image of the batch, with their labels (Ghiasi et al., 2021).
+
+    A batch augmentation: it comes after all others, on the device that trains. Each process mixes its own part.
+    """
+
+    name: Literal["copy-paste"] = "copy-paste"
+    probability: Probability = Field(default=0.5, description="probability of an image to get anything")
+    share: Probability = Field(
+        default=0.5, description="probability of each of the classes to be pasted where an image gets anything"
+    )
+    classes: Literal["auto"] | tuple[Annotated[int, Field(ge=0, le=254)], ...] = Field(
+        default="auto",
+        description="classes that may be pasted, as numbers from 0 in the order of data.classes; auto: all but class 0, "
+        "which most data has as background",
+    )
+
+    def build(self, *, size: tuple[int, int] | None) -> BatchTransform:
+        from segengine.data import mixing
+
+        classes = None if self.classes == "auto" else tuple(self.classes)
+        return mixing.CopyPaste(self.probability, self.share, classes, size)
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

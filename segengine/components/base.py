@@ -104,7 +104,10 @@ class Augmentation(Component):
     kind = "augmentations"
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
-        """The transform for samples of `size` (height, width), None where sizes differ."""
+        """The transform for samples of `size` (height, width), None where sizes differ.
+
+        It moves a sample's pixels (`draw`), changes them (`apply`), or mixes the images of a batch (`apply_batch`).
+        """
         raise NotImplementedError(type(self).__name__)
 
 
@@ -187,4 +190,3 @@ KINDS: dict[str, type[Component]] = {
     base.kind: base
     for base in (Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Optimizer, Schedule, Tracker, Executor, Exporter)
 }  # fmt: skip
-

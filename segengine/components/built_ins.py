@@ -41,6 +41,8 @@ _TABLE: dict[str, dict[str, str]] = {
         "crop": "augmentations:Crop",
         "brightness-contrast": "augmentations:BrightnessContrast",
         "albumentations": "augmentations:Albumentations",
+        "cutmix": "augmentations:CutMix",
+        "copy-paste": "augmentations:CopyPaste",
     },
     "sources": {"folders": "sources:Folders"},
     "optimizers": {"adamw": "optimizers:AdamW", "adam": "optimizers:Adam", "sgd": "optimizers:Sgd"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from segengine.data.geometry import Geometry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORE = 255
 Image = npt.NDArray[np.uint8]
@@ -58,8 +61,20 @@ class PixelTransform(Transform, Protocol):
         """The changed image and mask; the given arrays stay as they are (they may be cached), `rng` is all randomness."""
 
 
+@runtime_checkable
+class BatchTransform(Transform, Protocol):
+    """Mixes the images of a batch with each other, after all sample transforms, on the device that trains."""
+
+    def apply_batch(self, images: Tensor, masks: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Changed images uint8 [B, C, h, w] and masks uint8 [B, h, w] (0..K-1, 255 = ignore), of the same shapes.
+
+        The given tensors stay as they are; `rng` is all randomness, and is drawn from alike on every device.
+        """
+
+
 __all__ = [
     "IGNORE",
+    "BatchTransform",
     "Geometry",
     "GeometricTransform",
     "Image",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from segengine.data.mapping import IGNORE
 from segengine.data.randomness import generator
-from segengine.data.transforms import GeometricTransform, PixelTransform
+from segengine.data.transforms import BatchTransform, GeometricTransform, PixelTransform
+from segengine.testing import batch_augmentations
 from segengine.testing.subject import Check, Subject
 
 _SIZES = ((40, 56), (7, 5))
@@ -24,10 +26,11 @@ def builds_a_transform(subject: Subject) -> Iterator[str]:
     """An augmentation builds a transform for samples of one size, and of different sizes."""
     for size in (_SIZES[0], None):
         transform = subject.component.build(size=size)
-        if not isinstance(transform, GeometricTransform | PixelTransform):
+        if not isinstance(transform, GeometricTransform | PixelTransform | BatchTransform):
             yield (
                 f"build() gives {type(transform).__name__} without draw() and apply(); give a transform with `size` and "
-                "apply(image, mask, rng), or draw(rng, height, width) where it moves pixels"
+                "apply(image, mask, rng), or draw(rng, height, width) where it moves pixels, or "
+                "apply_batch(images, masks, rng) where it mixes the images of a batch"
             )
             return
         if not hasattr(transform, "size"):
@@ -137,11 +140,28 @@ def declared_size_comes_out(subject: Subject) -> Iterator[str]:
                     return
 
 
+def _of_samples(check: Check) -> Check:
+    """The check, for transforms of single samples."""
+
+    @wraps(check)
+    def checked(subject: Subject) -> Iterator[str]:
+        if not isinstance(subject.component.build(size=None), BatchTransform):
+            yield from check(subject)
+
+    return checked
+
+
 CHECKS: tuple[Check, ...] = (
     builds_a_transform,
-    given_arrays_stay,
-    randomness_comes_from_rng,
-    masks_stay_masks,
-    samples_have_their_form,
-    declared_size_comes_out,
+    *map(
+        _of_samples,
+        (
+            given_arrays_stay,
+            randomness_comes_from_rng,
+            masks_stay_masks,
+            samples_have_their_form,
+            declared_size_comes_out,
+        ),
+    ),
+    *batch_augmentations.CHECKS,
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from segengine.data.dataset import Dataset
     from segengine.data.pipeline import Pipeline
+    from segengine.data.transforms import BatchTransform, Transform
     from segengine.nn.segmenter import Segmenter
     from segengine.specs.experiment import Experiment
     from segengine.specs.sections import TrainingSection
@@ -47,25 +48,64 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int) 
 
 
 def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
-    """The augmentations in order, each told the size that the one before gives.
+    """The augmentations of single samples in order, each told the size that the one before gives.
 
     Raises:
         DataError: training images differ in size and no augmentation makes them equal.
     """
     from segengine.data.pipeline import Pipeline
 
-    sizes = {(int(h), int(w)) for h, w in dataset.sizes[list(dataset.splits["train"])]}
-    size = sizes.pop() if len(sizes) == 1 else None
-    transforms = []
-    for augmentation in experiment.augmentations:
-        transforms.append(augmentation.build(size=size))
-        size = transforms[-1].size
+    transforms, _ = _transforms(experiment, dataset)
+    size = transforms[-1].size if transforms else _common_size(dataset)
     if size is None and experiment.training.batch_size > 1:
         raise DataError(
             f"training images have different sizes ({_examples(dataset)}) and can't share a batch; end `augmentations` with "
             "{name: crop, size: 256}, or set training.batch_size: 1"
         )
     return Pipeline(transforms)
+
+
+def build_mixing(experiment: Experiment, dataset: Dataset, *, processes: int) -> Sequence[BatchTransform]:
+    """The batch augmentations in order; empty where the experiment has none.
+
+    Raises:
+        SpecError: one of single samples follows them, or a process has a single image a batch, which mixes with nothing.
+    """
+    transforms, mixing = _transforms(experiment, dataset)
+    if mixing and experiment.training.batch_size < 2 * processes:
+        raise SpecError(
+            f"augmentations: {experiment.augmentations[len(transforms)].name} mixes the images of a batch, and "
+            f"training.batch_size {experiment.training.batch_size} leaves each process a single one; set it to "
+            f"{2 * processes} or more"
+        )
+    return mixing
+
+
+def _transforms(experiment: Experiment, dataset: Dataset) -> tuple[list[Transform], list[BatchTransform]]:
+    """What is done to single samples, and then to batches."""
+    from segengine.data.transforms import BatchTransform
+
+    size = _common_size(dataset)
+    samples: list[Transform] = []
+    batches: list[BatchTransform] = []
+    for augmentation in experiment.augmentations:
+        built = augmentation.build(size=size)
+        size = built.size
+        if isinstance(built, BatchTransform):
+            batches.append(built)
+        elif batches:
+            first = experiment.augmentations[len(samples)].name
+            raise SpecError(
+                f"augmentations: {augmentation.name} follows {first}, which mixes whole batches; put {first} behind it"
+            )
+        else:
+            samples.append(built)
+    return samples, batches
+
+
+def _common_size(dataset: Dataset) -> tuple[int, int] | None:
+    sizes = {(int(h), int(w)) for h, w in dataset.sizes[list(dataset.splits["train"])]}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _examples(dataset: Dataset) -> str:

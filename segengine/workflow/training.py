@@ -11,6 +11,7 @@ import numpy as np
 
 from segengine.data.dataset import Dataset
 from segengine.data.loading import TrainingStream
+from segengine.data.mixing import MixedStream
 from segengine.engine import checkpoint
 from segengine.engine.assembly import moving_average, placed, shared
 from segengine.engine.checkpoint import Progress, Trainable
@@ -25,7 +26,7 @@ from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
 from segengine.nn.segmenter import Segmenter
 from segengine.runs import names
-from segengine.workflow.build import build_loss, build_pipeline, build_segmenter, parameter_groups
+from segengine.workflow.build import build_loss, build_mixing, build_pipeline, build_segmenter, parameter_groups
 from segengine.workflow.events import Listener, Note
 from segengine.workflow.finish import finish
 from segengine.workflow.listeners import Listeners
@@ -106,17 +107,19 @@ def _train(
     return finish(setting, model, recorder)
 
 
-def _stream(setting: Setting) -> TrainingStream:
+def _stream(setting: Setting) -> TrainingStream | MixedStream:
     training, world = setting.request.experiment.training, setting.world
     if training.batch_size % world.size:
         raise RunError(
             f"training.batch_size {training.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
         )
-    return TrainingStream(
+    stream = TrainingStream(
         setting.dataset, setting.dataset.splits["train"], build_pipeline(setting.request.experiment, setting.dataset),
         batch_size=training.batch_size, seed=setting.request.seed, rank=world.rank, world_size=world.size,
         workers=_workers(training.workers, world), pin_memory=world.device.type == "cuda",
     )  # fmt: skip
+    mixing = build_mixing(setting.request.experiment, setting.dataset, processes=world.size)
+    return MixedStream(stream, mixing, world.device) if mixing else stream
 
 
 def _workers(wanted: int | str, world: World) -> int:

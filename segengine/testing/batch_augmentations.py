@@ -1,0 +1,84 @@
+"""What a batch augmentation promises: the same draw gives the same batch, of the same form, made of the given pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from segengine.data.mapping import IGNORE
+from segengine.data.randomness import generator
+from segengine.data.transforms import BatchTransform
+from segengine.testing.networks import seeded
+from segengine.testing.subject import Check, Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_DRAWS = 8
+
+
+def _transform(subject: Subject) -> Any:
+    """The transform, None where it is one of single samples."""
+    transform = subject.component.build(size=(16, 20))
+    return transform if isinstance(transform, BatchTransform) else None
+
+
+def _batch(count: int, channels: int = 3) -> tuple[Tensor, Tensor]:
+    import torch
+
+    with seeded(4):
+        images = torch.randint(0, 256, (count, channels, 16, 20), dtype=torch.uint8)
+        masks = torch.randint(0, 4, (count, 16, 20), dtype=torch.uint8)
+    masks[:, :2] = IGNORE
+    return images, masks
+
+
+def batches_are_a_function_of_rng(subject: Subject) -> Iterator[str]:
+    """The mixed batch is a function of images, masks and rng alone, and the given tensors stay as they are."""
+    import torch
+
+    transform = _transform(subject)
+    for draw in range(_DRAWS if transform else 0):
+        images, masks = _batch(4)
+        before, results = (images.clone(), masks.clone()), []
+        for seed in (0, 1):
+            with seeded(seed):
+                results.append(transform.apply_batch(images, masks, generator(0, draw, "batch")))
+        if not all(torch.equal(one, other) for one, other in zip(*results, strict=True)):
+            yield "the same rng gives different batches; draw every random number from `rng`, and keep no state"
+            return
+        if not (torch.equal(before[0], images) and torch.equal(before[1], masks)):
+            yield "changes the images or masks that it is given; use no operations in place on them"
+            return
+
+
+def batches_keep_their_form(subject: Subject) -> Iterator[str]:
+    """Batches of one image and of more, of 1, 3 and 5 channels, come out as uint8 of the same shapes."""
+    import torch
+
+    transform = _transform(subject)
+    for count, channels in ((1, 3), (2, 1), (5, 5)) if transform else ():
+        for draw in range(_DRAWS):
+            given = _batch(count, channels)
+            for what, one, other in zip(
+                ("images", "masks"), given, transform.apply_batch(*given, generator(0, draw, "batch")), strict=True
+            ):
+                if other.dtype != torch.uint8 or other.shape != one.shape:
+                    yield f"{what} of shape {list(one.shape)} come out {list(other.shape)}, {other.dtype}; give uint8 of the same shape"
+                    return
+
+
+def batch_masks_stay_masks(subject: Subject) -> Iterator[str]:
+    """Masks hold nothing but the classes of the batch, and 255."""
+    transform = _transform(subject)
+    for draw in range(_DRAWS if transform else 0):
+        images, masks = _batch(4)
+        masks = masks.clamp(min=3)
+        found = transform.apply_batch(images, masks, generator(0, draw, "batch"))[1]
+        strange = sorted(set(found.unique().tolist()) - {3, IGNORE})
+        if strange:
+            yield f"masks of 3 and 255 come out with {strange}; take labels as they are, without mixing their numbers"
+            return
+
+
+CHECKS: tuple[Check, ...] = (batches_are_a_function_of_rng, batches_keep_their_form, batch_masks_stay_masks)
