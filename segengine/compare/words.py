@@ -1,0 +1,134 @@
+"""Verdicts and methods in sentences. Where a variant has one seed, only of the models that were trained."""
+
+from __future__ import annotations
+
+from segengine.compare.differences import Differences, PairDifference
+from segengine.compare.permutation import MINIMUM_UNITS
+from segengine.compare.power import Needed
+from segengine.compare.verdict import WORDS
+
+
+def sentence(found: Differences, row: PairDifference) -> str:
+    """What is to be concluded about one pair's mean or class."""
+    what = f"mean {WORDS[found.metric]}" if row.score is None else f"{WORDS[found.metric]} of {row.score}"
+    what += f" ({WORDS[found.kind]})"
+    if row.about == "models":
+        models = sum(row.seeds)
+        who = f"of these {'two' if models == 2 else models} trained models, "
+    else:
+        who = ""
+    if row.verdict == "not tested":
+        return f"{who}{row.first} and {row.second} are not tested by {what}: {_too_few(found, row)}"
+    assert row.difference is not None
+    numbers = f"{points(row.difference)} points of {what}, {_interval(found, row)}"
+    if row.verdict in ("better", "worse"):
+        return f"{who}{row.first} is {row.verdict} than {row.second}: {numbers}, p {shown_p(row.p_holm)}"
+    if row.verdict == "practically equal":
+        margin = f"within ±{100 * found.choices.margin:g} points"
+        return f"{who}{row.first} and {row.second} are practically equal ({margin}): {numbers}"
+    more = f"; {_needs(found, row.needed)}" if row.needed is not None else ""
+    return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_holm)}{more}"
+
+
+def _too_few(found: Differences, row: PairDifference) -> str:
+    if row.difference is None:
+        return "it is undefined"
+    have = "" if row.score is None else f" with {row.score}"
+    return f"{row.units} {_units(found, row.units)}{have}; a test needs at least {MINIMUM_UNITS}"
+
+
+def _units(found: Differences, count: int) -> str:
+    return ("group" if found.grouped else "image") + ("s" if count != 1 else "")
+
+
+def _interval(found: Differences, row: PairDifference) -> str:
+    assert row.low is not None
+    assert row.high is not None
+    return f"{100 * found.choices.confidence:g} % interval {points(row.low)} to {points(row.high)}"
+
+
+def _needs(found: Differences, more: Needed) -> str:
+    alone = []
+    if more.units is not None:
+        alone.append(_more_units(found, more.units))
+    if more.seeds is not None:
+        alone.append(f"{_about(more.seeds)} more seed{'s' if more.seeds != 1 else ''} a variant")
+    if alone:
+        return f"needs {' or '.join(alone)}"
+    if more.both is None:
+        return "no reachable number of images would tell"
+    return f"needs {_more_units(found, more.both[0])} and about {more.both[1]} more seeds a variant"
+
+
+def _more_units(found: Differences, units: int) -> str:
+    images = round(units * found.images / found.units)
+    return f"{_about(images)} more images" + (f" ({_about(units)} groups)" if found.grouped else "")
+
+
+def _about(number: int) -> str:
+    """Two digits: the formula promises no more."""
+    if number < 100:
+        return f"about {number}"
+    step = 10 ** (len(str(number)) - 2)
+    return f"about {-(-number // step) * step:,}"
+
+
+def points(value: float | None) -> str:
+    """A difference in points (hundredths), signed."""
+    return "–" if value is None else f"{100 * value:+.2f}"
+
+
+def shown_p(p: float | None) -> str:
+    """A p as tables hold it."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def methods(found: Differences) -> str:
+    """How the differences were judged, with citations, ready for a paper."""
+    unit = "group" if found.grouped else "image"
+    level = f"{100 * found.choices.confidence:g} %"
+    flips = "all sign flips" if found.exact else f"{found.choices.resamples:,} random sign flips"
+    several = any(row.about == "variants" for row in found.rows)
+    single = any(row.about == "models" for row in found.rows)
+    said = [
+        f"Paired differences over the same {found.units} {unit}s ({found.images} images); standard errors by the "
+        f"jackknife over {unit}s (Efron & Tibshirani 1993), {level} t intervals with degrees of freedom from the "
+        "kurtosis (Satterthwaite 1946; Box 1954)"
+    ]
+    if several:
+        said.append(
+            "for variants with several seeds the variance between seeds is added (Welch 1947), units crossed with "
+            "seeds, and the test is that t test: the verdict is about training anew and about new images"
+        )
+    if single:
+        said.append(
+            f"where a variant has one seed the verdict is about the trained models alone, tested by {flips} of the "
+            f"jackknife pseudo-values of the {unit}s (Fisher 1935; Phipson & Smyth 2010)"
+        )
+    said.append(
+        "p values are Holm-adjusted (Holm 1979) over pairs for the mean, over pairs and classes for the classes; better "
+        f"or worse: adjusted p <= {1 - found.choices.confidence:.2g} and an interval without 0; practically equal: the "
+        f"interval within ±{100 * found.choices.margin:g} points; what is needed is for a power of 80 % to find the "
+        "difference seen, or the margin if that is larger"
+    )
+    return "; ".join(said) + "."
+
+
+def order(found: Differences) -> list[str]:
+    """How firm the order is: for each variant how often it came first, and its ranks."""
+    if found.ranking is None:
+        return []
+    rank = found.ranking
+    names = list(dict.fromkeys(name for row in found.means for name in (row.first, row.second)))
+    seeds = " and seeds" if all(min(row.seeds) > 1 for row in found.means) else ""
+    each = ", ".join(
+        f"{name} first in {100 * best:.0f} % (rank {low}{f'-{high}' if high != low else ''})"
+        for name, best, (low, high) in zip(names, rank.best, rank.ranks, strict=True)
+    )
+    unit = "groups" if found.grouped else "images"
+    return [
+        f"order over {found.choices.resamples:,} bootstrap resamples of {unit}{seeds}: {each}; "
+        f"Kendall's tau with the order seen {rank.stability:.2f}"
+    ]
