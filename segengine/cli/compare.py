@@ -13,6 +13,7 @@ from segengine.cli.options import json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from segengine.compare.differences import Choices
     from segengine.compare.summary import Comparison, Refusal
 
 
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
     help="Images to compare on.  [default: test, or validation where there are no test images]",
 )  # fmt: skip
 @click.option("--metric", type=click.Choice(["dice", "iou"]), default="dice", show_default=True, help="Score to show.")
+@click.option(
+    "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True,
+    help="Points (hundredths) within which scores are practically equal.",
+)  # fmt: skip
+@click.option(
+    "--resamples", type=click.IntRange(100, 1_000_000), default=2000, show_default=True,
+    help="Sign flips of each test, and bootstrap draws of the order.",
+)  # fmt: skip
 @json_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
 def command(
@@ -34,6 +43,8 @@ def command(
     runs_dir: Path,
     split: str | None,
     metric: Literal["dice", "iou"],
+    margin: float,
+    resamples: int,
     as_json: bool,
     as_markdown: bool,
 ) -> None:
@@ -49,6 +60,7 @@ def command(
       segengine compare runs/abdomen/vgg11-seed0 runs/abdomen-long/vgg11-seed0
       segengine compare runs/abdomen --json > comparison.json
     """
+    from segengine.compare.differences import Choices
     from segengine.compare.render import document, refusals
     from segengine.compare.summary import compare_folders
     from segengine.errors import ComparisonError
@@ -56,15 +68,19 @@ def command(
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other; name one")
     results = compare_folders(runs, runs_dir, split)
+    choices = Choices(margin=margin / 100, resamples=resamples)
     if as_json:
-        print_json({"format": 1, "metric": metric, "comparisons": [document(result, metric) for result in results]})
+        documents = [document(result, metric, choices) for result in results]
+        print_json({"format": 1, "metric": metric, "comparisons": documents})
     else:
-        _print(results, metric, as_markdown=as_markdown)
+        _print(results, metric, choices, as_markdown=as_markdown)
     if refused := refusals(results):
         raise ComparisonError("\n".join(refused))
 
 
-def _print(results: Sequence[Comparison | Refusal], metric: Literal["dice", "iou"], *, as_markdown: bool) -> None:
+def _print(
+    results: Sequence[Comparison | Refusal], metric: Literal["dice", "iou"], choices: Choices, *, as_markdown: bool
+) -> None:
     from rich.console import Console
 
     from segengine.compare.render import markdown, terminal
@@ -76,17 +92,18 @@ def _print(results: Sequence[Comparison | Refusal], metric: Literal["dice", "iou
         if place:
             click.echo()
         if as_markdown:
-            click.echo(markdown(result, metric), nl=False)
+            click.echo(markdown(result, metric, choices), nl=False)
         else:
-            terminal(result, metric, console)
+            terminal(result, metric, console, choices)
 
 
 def print_comparison(folder: Path) -> None:
     """The table of one experiment's runs on standard output; why there is none on standard error."""
+    from segengine.compare.differences import DEFAULTS
     from segengine.compare.render import refusals
     from segengine.compare.summary import compare_folders
 
     results = compare_folders([folder], folder)
-    _print(results, "dice", as_markdown=False)
+    _print(results, "dice", DEFAULTS, as_markdown=False)
     for line in refusals(results):
         click.echo(f"no comparison: {line}", err=True)

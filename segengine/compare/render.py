@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from segengine.compare.differences import DEFAULTS, Choices, Differences, differences
+from segengine.compare.render_differences import as_data, section
 from segengine.compare.summary import (
     KINDS,
     METRICS,
@@ -35,9 +37,26 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
-def grids(comparison: Comparison, metric: Metric) -> list[Grid]:
-    """Means by variant, the scores of each class pooled and per image, and costs."""
-    return [_scores(comparison, metric), *(_by_class(comparison, metric, kind) for kind in KINDS), _costs(comparison)]
+def grids(comparison: Comparison, metric: Metric, found: Sequence[Differences] = ()) -> list[Grid]:
+    """Means by variant, the scores of each class pooled and per image, costs, and the differences `found`."""
+    text = section(found)
+    return [
+        _scores(comparison, metric),
+        *(_by_class(comparison, metric, kind) for kind in KINDS),
+        _costs(comparison),
+        *(Grid(*table) for table in (text.tables if text else ())),
+    ]
+
+
+def found_of(comparison: Comparison, metric: Metric, choices: Choices) -> list[Differences]:
+    """The differences of one metric, pooled and per image; none of a single variant."""
+    return [differences(comparison, metric, kind, choices) for kind in KINDS] if len(comparison.variants) > 1 else []
+
+
+def judged(found: Sequence[Differences]) -> list[str]:
+    """What the differences say, and how they were judged."""
+    text = section(found)
+    return [*text.lines, text.methods] if text else []
 
 
 def preface(comparison: Comparison) -> list[str]:
@@ -67,7 +86,7 @@ def left_out(result: Comparison | Refusal) -> list[str]:
     return [f"left out: {o.name} ({o.status}{f': {o.message}' if o.message else ''})" for o in result.others]
 
 
-def terminal(comparison: Comparison, metric: Metric, console: Console) -> None:
+def terminal(comparison: Comparison, metric: Metric, console: Console, choices: Choices = DEFAULTS) -> None:
     """Print a comparison."""
     from rich.markup import escape
     from rich.table import Table
@@ -75,7 +94,8 @@ def terminal(comparison: Comparison, metric: Metric, console: Console) -> None:
     console.print(f"[bold]{escape(comparison.title)}[/bold]")
     for line in preface(comparison):
         console.print(escape(line), soft_wrap=True)
-    for grid in grids(comparison, metric):
+    found = found_of(comparison, metric, choices)
+    for grid in grids(comparison, metric, found):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for place, name in enumerate(grid.header):
             table.add_column(escape(name), justify="right" if place else "left", no_wrap=place == 0)
@@ -84,26 +104,25 @@ def terminal(comparison: Comparison, metric: Metric, console: Console) -> None:
         console.print(f"\n[italic]{escape(grid.caption)}[/italic]", soft_wrap=True)
         console.print(table)
     console.print()
-    for line in remarks(comparison, metric):
+    for line in [*remarks(comparison, metric), *judged(found)]:
         console.print(escape(line), soft_wrap=True)
 
 
-def markdown(comparison: Comparison, metric: Metric) -> str:
+def markdown(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS) -> str:
     """A comparison as Markdown."""
+    found = found_of(comparison, metric, choices)
     lines = [f"## {_cell(comparison.title)}", "", *preface(comparison)]
-    for grid in grids(comparison, metric):
+    for grid in grids(comparison, metric, found):
         lines += ["", f"**{_cell(grid.caption)}**", ""]
         lines.append("| " + " | ".join(map(_cell, grid.header)) + " |")
         lines.append("| :-- |" + " --: |" * (len(grid.header) - 1))
         lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in grid.rows]
-    lines += [
-        "",
-        *(f"{'  ' if line.startswith('  ') else ''}- {_cell(line.strip())}" for line in remarks(comparison, metric)),
-    ]
+    said = [*remarks(comparison, metric), *judged(found)]
+    lines += ["", *(f"{'  ' if line.startswith('  ') else ''}- {_cell(line.strip())}" for line in said)]
     return "\n".join(lines) + "\n"
 
 
-def document(result: Comparison | Refusal, metric: Metric) -> dict[str, Any]:
+def document(result: Comparison | Refusal, metric: Metric, choices: Choices = DEFAULTS) -> dict[str, Any]:
     """A comparison as plain data; undefined scores are None. Has `refused` (the reason) where there is none."""
     others = [asdict(other) for other in result.others]
     if isinstance(result, Refusal):
@@ -121,6 +140,7 @@ def document(result: Comparison | Refusal, metric: Metric) -> dict[str, Any]:
         "confounders": [asdict(difference) for difference in result.confounders],
         "notes": list(result.notes),
         "verdict": verdict(result, metric),
+        "differences": as_data(found_of(result, metric, choices)),
         "left_out": others,
     }
 

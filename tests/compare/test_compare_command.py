@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from segengine.cli.compare import print_comparison
@@ -102,6 +103,39 @@ def test_many_variants_stand_in_rows(make, root, said):
     assert "images with the class" in out
 
 
+def test_differences_stand_in_all_three_forms_with_their_methods(make, root, said):
+    truth = np.random.default_rng(1).integers(50, 900, (24, 3))
+    for variant, quality in (("resnet", 0.9), ("vgg", 0.6)):
+        make(variant, quality=quality, images=24, test=tuple(range(6, 24)), truth=truth)
+    _, terminal, _ = said("--runs-dir", root)
+    _, markdown, _ = said("--runs-dir", root, "--markdown")
+    for out in (terminal, markdown):
+        assert "resnet - vgg" in out
+        assert "of these two trained models, resnet is better than vgg: +" in out
+        assert "Methods: Paired differences over the same 9 groups (18 images)" in out
+        assert "one seed shows what these models do" in out
+    _, out, _ = said("--runs-dir", root, "--json", "--margin", "90", "--resamples", "500")
+    pooled, per_image = json.loads(out)["comparisons"][0]["differences"]
+    assert (pooled["kind"], per_image["kind"], pooled["margin"], pooled["resamples"]) == (
+        "pooled",
+        "per_image",
+        0.9,
+        500,
+    )
+    assert [row["verdict"] for row in pooled["pairs"]] == ["practically equal"] * 3
+    assert [row["score"] for row in pooled["pairs"]] == [None, "liver", "spleen"]
+    assert pooled["ranking"]["variants"][0]["best"] == 1.0
+
+
+def test_too_few_groups_are_said_and_one_variant_has_no_differences(make, root, said):
+    make("vgg")
+    _, out, _ = said("--runs-dir", root, "--json")
+    assert json.loads(out)["comparisons"][0]["differences"] == []
+    make("resnet")
+    _, out, _ = said("--runs-dir", root)
+    assert "resnet and vgg are not tested by mean Dice (pooled): 2 groups; a test needs at least 6" in out
+
+
 @pytest.mark.parametrize(
     "arguments", [["nowhere"], ["--json", "--markdown"], ["--split", "train"], ["--metric", "accuracy"]]
 )
@@ -129,7 +163,8 @@ def test_comparing_imports_nothing_heavy(make, root):
     code = (
         "import sys\nfrom segengine.cli.main import main\n"
         "try:\n    main(['compare', '--runs-dir', sys.argv[1]])\nfinally:\n"
-        "    heavy = {'torch', 'torchvision', 'timm', 'segmentation_models_pytorch', 'albumentations', 'cv2', 'matplotlib', 'scipy'}\n"
+        "    heavy = {'torch', 'torchvision', 'timm', 'segmentation_models_pytorch', 'albumentations', 'cv2'}\n"
+        "    heavy |= {'matplotlib', 'scipy.stats'}\n"
         "    print('heavy:', sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
