@@ -49,7 +49,8 @@ class GrayIndex(MaskMapper):
 
         listed = None if self.values == "auto" else tuple(int(v) for v in self.values)
         repair = self.repair == "nearest"
-        values, notes = choose_values(found, listed, self.ignore, repair=repair, named=classes is not None)
+        named = None if classes is None else len(classes)
+        values, notes = choose_values(found, listed, self.ignore, repair=repair, named=named)
         labels = make_labels(values, classes, found)
         return GrayMapper(labels, self.ignore, found.encoding, repair, notes)
 

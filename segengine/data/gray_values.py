@@ -50,7 +50,7 @@ def write_gray_values(path: Path, values: Sequence[int], ignored: Sequence[int])
 
 
 def choose_values(
-    survey: MaskSurvey, listed_values: Sequence[int] | None, ignored: Sequence[int], *, repair: bool, named: bool
+    survey: MaskSurvey, listed_values: Sequence[int] | None, ignored: Sequence[int], *, repair: bool, named: int | None
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The values that are classes, in order, and notes for the user.
 
@@ -59,7 +59,7 @@ def choose_values(
         listed_values: from the spec; None for auto.
         ignored: values that are no class.
         repair: whether other values may move to the nearest listed one.
-        named: whether the user gave class names.
+        named: how many class names the user gave, None without.
 
     Raises:
         DataError: values that can't be taken for classes, or that a list lacks; says what to write.
@@ -75,11 +75,15 @@ def choose_values(
         _all_listed(survey, (*values, *ignored), diagnosis, repair, str(path))
     else:
         values = _found(survey, ignored, diagnosis)
+        if diagnosis.kind == "void border" and 255 not in ignored and named == len(values) - 1:
+            raise DataError(f"{survey.folder}: {diagnosis.message}")
         try:
+            if named not in (None, len(values)):
+                return values, ()  # the names don't fit, which ends in an error; a wrong list must not outlive it
             write_gray_values(path, values, [v for v in ignored if v in survey.values])
         except OSError as error:
             notes.append(f"{path} can't be written ({error.strerror}); the values found are used: {listed(values, 30)}")
-        if not named and len(values) > 2 and maybe_objects(survey):
+        if named is None and len(values) > 2 and maybe_objects(survey):
             notes.append(
                 "each value is one connected piece in most masks; if values number objects, they are no classes"
             )

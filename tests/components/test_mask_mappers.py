@@ -161,3 +161,25 @@ def test_settings_are_checked():
         GrayIndex(values=[3, 3])
     with pytest.raises(ValidationError):
         GrayIndex(values=[0, 70000])
+
+
+def _survey_of(folder, mask):
+    Image.fromarray(mask).save(folder / "a.png")
+    return survey_masks([folder / "a.png"], folder)
+
+
+def test_values_that_do_not_fit_the_names_leave_no_list_behind(tmp_path):
+    found = _survey_of(tmp_path, np.kron(np.array([[0, 63, 126]], np.uint8), np.ones((30, 30), np.uint8)))
+    with pytest.raises(DataError):
+        GrayIndex().build(classes=["background", "liver"], found=found)
+    assert not (tmp_path / "gray-values.txt").exists()
+    GrayIndex().build(classes=["background", "liver", "kidney"], found=found)
+    assert (tmp_path / "gray-values.txt").exists()
+
+
+def test_a_void_border_that_has_no_name_is_called_one(tmp_path):
+    mask = np.zeros((60, 60), np.uint8)
+    mask[15:45, 15:45] = 255
+    mask[18:42, 18:42] = 1
+    with pytest.raises(DataError, match=r"255 is a void border.*write ignore: \[255\] in data.mask_mapper"):
+        GrayIndex().build(classes=["background", "thing"], found=_survey_of(tmp_path, mask))
