@@ -104,7 +104,8 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
 
     units: jackknife variance of the difference of seed means; seeds: s_1^2 / S_1 + s_2^2 / S_2 of the scores by seed
     (Welch 1947); interaction: what units times seeds add to both, estimated from the residuals, so that it isn't counted
-    twice. Degrees of freedom by Satterthwaite (1946); the seeds' count wherever their part isn't 0.
+    twice. Degrees of freedom by Satterthwaite (1946). The seeds' few enter wherever their part isn't 0, and always where
+    a variant has two seeds: that two scores lie close says too little.
     """
     influence = first.influence.mean(axis=-3) - second.influence.mean(axis=-3)
     difference = first.scores.mean(axis=-2) - second.scores.mean(axis=-2)
@@ -116,7 +117,8 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
     from_seeds = sum(seed**2 / few for seed, _, few in parts)
     with np.errstate(divide="ignore", invalid="ignore"):
         joint = (units + seeds) ** 2 / (units**2 / df + from_seeds)
-    df = np.where((seeds > 0) & np.isfinite(joint), np.maximum(joint, 1.0), df)
+    enter = (seeds > 0) | (min(few for _, _, few in parts) < 2)
+    df = np.where(enter & np.isfinite(joint), np.clip(joint, 1.0, None), df)
     return Estimate(difference, units, np.asarray(seeds), df)
 
 
