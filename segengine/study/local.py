@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from segengine.data.dataset import Dataset
@@ -59,7 +60,13 @@ def execute(
     plans: Iterable[RunPlan], world: World, listener: Listener, stop_wanted: Callable[[], bool]
 ) -> Iterator[Outcome]:
     """Run what isn't finished. A run that fails costs only itself; once a stop is wanted, the rest isn't started."""
-    datasets, stopped = _Datasets(listener), False
+    datasets, stopped, ended = _Datasets(listener), False, set[Path]()
+
+    def tell(event: Any) -> None:
+        if isinstance(event, RunEnded):
+            ended.add(event.folder)
+        listener(event)
+
     for plan in plans:
         request = request_of(plan)
         stopped = stopped or world.total([float(stop_wanted())])[0] > 0
@@ -67,14 +74,14 @@ def execute(
             yield Outcome(plan, "not started", "", None)
             continue
         try:
-            run = _run(request, datasets, world, listener, stop_wanted)
+            run = _run(request, datasets, world, tell, stop_wanted)
         except Exception as error:
             if not _only_this_run(error, world):
                 raise
             logger.debug("%s failed", request.folder.path, exc_info=True)
             known = error if isinstance(error, RunError) else explained(error)
             message = str(known) if known else unexpected(error)
-            if not request.folder.exists:
+            if request.folder.path not in ended:
                 listener(RunEnded(request.folder.path, "failed", message))
             yield Outcome(plan, "failed", message, None)
             continue
