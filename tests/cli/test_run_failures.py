@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from segengine.errors import SpecError
-from tests.workflow.small import SPEC, segengine, write_problem
+from tests.workflow.small import SPEC, opened, segengine, write_problem
 
 TRACKER = """
 from pathlib import Path
@@ -94,7 +94,7 @@ def resize_a_mask(folder: Path) -> None:
 
 def add_a_value(folder: Path) -> None:
     path = folder / "data/test/masks/te1.png"
-    mask = np.array(Image.open(path))
+    mask = np.array(opened(path))
     mask[:3, :5] = 66
     Image.fromarray(mask).save(path)
 
@@ -121,9 +121,10 @@ def remove_an_image(folder: Path) -> None:
 def test_wrong_data_is_one_line_that_names_the_file_before_there_is_a_run(
     harm: Callable[[Path], None], words: list[str], tmp_path: Path
 ) -> None:
-    write_problem(tmp_path)
+    values = "  mask_mapper: {name: gray-index, values: [0, 63, 252]}\n"
+    write_problem(tmp_path, SPEC.replace("augmentations:", values + "augmentations:"))
     harm(tmp_path)
-    done = segengine("run", "blobs.yaml", "-s", "data.mask_mapper.values=[0, 63, 252]", folder=tmp_path)
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 2
     [line] = errors(done.err)
     assert all(word in line for word in words), line
@@ -135,7 +136,7 @@ def test_training_images_of_several_sizes_without_a_crop_are_refused_before_ther
     write_problem(tmp_path)
     for kind in ("images", "masks"):
         path = tmp_path / f"data/train/{kind}/tr1.png"
-        Image.open(path).resize((64, 40), Image.Resampling.NEAREST).save(path)
+        opened(path).resize((64, 40), Image.Resampling.NEAREST).save(path)
     done = segengine("run", "blobs.yaml", "-s", "augmentations=[]", folder=tmp_path)
     assert done.code == 2
     [line] = errors(done.err)

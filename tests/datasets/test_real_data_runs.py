@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from tests.workflow.small import segengine
+from tests.workflow.small import opened, segengine
 
 pytestmark = [pytest.mark.datasets, pytest.mark.slow]
 
@@ -52,13 +51,13 @@ def assert_in_the_masks_encoding(
     """Predictions have the masks' mode, palette and size, and only values that the masks have and that are classes."""
     done = segengine("predict", run, *images, "-o", "predicted", folder=folder)
     assert done.code == 0, done.err
-    known = {int(value) for mask in masks for value in np.unique(np.asarray(Image.open(mask)))} - {ignored}
-    truth = Image.open(masks[0])
+    known = {int(value) for mask in masks for value in np.unique(np.asarray(opened(mask)))} - {ignored}
+    truth = opened(masks[0])
     for image in images:
         [path] = (folder / "predicted").glob(f"{image.stem}.*")
-        predicted = Image.open(path)
+        predicted = opened(path)
         assert predicted.mode == truth.mode
-        assert predicted.size == Image.open(image).size
+        assert predicted.size == opened(image).size
         assert {int(value) for value in np.unique(np.asarray(predicted))} <= known
         if truth.mode == "P":
             classes = 3 * (max(known) + 1)
@@ -66,7 +65,7 @@ def assert_in_the_masks_encoding(
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "images.csv").open(newline="")))
+    return list(csv.DictReader((run / "images.csv").read_text().splitlines()))
 
 
 @pytest.mark.usefixtures("no_report")
@@ -85,7 +84,7 @@ def test_voc_palettes_with_an_ignored_border(datasets: Path, tmp_path: Path) -> 
     tested = [row for row in rows(run) if row["split"] == "test"]
     table = np.loadtxt(run / "counts/test.csv", delimiter=",", skiprows=1, dtype=np.int64)
     for row in tested:
-        mask = np.asarray(Image.open(data / f"SegmentationClass/{Path(row['id']).name}.png"))
+        mask = np.asarray(opened(data / f"SegmentationClass/{Path(row['id']).name}.png"))
         assert table[table[:, 0] == int(row["index"])][:, 3].sum() == (mask != 255).sum()
     names = [Path(row["id"]).name for row in tested]
     assert_in_the_masks_encoding(

@@ -13,7 +13,7 @@ ONE_EPOCH = SPEC.replace("epochs: 3", "epochs: 1")
 
 
 def images(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "images.csv").open(newline="")))
+    return list(csv.DictReader((run / "images.csv").read_text().splitlines()))
 
 
 def counted(run: Path) -> set[str]:
@@ -78,7 +78,8 @@ def test_seeds_and_variants_that_are_missing_run_and_the_table_is_shown(tmp_path
     assert len({(run / "checkpoints/weights.safetensors").read_bytes() for run in runs}) == 4
     assert "plain" in done.out
     assert "slow" in done.out
-    assert "2 seeds" in " ".join(done.out.split())
+    listed = json.loads(segengine("compare", "--json", folder=tmp_path).out)["comparisons"][0]
+    assert {variant["name"]: variant["seeds"] for variant in listed["variants"]} == {"plain": [0, 1], "slow": [0, 1]}
 
 
 @pytest.mark.usefixtures("no_report")

@@ -83,6 +83,13 @@ def write_problem(folder: Path, spec: str = SPEC, **images: Any) -> Path:
     return path
 
 
+def opened(path: Path) -> Image.Image:
+    """A picture in memory, its file closed."""
+    with Image.open(path) as picture:
+        picture.load()
+    return picture
+
+
 def segengine(*arguments: str | Path, folder: Path) -> Done:
     """The command line, in this process."""
     from segengine.cli.main import main

@@ -13,11 +13,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from segengine.specs.load import load_experiment
-from tests.workflow.small import VALUES, Study, segengine
+from tests.workflow.small import VALUES, Study, opened, segengine
 
 FILES = {
     ".lock", "experiment.yaml", "spec.yaml", "run.json", "images.csv", "metrics.jsonl", "counts/validation.csv",
-    "counts/test.csv", "checkpoints/last.pt", "checkpoints/previous.pt", "checkpoints/best.pt", "checkpoints/weights.safetensors", "report.html", "log.txt",
+    "counts/test.csv", "checkpoints/last.pt", "checkpoints/previous.pt", "checkpoints/best.pt", "checkpoints/weights.safetensors",
+    "report.html", "log.txt",
 }  # fmt: skip
 
 
@@ -37,8 +38,8 @@ def counts_by_plain_loop(masks: Path, predictions: Path, images: list[dict]) -> 
     """index, truth, predicted, pixels: every pixel of every image looked at once."""
     table: dict[tuple[int, int, int], int] = {}
     for row in images:
-        truth = Image.open(masks / f"{Path(row['id']).name}.png")
-        predicted = Image.open(predictions / f"{Path(row['id']).name}.png")
+        truth = opened(masks / f"{Path(row['id']).name}.png")
+        predicted = opened(predictions / f"{Path(row['id']).name}.png")
         assert truth.size == predicted.size
         for y in range(truth.height):
             for x in range(truth.width):
@@ -55,7 +56,7 @@ def run(study: Study) -> Path:
 
 @pytest.fixture(scope="module")
 def images(run: Path) -> list[dict]:
-    return list(csv.DictReader((run / "images.csv").open(newline="")))
+    return list(csv.DictReader((run / "images.csv").read_text().splitlines()))
 
 
 def test_a_finished_run_has_every_file_and_no_temporary_one(run: Path) -> None:
