@@ -61,7 +61,8 @@ def judged(found: Sequence[Differences]) -> list[str]:
 
 def preface(comparison: Comparison) -> list[str]:
     """What the scores are about: images, groups, classes of the means."""
-    groups = "" if comparison.group_count == comparison.image_count else f" of {comparison.group_count} groups"
+    group_count = comparison.group_count
+    groups = "" if group_count == comparison.image_count else f" of {group_count} group{'s' * (group_count != 1)}"
     images = f"{comparison.image_count} {comparison.split} image{'s' * (comparison.image_count != 1)}{groups}"
     left_out = [facts.name for facts in comparison.classes if not facts.averaged]
     without = f", without {', '.join(left_out)}" if left_out else ""

@@ -77,7 +77,6 @@ def _what_to_write(survey: MaskSurvey, diagnosis: Diagnosis) -> str:
     return f"{survey.folder}: {diagnosis.message}" + (f"; if that is meant, write {line}" if guess else "")
 
 
-
 def _in_colours(survey: MaskSurvey) -> MaskSurvey:
     """A survey of gray masks as if they were stored in colours."""
     if survey.encoding.kind == "rgb":
