@@ -143,9 +143,9 @@ def cases() -> list[Case]:
     small = [Case(1, units=10, kind="per_image"), Case(1, units=20, grouped=True), Case(1, units=100, grouped=True)]
     skewed = [Case(1, units=60, kind=kind, failures=0.05) for kind in ("pooled", "per_image")]
     gaps = [
-        Case(1, units=700, kind="per_image", gap=0.17),
-        Case(1, units=1200, gap=0.17),
-        Case(3, 0.03, units=400, kind="per_image", gap=0.17),
+        Case(1, units=900, kind="per_image", gap=0.17),
+        Case(1, units=800, gap=0.17),
+        Case(3, 0.03, units=800, kind="per_image", gap=0.17),
         Case(5, 0.05, units=400, kind="per_image", gap=0.17),
         Case(5, 0.1, units=400, kind="per_image", gap=0.17),
     ]
