@@ -104,7 +104,7 @@ def test_without_validation_images_there_is_no_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_make_one_run_folder_in_the_usual_form(study: Study, tmp_path: Path) -> None:
-    write_problem(tmp_path, SPEC + VARIANTS)
+    write_problem(tmp_path, SPEC.replace("batch_size: 2", "batch_size: 4") + VARIANTS)
     command = [
         "-m",
         "torch.distributed.run",
