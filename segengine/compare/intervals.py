@@ -84,8 +84,8 @@ def unit_variance(influence: Floats) -> tuple[Floats, Floats]:
     df = 2 G / (kurtosis - 1), which is G for normal values, and at most G - 1 (Box 1954; Satterthwaite 1946).
     """
     count = influence.shape[-2]
-    squares = (influence**2).sum(axis=-2)
-    fourths = (influence**4).sum(axis=-2)
+    squared = influence * influence
+    squares, fourths = squared.sum(axis=-2), (squared * squared).sum(axis=-2)
     with np.errstate(divide="ignore", invalid="ignore"):
         kurtosis = count * fourths / squares**2
         df = 2 * count / (kurtosis - 1)
