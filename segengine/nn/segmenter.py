@@ -30,7 +30,8 @@ class Segmenter(nn.Module):
         self.backbone = backbone
         self.decoder = decoder
         self.num_classes = num_classes
-        self.head = nn.Conv2d(decoder.out_channels, num_classes, kernel_size=1)
+        # 3x3 rather than 1x1: with narrow decoders nine times the weights reach useful logits in far fewer steps.
+        self.head = nn.Conv2d(decoder.out_channels, num_classes, kernel_size=3, padding=1)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         self.backbone_frozen = False
