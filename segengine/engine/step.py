@@ -75,8 +75,7 @@ class Step:
         device = self.world.device
         images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
         target = batch.masks.to(device, non_blocking=True).long()
-        with self.precision.autocast():
-            logits = self.network(images)
+        logits = self._logits(images)
         value = self.loss(logits.float(), target)
         weighted = value * weight
         found = float(weighted.detach())
@@ -87,6 +86,19 @@ class Step:
         scaler = self.trainable.scaler
         (scaler.scale(weighted) if scaler else weighted).backward()
         return found
+
+    def _logits(self, images: Tensor) -> Tensor:
+        try:
+            with self.precision.autocast():
+                logits: Tensor = self.network(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise RunError(
+                "batch normalisation can't learn from one image at a time whose deepest feature map is a single pixel; "
+                "set training.batch_size to at least 2 for each process, or crop larger"
+            ) from error
+        return logits
 
     def _update(self) -> None:
         parts, scaler = self.trainable, self.trainable.scaler

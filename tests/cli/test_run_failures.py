@@ -84,6 +84,14 @@ def test_an_unexpected_error_costs_only_its_run_and_leaves_its_traceback_in_the_
     assert json.loads((tmp_path / "runs/blobs/second-seed0/run.json").read_text())["status"] == "finished"
 
 
+def test_one_image_a_step_that_batch_norm_cannot_learn_from_is_explained(tmp_path: Path) -> None:
+    write_problem(tmp_path)
+    done = segengine("run", "blobs.yaml", "-s", "training.batch_size=1", folder=tmp_path)
+    assert done.code == 1
+    assert "set training.batch_size to at least 2" in done.err
+    assert "Traceback" not in done.err
+
+
 def break_a_mask(folder: Path) -> None:
     (folder / "data/train/masks/tr1.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
 
