@@ -43,7 +43,7 @@ def assert_equals_undisturbed(problem: Path, study: Study) -> None:
     assert scores(mine) == scores(undisturbed)
     before, now = (json.loads((folder / "run.json").read_text()) for folder in (undisturbed, mine))
     assert (now["status"], now["scores"], now["best"]) == ("finished", before["scores"], before["best"])
-    assert not list(problem.rglob("*.part"))
+    assert not list(mine.rglob("*.part"))
 
 
 def said(problem: Path) -> str:
