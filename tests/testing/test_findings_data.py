@@ -267,7 +267,7 @@ def test_trackers_take_every_event_and_exporters_can_be_called():
             return None
 
     assert findings(Nosy) == [
-        "Nosy: raises AttributeError: 'EpochDone' object has no attribute 'loss'; it must hold: A tracker takes every "
-        "event of a run, those that it doesn't care for too"
+        "Nosy: raises AttributeError: 'RunStarted' object has no attribute 'loss'; it must hold: A tracker takes every "
+        "event of a run, those that it doesn't care for too, and of a run that goes on"
     ]
     assert findings(Idle) == ["Idle: build() gives NoneType, which can't be called; give a function"]
