@@ -37,7 +37,9 @@ def explained(error: BaseException) -> MachineError | None:
             f"out of memory ({_first_sentence(error)}); close other programs that use the device, or start a run with "
             "a smaller crop, network or training.batch_size"
         )
-    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+    # A worker that dies while it hands a batch over is noticed as a broken connection.
+    broken = isinstance(error, ConnectionError | EOFError)
+    if broken or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error)):
         return MachineError(
             f"a worker process that prepares batches has died ({_first_sentence(error)}); mostly memory or shared "
             f"memory is too small: set training.workers to fewer or 0, and {AGAIN}"
