@@ -96,6 +96,17 @@ def _written_path(detail: ErrorDetails, data: Any) -> Path:
 
 def field_at(model: type[BaseModel], path: Path, data: Any) -> FieldInfo | None:
     """The declaration of the setting at `path`, following the components that `data` names."""
+    return _walk(model, path, data)[0]
+
+
+def known_keys(model: type[BaseModel], path: Path, data: Any) -> list[str]:
+    """The settings that the block at `path` may have."""
+    _, cls = _walk(model, path, data)
+    return list(cls.model_fields) if cls else []
+
+
+def _walk(model: type[BaseModel], path: Path, data: Any) -> tuple[FieldInfo | None, type[BaseModel] | None]:
+    """The last declared setting on the way along `path`, and the model of the block that it ends at; None where unknown."""
     found: FieldInfo | None = None
     current: Any = model
     for step in path:
@@ -105,26 +116,10 @@ def field_at(model: type[BaseModel], path: Path, data: Any) -> FieldInfo | None:
             cls = _class(current, data)
             found = cls.model_fields.get(step) if cls else None
             if found is None:
-                return None
+                return None, None
             current = (found.annotation, *found.metadata)
         data = _child(data, step)
-    return found
-
-
-def known_keys(model: type[BaseModel], path: Path, data: Any) -> list[str]:
-    """The settings that the block at `path` may have."""
-    current: Any = model
-    for step in path:
-        if isinstance(step, int):
-            current = _items(current)
-        else:
-            cls = _class(current, data)
-            if cls is None or step not in cls.model_fields:
-                return []
-            current = (cls.model_fields[step].annotation, *cls.model_fields[step].metadata)
-        data = _child(data, step)
-    cls = _class(current, data)
-    return list(cls.model_fields) if cls else []
+    return found, _class(current, data)
 
 
 def _child(data: Any, step: str | int) -> Any:
