@@ -10,6 +10,7 @@ from typing import Any
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.stacked import Stacked, stacked_of_rows
 from segengine.runs import names
+from segengine.runs.costs import CostRecord, read_cost
 from segengine.runs.find import find_runs
 from segengine.runs.folder import RunFolder
 from segengine.runs.record import RunRecord, read_record
@@ -21,12 +22,17 @@ SPLITS = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """One run. `settings` are those of spec.yaml, `images` the rows of images.csv by index."""
+    """One run. `settings` are those of spec.yaml, `images` the rows of images.csv by index, `cost` what cost.json says.
+
+    `cost_problem` is what is wrong with a cost.json that can't be read: no reason to leave the run out.
+    """
 
     folder: RunFolder
     record: RunRecord
     settings: Mapping[str, Any]
     images: Mapping[int, ImageRow]
+    cost: CostRecord | None = None
+    cost_problem: str = ""
 
     @property
     def name(self) -> str:
@@ -103,7 +109,8 @@ def _load(folders: Sequence[RunFolder]) -> Candidates:
         try:
             record = read_record(folder)
             if record.status == "finished":
-                runs.append(LoadedRun(folder, record, folder.spec(), _images(folder / names.IMAGES, seen)))
+                images = _images(folder / names.IMAGES, seen)
+                runs.append(LoadedRun(folder, record, folder.spec(), images, *_cost(folder)))
             else:
                 others.append(LeftOut(folder.name, record.status, _one_line(record.message)))
         except RunError as error:
@@ -122,6 +129,13 @@ def _images(path: Path, seen: dict[bytes, Mapping[int, ImageRow]]) -> Mapping[in
     if content not in seen:
         seen[content] = {row.index: row for row in read_images(path)}
     return seen[content]
+
+
+def _cost(folder: RunFolder) -> tuple[CostRecord | None, str]:
+    try:
+        return read_cost(folder), ""
+    except RunError as error:
+        return None, str(error)
 
 
 def _one_line(message: str) -> str:

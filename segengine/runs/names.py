@@ -3,6 +3,7 @@
 EXPERIMENT = "experiment.yaml"
 SPEC = "spec.yaml"
 RUN = "run.json"
+COST = "cost.json"
 IMAGES = "images.csv"
 METRICS = "metrics.jsonl"
 COUNTS = "counts"

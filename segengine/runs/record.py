@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segengine.errors import RunError
 from segengine.runs import names
+from segengine.runs.costs import Memory
 from segengine.runs.folder import RunFolder
 
 Status = Literal["running", "finished", "failed", "interrupted"]
@@ -45,10 +46,20 @@ class PolicyRecord(_Block):
     left_out: tuple[str, ...] = ()
 
 
+class Trained(_Block):
+    """What training came to: passes over the images (the last may be a part), steps, images seen, minutes of steps."""
+
+    epochs: float
+    steps: int
+    images: int
+    minutes: float
+
+
 class RunRecord(_Block):
     """run.json. Times are ISO 8601 in UTC; `parameters` and `macs` (multiply-accumulates an image) are whole numbers.
 
-    `images_per_second` and `train_seconds` are training's; a run that didn't come that far lacks them.
+    `images_per_second`, `train_seconds` and `train_memory` are training's; a run that didn't come that far lacks them.
+    `threads` are torch's on a CPU.
     """
 
     status: Status
@@ -69,6 +80,9 @@ class RunRecord(_Block):
     macs_size: tuple[int, int] | None = None
     images_per_second: float | None = None
     train_seconds: float | None = None
+    train_memory: Memory | None = None
+    threads: int | None = None
+    trained: Trained | None = None
     data: DataRecord
     labels: tuple[LabelRecord, ...] = Field(min_length=2)
     ignored: tuple[Raw, ...] = ()
