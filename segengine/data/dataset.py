@@ -28,7 +28,8 @@ class Dataset:
 
     `records` are sorted by id; `splits` maps train, validation and test to sorted indices into them; `sizes` is
     int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` is the range of 16-bit and float images
-    that becomes 0..255 (None: all 8-bit); `warnings` are what the user must hear; `pairs` decodes pair i.
+    that becomes 0..255 (None: all 8-bit); `warnings` are what the user must hear; `pairs` decodes pair i; `digests` are
+    the SHA-256 of each record's image and mask file.
     """
 
     records: tuple[Record, ...]
@@ -41,6 +42,7 @@ class Dataset:
     fingerprint: str
     warnings: tuple[str, ...]
     pairs: Callable[[int], Pair]
+    digests: tuple[tuple[str, str], ...] = ()
 
     def pair(self, index: int) -> Pair:
         """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; not to be written to."""
@@ -108,7 +110,8 @@ def prepare(
     notes += _about_classes(mapper, class_pixels, splits)
     print_ = fingerprint(usable, digests, mask_digests)
     warnings = tuple(note for note in notes if note)
-    return Dataset(usable, splits, mapper, channels, window, sizes, class_pixels, print_, warnings, pairs)
+    both = tuple(zip(digests, mask_digests, strict=True))
+    return Dataset(usable, splits, mapper, channels, window, sizes, class_pixels, print_, warnings, pairs, both)
 
 
 def _check_not_empty(splits: Mapping[str, tuple[int, ...]]) -> None:

@@ -59,7 +59,8 @@ class RunRecord(_Block):
     """run.json. Times are ISO 8601 in UTC; `parameters` and `macs` (multiply-accumulates an image) are whole numbers.
 
     `images_per_second`, `train_seconds` and `train_memory` are training's; a run that didn't come that far lacks them.
-    `threads` are torch's on a CPU.
+    `threads` are torch's on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
+    pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once.
     """
 
     status: Status
@@ -83,6 +84,9 @@ class RunRecord(_Block):
     train_memory: Memory | None = None
     threads: int | None = None
     trained: Trained | None = None
+    strides: tuple[int, ...] = ()
+    training_size: tuple[int, int] | None = None
+    micro_batch: dict[str, Any] | None = None
     data: DataRecord
     labels: tuple[LabelRecord, ...] = Field(min_length=2)
     ignored: tuple[Raw, ...] = ()

@@ -59,6 +59,27 @@ def read_images(path: Path) -> list[ImageRow]:
         raise RunError(f"{path}: not a readable table of images ({error}); the run folder is damaged") from error
 
 
+def write_digests(path: Path, digests: Iterable[tuple[str, str]]) -> None:
+    """Write files.csv: the SHA-256 of image and mask file of each line of images.csv."""
+    lines = ["index,image,mask", *(f"{index},{image},{mask}" for index, (image, mask) in enumerate(digests))]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_digests(path: Path) -> dict[int, tuple[str, str]]:
+    """Read files.csv: SHA-256 of image and mask by index; empty where there is none, as in runs of older versions.
+
+    Raises:
+        RunError: the file is no such table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {int(r["index"]): (r["image"], r["mask"]) for r in csv.DictReader(file)}
+    except FileNotFoundError:
+        return {}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise RunError(f"{path}: not a readable table of files ({error}); the run folder is damaged") from error
+
+
 def write_counts(path: Path, counts: ImageCounts) -> None:
     """Write the confusion counts of images, non-zero cells only."""
     lines = [COUNTS_HEADER, *(",".join(map(str, row)) for row in counts.rows())]

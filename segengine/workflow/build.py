@@ -56,13 +56,19 @@ def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
     from segengine.data.pipeline import Pipeline
 
     transforms, _ = _transforms(experiment, dataset)
-    size = transforms[-1].size if transforms else _common_size(dataset)
+    size = training_size(experiment, dataset)
     if size is None and experiment.training.batch_size > 1:
         raise DataError(
             f"training images have different sizes ({_examples(dataset)}) and can't share a batch; end `augmentations` with "
             "{name: crop, size: 256}, or set training.batch_size: 1"
         )
     return Pipeline(transforms)
+
+
+def training_size(experiment: Experiment, dataset: Dataset) -> tuple[int, int] | None:
+    """Height and width in pixels of training samples, None where they differ."""
+    transforms, _ = _transforms(experiment, dataset)
+    return transforms[-1].size if transforms else _common_size(dataset)
 
 
 def build_mixing(experiment: Experiment, dataset: Dataset, *, processes: int) -> Sequence[BatchTransform]:

@@ -21,7 +21,8 @@ from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.runs import names
 from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
-from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_images
+from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_digests, write_images
+from segengine.specs.sections import TrainingSection
 from segengine.workflow.events import EpochScored, Note, RunEnded, RunStarted, Status
 from segengine.workflow.labels import mapping_facts
 from segengine.workflow.listeners import Listeners
@@ -42,6 +43,7 @@ class Recorder:
         self.began = time.monotonic()
         self.seconds_before = 0.0
         self.progress = Progress()
+        self.steps_per_epoch = 0
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -85,7 +87,7 @@ class Recorder:
 
     def start(self, progress: Progress, *, steps_per_epoch: int, precision: str, **cost: Any) -> None:
         """Write everything that is known before the first step."""
-        self.progress = progress
+        self.progress, self.steps_per_epoch = progress, steps_per_epoch
         resumed = self.folder.exists and progress.step > 0
         training = self.request.experiment.training
         if self.world.main:
@@ -107,8 +109,10 @@ class Recorder:
             "parameters": f"{cost['parameters'] / 1e6:.1f} million; {cost['macs'] / 1e9:.1f} billion multiply-adds an image",
         }
         self.tell(
-            RunStarted(self.folder.path, facts, training.epochs, steps_per_epoch, progress.step if resumed else 0)
-        )
+            RunStarted(
+                self.folder.path, facts, training.epochs, steps_per_epoch, progress.step if resumed else 0, training.minutes
+            )
+        )  # fmt: skip
 
     def check_same_data(self) -> None:
         """Raises DataError where a run would go on with other data than it began with; leaves its folder as it is."""
@@ -148,6 +152,7 @@ class Recorder:
                 for i, r in enumerate(data.records)
             ),
         )
+        write_digests(folder / names.FILES, data.digests)
         (folder / names.METRICS).unlink(missing_ok=True)
         training = request.experiment.training
         packages = [n.split("/")[0] for n in map(qualified_name, request.experiment.components()) if "/" in n]
@@ -158,13 +163,13 @@ class Recorder:
             devices=[device_name(self.world.device)] * self.world.size, precision=precision, versions=versions(),
             plugins=plugin_versions(packages), git=git_state(request.loaded.path.resolve().parent),
             overrides=list(request.loaded.overrides), parameters=cost["parameters"], macs=cost["macs"], macs_size=list(size),
+            strides=list(cost["strides"]), training_size=cost["training_size"],
             data={
                 "fingerprint": data.fingerprint, "images": {split: len(ids) for split, ids in data.splits.items()},
                 "channels": data.channels, "window": list(data.window) if data.window else None, "warnings": list(data.warnings),
             },
             **mapping_facts(data.mapper), metric_policy=self.policy.as_dict(),
-            budget={"epochs": training.epochs, "steps": training.epochs * steps_per_epoch,
-                    "images": training.epochs * steps_per_epoch * training.accumulate * training.batch_size},
+            budget=_budget(training, steps_per_epoch),
             best=None, images_per_second=None, train_seconds=0.0,
         )  # fmt: skip
 
@@ -177,8 +182,9 @@ class Recorder:
                 self._best(event)
             case MicroBatchHalved():
                 self._halved(event)
-            case Ended(reason="interrupted"):
-                self.interrupted = True
+            case Ended():
+                self.interrupted = event.reason == "interrupted"
+                self._trained()
         self.tell(event)
 
     def _halved(self, event: MicroBatchHalved) -> None:
@@ -191,6 +197,17 @@ class Recorder:
                 "exactly those of a run with more memory"
             )
         )
+
+    def _trained(self) -> None:
+        """What the budget came to so far; a last epoch that time cut short counts as the part it was."""
+        at = self.progress
+        if self.world.main:
+            self.folder.update(
+                trained={
+                    "epochs": round(at.step / self.steps_per_epoch, 3), "steps": at.step, "images": at.images,
+                    "minutes": round(at.train_seconds / 60, 3),
+                }
+            )  # fmt: skip
 
     def _epoch(self, event: EpochDone) -> None:
         row: dict[str, Any] = {
@@ -234,3 +251,11 @@ class Recorder:
         """Log an event and pass it on."""
         if self.world.main:
             self.listeners(event)
+
+
+def _budget(training: TrainingSection, steps_per_epoch: int) -> dict[str, Any]:
+    """What a run may use: minutes, or epochs and what they come to."""
+    if training.epochs is None:
+        return {"minutes": training.minutes}
+    steps = training.epochs * steps_per_epoch
+    return {"epochs": training.epochs, "steps": steps, "images": steps * training.accumulate * training.batch_size}

@@ -18,6 +18,7 @@ from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.cost import macs, parameter_count
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store, fit
+from segengine.engine.pace import TICKS, TimedSchedule
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
 from segengine.engine.step import Step
 from segengine.engine.world import World
@@ -26,7 +27,14 @@ from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
 from segengine.nn.segmenter import Segmenter
 from segengine.runs import names
-from segengine.workflow.build import build_loss, build_mixing, build_pipeline, build_segmenter, parameter_groups
+from segengine.workflow.build import (
+    build_loss,
+    build_mixing,
+    build_pipeline,
+    build_segmenter,
+    parameter_groups,
+    training_size,
+)
 from segengine.workflow.events import Listener, Note
 from segengine.workflow.finish import finish
 from segengine.workflow.listeners import Listeners
@@ -34,6 +42,11 @@ from segengine.workflow.log import log
 from segengine.workflow.record import Recorder
 from segengine.workflow.request import RunRequest
 from segengine.workflow.setting import Setting, metric_policy
+
+_BY_TIME = (
+    "training ends by the clock: how many steps that makes depends on the machine and on what else it does, so that repeats "
+    "and resumed runs differ in more than rounding"
+)
 
 
 def train_run(
@@ -68,17 +81,20 @@ def _train(
     request, world, dataset = setting.request, setting.world, setting.dataset
     training, folder = request.experiment.training, request.folder
     stream = _stream(setting)
-    steps = training.epochs * -(-stream.steps_per_epoch // training.accumulate)
-    trainable = _trainable(setting, model, steps)
+    steps_per_epoch = -(-stream.steps_per_epoch // training.accumulate)
+    trainable = _trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
     store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
     progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
     size = recorder.input_size()
     recorder.start(
-        progress, steps_per_epoch=steps // training.epochs, precision=setting.precision.name, input_size=size,
+        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, input_size=size,
         parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
+        strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
     )  # fmt: skip
     if note:
         recorder.tell(Note(note))
+    if training.minutes is not None:
+        recorder.tell(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
     step = Step(
         trainable, shared(model, world, compiled=training.compile),
@@ -132,12 +148,15 @@ def _workers(wanted: int | str, world: World) -> int:
     return min(8, max(1, (cores - 1) // world.size))
 
 
-def _trainable(setting: Setting, model: Segmenter, steps: int) -> Trainable:
+def _trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainable:
+    """What is trained in `steps` optimizer steps, or for a time where that is None."""
     training = setting.request.experiment.training
     optimizer = training.optimizer.build(
         parameters=parameter_groups(model, training), fused=setting.world.device.type == "cuda"
     )
-    schedule = training.schedule.build(optimizer=optimizer, total_steps=steps)
+    schedule = training.schedule.build(optimizer=optimizer, total_steps=steps or TICKS)
+    if steps is None:
+        schedule = TimedSchedule(schedule)
     average = None
     if training.ema is not None:
         average = moving_average(model, training.ema)
@@ -158,7 +177,7 @@ def _settings(request: RunRequest) -> FitSettings:
     training = request.experiment.training
     stopping, saving = training.early_stopping, training.checkpoint_every
     return FitSettings(
-        epochs=training.epochs, accumulate=training.accumulate, evaluate_every=training.evaluate_every,
+        epochs=training.epochs, minutes=training.minutes, accumulate=training.accumulate, evaluate_every=training.evaluate_every,
         patience=stopping.patience if stopping else None, min_rise=stopping.min_rise if stopping else 0.0,
         save_epochs=saving.epochs, save_steps=saving.steps, save_minutes=saving.minutes,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from segengine.specs.load import load_experiment
 from tests.workflow.small import VALUES, Study, opened, segengine
 
 FILES = {
-    ".lock", "experiment.yaml", "spec.yaml", "run.json", "images.csv", "metrics.jsonl", "counts/validation.csv",
+    ".lock", "experiment.yaml", "spec.yaml", "run.json", "images.csv", "files.csv", "metrics.jsonl", "counts/validation.csv",
     "counts/test.csv", "checkpoints/last.pt", "checkpoints/previous.pt", "checkpoints/best.pt", "checkpoints/weights.safetensors",
     "report.html", "log.txt",
 }  # fmt: skip
@@ -217,3 +217,18 @@ def test_the_fingerprint_is_of_ids_contents_and_splits(study: Study, run: Path) 
     fingerprint = run_json(run)["data"]["fingerprint"]
     assert len(bytes.fromhex(fingerprint)) == hashlib.sha256().digest_size
     assert run_json(study.folder / "runs/blobs/slow-seed0")["data"]["fingerprint"] == fingerprint
+
+
+def test_files_csv_holds_the_digest_of_every_image_and_mask(study: Study, run: Path, images: list[dict]) -> None:
+    found = list(csv.DictReader((run / "files.csv").read_text().splitlines()))
+    assert [row["index"] for row in found] == [row["index"] for row in images]
+    for row, image in zip(found, images, strict=True):
+        name = f"{Path(image['id']).name}.png"
+        for kind in ("image", "mask"):
+            content = (study.folder / "data" / image["split"] / f"{kind}s" / name).read_bytes()
+            assert row[kind] == hashlib.sha256(content).hexdigest()
+
+
+def test_run_json_says_how_large_samples_and_feature_maps_are(run: Path) -> None:
+    assert run_json(run)["training_size"] == [32, 32]
+    assert run_json(run)["strides"] == [2, 4, 8, 16, 32]
