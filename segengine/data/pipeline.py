@@ -8,15 +8,30 @@ from itertools import groupby
 import numpy as np
 
 from segengine.data.geometry import Geometry, identity
-from segengine.data.transforms import IGNORE, GeometricTransform, Image, Mask, PixelTransform, RareCentred, Transform
-from segengine.data.warp import warp_image, warp_mask
+from segengine.data.pixels import Levels
+from segengine.data.transforms import (
+    IGNORE,
+    GeometricTransform,
+    Image,
+    LevelTransform,
+    Mask,
+    PixelTransform,
+    RareCentred,
+    Transform,
+)
+from segengine.data.warp import nearest_at, warp_image, warp_mask
+
+Plan = tuple[Geometry | Levels, ...]
+_Run = tuple[GeometricTransform, ...]
+_PROBES = 8  # points a side at which a window is looked at before all of it is
 
 
 class Pipeline:
     """A sequence of transforms as one callable; an empty one returns what it is given.
 
     `size` is the (height, width) in pixels of what comes out, None where samples differ; `fill` (0..255) is the
-    image's value outside of the source image, where the mask is always 255.
+    image's value outside of the source image, where the mask is always 255. `plannable` says whether `draw` can decide
+    all beforehand; else transforms that draw while they change pixels are among them.
     """
 
     def __init__(self, transforms: Sequence[Transform], *, fill: int = 0) -> None:
@@ -24,6 +39,7 @@ class Pipeline:
         self.fill = fill
         self._stages = tuple(_stages(self.transforms))
         self.size = self.transforms[-1].size if self.transforms else None
+        self.plannable = all(isinstance(stage, tuple | LevelTransform) for stage in self._stages)
 
     def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
         """The transformed image uint8 [h, w, C] and mask uint8 [h, w], both C-contiguous.
@@ -31,27 +47,63 @@ class Pipeline:
         The given arrays are never changed. The same `rng` state gives the same sample.
         """
         for stage in self._stages:
-            if isinstance(stage, PixelTransform):
-                image, mask = stage.apply(image, mask, rng)
+            if isinstance(stage, tuple | LevelTransform):
+                image, mask = self.apply(_step(stage, rng, mask), image, mask)
             else:
-                image, mask = self._warp(stage, image, mask, rng)
+                image, mask = stage.apply(image, mask, rng)
         return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
-    def _warp(
-        self, run: Sequence[GeometricTransform], image: Image, mask: Mask, rng: np.random.Generator
-    ) -> tuple[Image, Mask]:
-        attempts = max(getattr(transform, "attempts", 1) for transform in run)
-        hopeless = attempts == 1 or _all_ignored(mask)
-        for attempt in range(1, attempts + 1):
-            geometry = _draw(run, rng, mask)
-            warped = warp_mask(mask, geometry)
-            if hopeless or attempt == attempts or not _all_ignored(warped):
+    def draw(self, rng: np.random.Generator, mask: Mask) -> Plan:
+        """All that chance decides about one sample with the mask uint8 [H, W], to be applied in order.
+
+        `rng` is drawn from as in `__call__`, so `apply` then gives the same sample. The pipeline must be `plannable`.
+        """
+        plan: Plan = ()
+        geometric = sum(isinstance(stage, tuple) for stage in self._stages)
+        for stage in self._stages:
+            assert isinstance(stage, tuple | LevelTransform), f"{stage!r} draws while it changes pixels"
+            step = _step(stage, rng, mask)
+            plan += step
+            if isinstance(stage, tuple):
+                geometric -= 1
+                if geometric:  # a later run of geometry looks at what this one leaves
+                    mask = warp_mask(mask, *step)  # type: ignore[arg-type]
+        return plan
+
+    def apply(self, plan: Plan, image: Image, mask: Mask) -> tuple[Image, Mask]:
+        """The image uint8 [H, W, C] and the mask uint8 [H, W] that `plan` was drawn for, changed by it."""
+        for step in plan:
+            if isinstance(step, Geometry):
+                image, mask = warp_image(image, step, self.fill), warp_mask(mask, step)
+            else:
+                image = step(image)
+        return image, mask
+
+
+def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) -> Plan:
+    """The next step of a plan, () where nothing is to be changed; `mask` is the sample's as it is by then."""
+    if not isinstance(stage, tuple):
+        levels = stage.draw_levels(rng)
+        return () if levels is None else (levels,)
+    attempts = max(getattr(transform, "attempts", 1) for transform in stage)
+    geometry = _draw(stage, rng, mask)
+    if attempts > 1 and not _shows_a_class(mask, geometry) and not _all_ignored(mask):
+        for _ in range(attempts - 1):
+            geometry = _draw(stage, rng, mask)
+            if _shows_a_class(mask, geometry):
                 break
-        return warp_image(image, geometry, self.fill), warped
+    return (geometry,)
 
 
-def _stages(transforms: Sequence[Transform]) -> list[PixelTransform | tuple[GeometricTransform, ...]]:
-    stages: list[PixelTransform | tuple[GeometricTransform, ...]] = []
+def _shows_a_class(mask: Mask, geometry: Geometry) -> bool:
+    """Whether a pixel that is not ignored is seen; some pixels of the window mostly tell."""
+    rows = np.linspace(0, geometry.height - 1, _PROBES).astype(np.int64)
+    columns = np.linspace(0, geometry.width - 1, _PROBES).astype(np.int64)
+    return not _all_ignored(nearest_at(mask, geometry, rows, columns)) or not _all_ignored(warp_mask(mask, geometry))
+
+
+def _stages(transforms: Sequence[Transform]) -> list[PixelTransform | _Run]:
+    stages: list[PixelTransform | _Run] = []
     for geometric, run in groupby(transforms, lambda transform: isinstance(transform, GeometricTransform)):
         if geometric:
             stages.append(tuple(transform for transform in run if isinstance(transform, GeometricTransform)))

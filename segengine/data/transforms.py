@@ -12,6 +12,8 @@ from segengine.data.geometry import Geometry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segengine.data.pixels import Levels
+
 IGNORE = 255
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
@@ -62,6 +64,14 @@ class PixelTransform(Transform, Protocol):
 
 
 @runtime_checkable
+class LevelTransform(PixelTransform, Protocol):
+    """A pixel transform that only changes levels, and knows how before it has seen the image."""
+
+    def draw_levels(self, rng: np.random.Generator) -> Levels | None:
+        """What `apply` would do to an image, None where it would leave it; draws from `rng` as `apply` does."""
+
+
+@runtime_checkable
 class BatchTransform(Transform, Protocol):
     """Mixes the images of a batch with each other, after all sample transforms, on the device that trains."""
 
@@ -78,6 +88,7 @@ __all__ = [
     "Geometry",
     "GeometricTransform",
     "Image",
+    "LevelTransform",
     "Mask",
     "PixelTransform",
     "RareCentred",

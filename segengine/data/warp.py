@@ -37,6 +37,16 @@ def warp_image(image: Pixels, geometry: Geometry, fill: int = 0) -> Pixels:
     return _warp(image, geometry, fill, _bilinear)
 
 
+def nearest_at(mask: Pixels, geometry: Geometry, rows: Indices, columns: Indices) -> Pixels:
+    """The pixels of `warp_mask` at these rows [h] and columns [w] of the destination, without the others: [h, w]."""
+    matrix = geometry.matrix
+    x = matrix[0, 0] * columns + (matrix[0, 1] * rows[:, None] + matrix[0, 2])
+    y = matrix[1, 0] * columns + (matrix[1, 1] * rows[:, None] + matrix[1, 2])
+    x, y = (np.floor(along + (0.5 + EXACT)).astype(np.int64) for along in (x, y))
+    inside = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
+    return np.where(inside, mask[y.clip(0, mask.shape[0] - 1), x.clip(0, mask.shape[1] - 1)], IGNORE)
+
+
 def _warp(
     source: Pixels, geometry: Geometry, fill: int, interpolate: Callable[[Pixels, Geometry, int], Pixels]
 ) -> Pixels:

@@ -92,6 +92,35 @@ def test_a_mask_without_a_labelled_pixel_is_drawn_once():
     assert len(draws) == 1
 
 
+@pytest.mark.parametrize("rare_share", [0.0, 0.5])
+def test_a_plan_drawn_beforehand_gives_the_same_sample(rare_share):
+    holes = MASK.copy()
+    holes[:, 20:] = 255
+    transforms = (*EVERYTHING, Crop((16, 16), rare_share=rare_share), BrightnessContrast(0.3, 0.3, probability=0.5))
+    pipeline = Pipeline(transforms)
+    assert pipeline.plannable
+    for seed in range(30):
+        one, other = rng(seed), rng(seed)
+        image, mask = pipeline.apply(pipeline.draw(one, holes), IMAGE, holes)
+        expected = pipeline(IMAGE, holes, other)
+        assert np.array_equal(image, expected[0])
+        assert np.array_equal(mask, expected[1])
+        assert one.random() == other.random()
+
+
+def test_a_transform_that_draws_while_it_changes_pixels_leaves_no_plan():
+    class Noise:
+        size = None
+
+        def apply(self, image, mask, rng):
+            return image + rng.integers(0, 2, image.shape, dtype=np.uint8), mask
+
+    pipeline = Pipeline([Flip(0.5, 0.5), Noise()])
+    assert not pipeline.plannable
+    with pytest.raises(AssertionError, match="draws while it changes pixels"):
+        pipeline.draw(rng(), MASK)
+
+
 def test_an_object_that_is_no_transform_is_refused():
     with pytest.raises(AssertionError, match="neither draw\\(\\) nor apply\\(\\)"):
         Pipeline([object()])
