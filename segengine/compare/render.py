@@ -112,14 +112,14 @@ def terminal(comparison: Comparison, metric: Metric, console: Console, choices: 
 def markdown(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS) -> str:
     """A comparison as Markdown."""
     found = found_of(comparison, metric, choices)
-    lines = [f"## {_cell(comparison.title)}", "", *preface(comparison)]
+    lines = [f"## {cell(comparison.title)}", "", *preface(comparison)]
     for grid in grids(comparison, metric, found):
-        lines += ["", f"**{_cell(grid.caption)}**", ""]
-        lines.append("| " + " | ".join(map(_cell, grid.header)) + " |")
+        lines += ["", f"**{cell(grid.caption)}**", ""]
+        lines.append("| " + " | ".join(map(cell, grid.header)) + " |")
         lines.append("| :-- |" + " --: |" * (len(grid.header) - 1))
-        lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in grid.rows]
+        lines += ["| " + " | ".join(map(cell, row)) + " |" for row in grid.rows]
     said = [*remarks(comparison, metric), *judged(found)]
-    lines += ["", *(f"{'  ' if line.startswith('  ') else ''}- {_cell(line.strip())}" for line in said)]
+    lines += ["", *(f"{'  ' if line.startswith('  ') else ''}- {cell(line.strip())}" for line in said)]
     return "\n".join(lines) + "\n"
 
 
@@ -223,7 +223,7 @@ def _large(value: int | None) -> str:
     return str(value)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that Markdown takes as it is: no cell ends early, nothing turns into markup."""
     return "".join(f"\\{c}" if c in "\\|*_`<[]" else c for c in " ".join(text.split()))
 

@@ -26,7 +26,7 @@ def sentence(found: Differences, row: PairDifference) -> str:
     if row.verdict == "practically equal":
         margin = f"within ±{100 * found.choices.margin:g} points"
         return f"{who}{row.first} and {row.second} are practically equal ({margin}): {numbers}"
-    more = f"; {_needs(found, row.needed)}" if row.needed is not None else ""
+    more = f"; {needs(found, row.needed)}" if row.needed is not None else ""
     return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_holm)}{more}"
 
 
@@ -47,7 +47,8 @@ def _interval(found: Differences, row: PairDifference) -> str:
     return f"{100 * found.choices.confidence:g} % interval {points(row.low)} to {points(row.high)}"
 
 
-def _needs(found: Differences, more: Needed) -> str:
+def needs(found: Differences, more: Needed) -> str:
+    """`needs about 120 more images or about 2 more seeds a variant`."""
     alone = []
     if more.units is not None:
         alone.append(_more_units(found, more.units))
