@@ -28,7 +28,8 @@ class ConsoleListener:
         self.tasks: dict[str, TaskID] = {}
         self.spoken = time.monotonic()
         self.losses: list[float] = []
-        self.epochs = 0
+        self.epochs: int | None = 0
+        self.minutes: float | None = None
 
     def __call__(self, event: Any) -> None:
         match event:
@@ -81,26 +82,27 @@ class ConsoleListener:
         self._line(f"\n[bold]{escape(str(event.folder))}[/bold]{again}")
         for name, value in event.facts.items():
             self._line(f"  {escape(name)}: {escape(value)}")
-        self.epochs = event.epochs
+        self.epochs, self.minutes = event.epochs, event.minutes
 
     def _step(self, event: StepDone) -> None:
         self.losses = [*self.losses[-49:], event.loss]
-        total = self.epochs * event.steps_per_epoch
-        mean = sum(self.losses) / len(self.losses)
+        what, done, total = "training", event.step, (self.epochs or 0) * event.steps_per_epoch
+        if self.minutes is not None:
+            what, total = "training, seconds", max(1, round(60 * self.minutes))
+            done = min(total, round(event.share * total))
+        text = f"epoch {self._of_epochs(event.epoch)}  loss {sum(self.losses) / len(self.losses):.4f}"
         if self.live:
-            self._advance(
-                "training",
-                event.step,
-                total,
-                f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}  rate {event.learning_rate:.2e}",
-            )
+            self._advance(what, done, total, f"{text}  rate {event.learning_rate:.2e}")
         elif time.monotonic() - self.spoken > 20:
-            self._advance("training", event.step, total, f"epoch {event.epoch}/{self.epochs}  loss {mean:.4f}")
+            self._advance(what, done, total, text)
+
+    def _of_epochs(self, epoch: int) -> str:
+        return f"{epoch}/{self.epochs}" if self.epochs is not None else str(epoch)
 
     def _epoch(self, event: EpochScored) -> None:
         row = event.row
         line = (
-            f"epoch {row['epoch']}/{self.epochs}  loss {row['train_loss']:.4f}  rate {row['learning_rate']:.2e}  "
+            f"epoch {self._of_epochs(row['epoch'])}  loss {row['train_loss']:.4f}  rate {row['learning_rate']:.2e}  "
             f"{row['images_per_second']:.1f} images/s"
         )
         validation = row.get("validation")

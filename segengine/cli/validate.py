@@ -55,6 +55,7 @@ def _described(experiment: Experiment) -> dict[str, Any]:
         "decoder": qualified_name(model.decoder),
         "loss": qualified_name(experiment.loss),
         "epochs": experiment.training.epochs,
+        "minutes": experiment.training.minutes,
         "batch_size": experiment.training.batch_size,
     }
 
@@ -64,7 +65,8 @@ def _print(spec: Path, seeds: list[int], variants: dict[str, dict[str, Any]]) ->
     of_variants, of_seeds, runs = (f"{number} {word}{'s' * (number != 1)}" for number, word in sizes)
     click.echo(f"{spec}: valid; {of_variants} x {of_seeds} = {runs}")
     for name, facts in variants.items():
+        budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
         click.echo(
             f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, "
-            f"{facts['epochs']} epochs of batches of {facts['batch_size']}"
+            f"{budget} of batches of {facts['batch_size']}"
         )

@@ -37,6 +37,8 @@ class Progress:
     evaluations_without_rise: int = 0
     over: bool = False
     micro_batch: int | None = None  # most images at once, where memory ran out
+    images: int = 0  # seen since the start, by all processes
+    train_seconds: float = 0.0  # of steps and of waiting for their batches, since the start
 
 
 @dataclass

@@ -15,7 +15,10 @@ Counts = Mapping[int, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimizer step was made. `step` counts from 1 over the whole run, `loss` is the mean over its valid pixels."""
+    """One optimizer step was made. `step` counts from 1 over the whole run, `loss` is the mean over its valid pixels.
+
+    `share` (0..1) of the budget is used.
+    """
 
     epoch: int
     step: int
@@ -23,6 +26,7 @@ class StepDone:
     loss: float
     learning_rate: float
     images: int
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Ended:
-    """Training is over: all epochs done, stopped early, or interrupted (resumable)."""
+    """Training is over: the budget is used, stopped early, or interrupted (resumable)."""
 
     reason: Literal["finished", "stopped early", "interrupted"]
     epoch: int

@@ -15,7 +15,9 @@ from segengine.data.batches import Batch
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved, StepDone
+from segengine.engine.pace import TimedSchedule
 from segengine.engine.step import Step
+from segengine.engine.world import synchronize
 
 
 class Stream(Protocol):
@@ -30,9 +32,14 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The budget and rhythm of training."""
+    """The budget and rhythm of training. The budget is either of `epochs` and `minutes`; the other is None.
 
-    epochs: int
+    Minutes are those of steps and of waiting for their batches; evaluation and checkpoints don't count. The step at
+    hand is finished; the epoch that the time ends in is evaluated like a whole one.
+    """
+
+    epochs: int | None
+    minutes: float | None = None
     accumulate: int = 1
     evaluate_every: int = 1
     patience: int | None = None
@@ -62,14 +69,15 @@ class Store:
 def fit(
     step: Step, stream: Stream, settings: FitSettings, store: Store, *, evaluator: Evaluator | None = None,
     progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:  # fmt: skip
     """Train from `progress` (a fresh start where None) to the end of the budget.
 
     Yields StepDone after each step (MicroBatchHalved before it where memory ran out), EpochDone after each epoch, Saved
     after each checkpoint and Ended once, last. When `stop_wanted` turns true, a checkpoint is written after the step at
-    hand and Ended says `interrupted`.
+    hand and Ended says `interrupted`. `clock` gives seconds; among several processes that of the first one counts.
     """
-    return _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted).run()
+    return _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted, clock).run()
 
 
 @dataclass
@@ -81,6 +89,7 @@ class _Loop:
     evaluator: Evaluator | None
     progress: Progress
     stop_wanted: Callable[[], bool]
+    clock: Callable[[], float]
     saved_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -91,25 +100,42 @@ class _Loop:
     def trainable(self) -> Trainable:
         return self.step.trainable
 
+    @property
+    def share(self) -> float:
+        """How much of the budget is used."""
+        at, budget = self.progress, self.settings
+        if budget.minutes is not None:
+            return at.train_seconds / (60 * budget.minutes)
+        assert budget.epochs is not None
+        return at.step / (budget.epochs * self.steps_per_epoch)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the budget ends here: with this epoch or, of minutes, with this step."""
+        if self.settings.minutes is not None:
+            return self.share >= 1
+        return self.progress.epoch == self.settings.epochs
+
     def run(self) -> Iterator[Event]:
         at = self.progress
         self.step.micro.limit = at.micro_batch
-        while at.epoch < self.settings.epochs and not at.over:
+        while not at.over and (at.step_in_epoch or not self.used_up):
             interrupted = yield from self._steps()
             if interrupted:
                 yield from self._save("last")
                 yield Ended("interrupted", at.epoch, at.step)
                 return
             yield from self._end_of_epoch()
-        early = at.epoch < self.settings.epochs
-        yield Ended("stopped early" if early else "finished", at.epoch, at.step)
+        yield Ended("finished" if self.used_up else "stopped early", at.epoch, at.step)
 
     def _steps(self) -> Generator[Event, None, bool]:
         """The rest of the epoch at hand; returns whether it was interrupted."""
-        at, began = self.progress, time.monotonic()
-        before = at.seconds_in_epoch
+        at, timed = self.progress, self.settings.minutes is not None
+        if timed and self.used_up:  # it stopped after the last step, before the evaluation
+            return False
         self.trainable.model.train()
         batches = self.stream.epoch(at.epoch, at.step_in_epoch * self.settings.accumulate)
+        began = self.clock()
         while micro := list(islice(batches, self.settings.accumulate)):
             rate = self._rate()
             loss, stopping = self.step(micro, stop=self.stop_wanted())
@@ -119,13 +145,31 @@ class _Loop:
                 yield MicroBatchHalved(at.step, at.micro_batch)
             at.step_in_epoch += 1
             at.loss_sum += loss
-            at.seconds_in_epoch = before + time.monotonic() - began
-            yield StepDone(at.epoch + 1, at.step, self.steps_per_epoch, loss, rate, self._images(micro))
+            images = self._images(micro)
+            at.images += images
+            self._spend(self.clock() - began)
+            yield StepDone(at.epoch + 1, at.step, self.steps_per_epoch, loss, rate, images, self.share)
             if stopping:
                 return True
             if self._save_is_due():
                 yield from self._save("last")
+            began = self.clock()
+            if timed and self.used_up:
+                break
+        synchronize(self.step.world.device)  # what the device still does belongs to the steps
+        self._spend(self.clock() - began)
         return False
+
+    def _spend(self, seconds: float) -> None:
+        """Book the seconds of a step; a budget of minutes is what the first process' clock says, for all of them."""
+        at = self.progress
+        at.seconds_in_epoch += seconds
+        at.train_seconds += seconds
+        if self.settings.minutes is not None:
+            [at.train_seconds] = self.step.world.total([at.train_seconds * self.step.world.main])
+            schedule = self.trainable.schedule
+            assert isinstance(schedule, TimedSchedule), "a budget of minutes needs a schedule that follows time"
+            schedule.advance(self.share)
 
     def _rate(self) -> float:
         return float(self.trainable.schedule.get_last_lr()[0])
@@ -145,7 +189,7 @@ class _Loop:
         seconds, steps = at.seconds_in_epoch, at.step_in_epoch
         at.epoch, at.step_in_epoch, at.loss_sum, at.seconds_in_epoch = at.epoch + 1, 0, 0.0, 0.0
         counts, score, best = None, None, self.evaluator is None
-        last = at.epoch == every.epochs
+        last = self.used_up
         if self.evaluator and (last or at.epoch % every.evaluate_every == 0):
             counts = self.evaluator.count(self.trainable.evaluated())
             score = self.evaluator.score(counts)

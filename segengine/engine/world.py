@@ -20,11 +20,15 @@ TIMEOUT = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class World:
-    """A process among `size` processes that train one model; `size` 1 needs no torch.distributed."""
+    """A process among `size` processes that train one model; `size` 1 needs no torch.distributed.
+
+    `share` is how many runs share this machine's cores.
+    """
 
     device: torch.device
     rank: int = 0
     size: int = 1
+    share: int = 1
 
     @property
     def main(self) -> bool:
@@ -56,6 +60,14 @@ class World:
 def device_name(device: torch.device) -> str:
     """What a person calls the device."""
     return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else device.type.upper()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was told, so that a clock says how long that took."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -138,7 +139,15 @@ def _patience_alone(value: Any) -> Any:
 class TrainingSection(Section):
     """How the network is trained."""
 
-    epochs: int = Field(default=50, ge=1, description="passes over the training images")
+    epochs: int | None = Field(
+        default=50, ge=1, description="passes over the training images; nothing where `minutes` are given"
+    )
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="minutes of training instead of epochs: steps and waiting for batches, without evaluation and checkpoints",
+    )
     batch_size: int = Field(default=8, ge=1, description="images a step, over all processes")
     optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="how weights follow gradients")  # type: ignore[assignment]
     backbone_learning_rate_factor: float = Field(
@@ -177,6 +186,20 @@ class TrainingSection(Section):
         lt=1,
         description="decay a step of an exponential moving average of the weights, which is then evaluated",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_budget(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        epochs, minutes = value.get("epochs"), value.get("minutes")
+        if epochs is not None and minutes is not None:
+            raise ValueError(
+                "has both epochs and minutes as its budget; leave one out (epochs: null takes back what stands elsewhere)"
+            )
+        if "epochs" in value and epochs is None and minutes is None:
+            raise ValueError("has no budget; give epochs or minutes")
+        return {**value, "epochs": None} if minutes is not None else value
 
 
 class EvaluationSection(Section):

@@ -28,13 +28,19 @@ class Note:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins or goes on. `resumed_step` is 0 for a fresh start."""
+    """A run begins or goes on. `resumed_step` is 0 for a fresh start. `epochs` is None where `minutes` are the budget."""
 
     folder: Path
     facts: Mapping[str, str]
-    epochs: int
+    epochs: int | None
     steps_per_epoch: int
     resumed_step: int
+    minutes: float | None = None
+
+    @property
+    def budget(self) -> str:
+        """`50 epochs`, or `20 minutes in epochs`."""
+        return f"{self.epochs} epochs" if self.epochs is not None else f"{self.minutes:g} minutes in epochs"
 
 
 @dataclass(frozen=True)

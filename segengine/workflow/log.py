@@ -23,7 +23,7 @@ def _lines(event: Any) -> list[str]:
         case RunStarted():
             again = f" after step {event.resumed_step}" if event.resumed_step else ""
             return [
-                f"started{again}: {event.epochs} epochs of {event.steps_per_epoch} steps",
+                f"started{again}: {event.budget} of {event.steps_per_epoch} steps",
                 *(f"{k}: {v}" for k, v in event.facts.items()),
             ]
         case Note():

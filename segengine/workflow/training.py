@@ -145,7 +145,7 @@ def _workers(wanted: int | str, world: World) -> int:
     if world.device.type == "cpu":
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, (cores - 1) // world.size))
+    return min(8, max(1, (cores - 1) // (world.size * world.share)))
 
 
 def _trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainable:

@@ -20,6 +20,7 @@ from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.evaluation import evaluate
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store
+from segengine.engine.pace import TICKS, TimedSchedule
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.step import Step
@@ -100,8 +101,10 @@ def problem(
         world_size=world.size, workers=workers,
     )  # fmt: skip
     optimizer = AdamW(learning_rate=0.05).build(parameters=[{"params": list(model.parameters())}])
-    steps = fit_settings.epochs * -(-stream.steps_per_epoch // accumulate)
-    schedule = Cosine(warmup=0.1).build(optimizer=optimizer, total_steps=steps)
+    steps = fit_settings.epochs and fit_settings.epochs * -(-stream.steps_per_epoch // accumulate)
+    schedule = Cosine(warmup=0.1).build(optimizer=optimizer, total_steps=steps or TICKS)
+    if steps is None:
+        schedule = TimedSchedule(schedule)
     average = None
     if ema is not None:
         average = torch.optim.swa_utils.AveragedModel(
