@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     "--resamples", type=click.IntRange(100, 1_000_000), default=2000, show_default=True,
     help="Sign flips of each test, and bootstrap draws of the order.",
 )  # fmt: skip
+@click.option(
+    "--only-vary", "only_vary", multiple=True, metavar="PATH",
+    help="Refuse where anything else differs than this setting and those below it, such as model.backbone; may be given several times.",
+)  # fmt: skip
 @json_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
 def command(
@@ -45,19 +49,22 @@ def command(
     metric: Literal["dice", "iou"],
     margin: float,
     resamples: int,
+    only_vary: tuple[str, ...],
     as_json: bool,
     as_markdown: bool,
 ) -> None:
     """Set the finished runs of an experiment side by side, variant by variant.
 
     RUNS are folders of single runs, which form one table, or of experiments, which form a table each; without any, all
-    experiments under runs/. Refuses runs on other data, splits, classes or means, and lists all other differences.
+    experiments under runs/. Refuses runs on other data, splits, classes or means, and lists all other differences;
+    with --only-vary refuses those too.
 
     \b
     Examples:
       segengine compare
       segengine compare runs/abdomen --metric iou
       segengine compare runs/abdomen/vgg11-seed0 runs/abdomen-long/vgg11-seed0
+      segengine compare runs/abdomen --only-vary model.backbone
       segengine compare runs/abdomen --json > comparison.json
     """
     from segengine.compare.differences import Choices
@@ -67,7 +74,7 @@ def command(
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other; name one")
-    results = compare_folders(runs, runs_dir, split)
+    results = compare_folders(runs, runs_dir, split, only_vary)
     choices = Choices(margin=margin / 100, resamples=resamples)
     if as_json:
         documents = [document(result, metric, choices) for result in results]

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 
 from segengine.compare.load import SPLITS, LoadedRun
+from segengine.compare.settings import setting_differences
+from segengine.compare.units import variant_names
 from segengine.errors import ComparisonError
 from segengine.metrics.stacked import Stacked
+from segengine.runs import names
+from segengine.runs.tables import read_digests
 
 _MOST_NAMED = 3
+_OF_THE_DATA = ("data.", "evaluation.")
 
 
 def evaluation_split(runs: Sequence[LoadedRun], wanted: str | None) -> str:
@@ -53,12 +58,19 @@ def refuse_if_incomparable(runs: Sequence[LoadedRun], split: str, tables: Sequen
         here = [i for i, run in enumerate(runs) if run.record.fold == fold]
         problems += _other_data([runs[i] for i in here], split, [tables[i] for i in here])
     if problems:
-        lines = [f"  {line}" for line in dict.fromkeys(problems)]
+        lines = [f"  {line}" for line in dict.fromkeys([*problems, *_set_differently(runs)])]
         raise ComparisonError(
             "\n".join(
                 ["these runs can't be compared:", *lines, "  compare runs of one kind, or train them again alike"]
             )
         )
+
+
+def _set_differently(runs: Sequence[LoadedRun]) -> list[str]:
+    """The settings of data and evaluation that differ: what to change to make the runs alike."""
+    free = (("data", "cache"), ("data", "split", "fold"))
+    found = setting_differences(runs, variant_names(runs), free)
+    return [difference.text() for difference in found if difference.path.startswith(_OF_THE_DATA)]
 
 
 def _other_data(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> list[str]:
@@ -71,9 +83,40 @@ def _other_data(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]
         "data fingerprint", runs, lambda run: run.record.data.fingerprint, lambda value: str(value)[:12]
     )
     changed = _other_truth(runs, split, tables)
-    if problems and changed:
-        problems[0] += f" ({changed})"
+    if problems:
+        other = next(run for run in runs if run.record.data.fingerprint != runs[0].record.data.fingerprint)
+        reasons = [_other_splits(runs[0], other) or _other_files(runs[0], other), changed]
+        problems[0] += f" ({'; '.join(reason for reason in reasons if reason)})" if any(reasons) else ""
     return problems or ([changed] if changed else [])
+
+
+def _other_splits(first: LoadedRun, second: LoadedRun) -> str:
+    """Images that are in another split."""
+    theirs = {row.id: row.split for row in second.images.values()}
+    moved = [(r.id, r.split, theirs[r.id]) for r in first.images.values() if theirs.get(r.id, r.split) != r.split]
+    if not moved:
+        return ""
+    name, mine, other = moved[0]
+    more = f", and {len(moved) - 1} more are in another split" if len(moved) > 1 else ""
+    return f"{name} is in {mine or 'no split'} of {first.name}, in {other or 'no split'} of {second.name}{more}"
+
+
+def _other_files(first: LoadedRun, second: LoadedRun) -> str:
+    """Image and mask files whose contents differ, where both runs recorded them."""
+    mine, theirs = (_digests(run) for run in (first, second))
+    said = []
+    for place, kind in enumerate(("image", "mask")):
+        changed = [id_ for id_, both in mine.items() if id_ in theirs and both[place] != theirs[id_][place]]
+        if changed:
+            more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+            said.append(
+                f"{'other' if more or changed[1:] else 'another'} {kind} of {', '.join(changed[:_MOST_NAMED])}{more}"
+            )
+    return "; ".join(said)
+
+
+def _digests(run: LoadedRun) -> dict[str, tuple[str, str]]:
+    return {run.images[i].id: both for i, both in read_digests(run.folder / names.FILES).items() if i in run.images}
 
 
 def _other_truth(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> str:
@@ -102,7 +145,7 @@ def _ignored(run: LoadedRun) -> Hashable:
 def _other_policy(runs: Sequence[LoadedRun]) -> list[str]:
     policies = [run.record.metric_policy.model_dump(mode="json") for run in runs]
     problems = []
-    for key in dict.fromkeys(key for policy in policies for key in policy):
+    for key in dict.fromkeys(key for policy in policies for key in policy if key != "checkpoint"):
         by_run = {run.name: _words(policy.get(key)) for run, policy in zip(runs, policies, strict=True)}
         problems += _unequal(f"metric policy, {key}", runs, lambda run, by_run=by_run: by_run[run.name])  # type: ignore[misc]
     return problems
@@ -152,6 +195,3 @@ def _named(runs: Iterable[LoadedRun]) -> str:
     names = [run.name for run in runs]
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
-
-
-__all__ = ["evaluation_split", "refuse_if_incomparable"]

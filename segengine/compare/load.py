@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segengine.errors import ComparisonError, RunError
+from segengine.errors import ComparisonError, RunError, SpecError
 from segengine.metrics.stacked import Stacked, stacked_of_rows
 from segengine.runs import names
 from segengine.runs.costs import CostRecord, read_cost
@@ -15,6 +15,7 @@ from segengine.runs.find import find_runs
 from segengine.runs.folder import RunFolder
 from segengine.runs.record import RunRecord, read_record
 from segengine.runs.tables import ImageRow, read_count_rows, read_images
+from segengine.yaml_source import parse
 
 SPLITS = ("test", "validation", "train")
 """Which split is compared: the first of these that runs have counts of."""
@@ -115,9 +116,37 @@ def _load(folders: Sequence[RunFolder]) -> Candidates:
                 others.append(LeftOut(folder.name, record.status, _one_line(record.message)))
         except RunError as error:
             others.append(LeftOut(folder.name, "unreadable", str(error)))
-    runs.sort(key=lambda run: (run.record.experiment, run.record.variant, run.record.seed, run.record.fold or 0))
+    place = _places_of_variants(runs)
+    runs.sort(
+        key=lambda run: (*place[run.record.experiment, run.record.variant], run.record.seed, run.record.fold or 0)
+    )
     titles = dict.fromkeys(run.record.title or run.record.experiment for run in runs)
     return Candidates(" and ".join(titles) or folders[0].path.parent.name, tuple(runs), tuple(others))
+
+
+def _places_of_variants(runs: Sequence[LoadedRun]) -> dict[tuple[str, str], tuple[str, int, str]]:
+    """Where each experiment's variants stand: as in the file of its latest run; by name where that doesn't say it."""
+    latest: dict[str, LoadedRun] = {}
+    for run in sorted(runs, key=lambda run: run.record.started or ""):
+        latest[run.record.experiment] = run
+    order = {experiment: _variants_of_file(run.folder / names.EXPERIMENT) for experiment, run in latest.items()}
+    places = {}
+    for run in runs:
+        experiment, variant = run.record.experiment, run.record.variant
+        listed = order[experiment]
+        place = listed.index(variant) if variant in listed else len(listed)
+        places[experiment, variant] = (experiment, place, variant)
+    return places
+
+
+def _variants_of_file(path: Path) -> list[str]:
+    """The names under `variants` of an experiment file, in its order; none where it can't be read."""
+    try:
+        document = parse(path.read_text(encoding="utf-8"), str(path)).data
+        variants = document.get("variants") if isinstance(document, dict) else None
+    except (OSError, UnicodeDecodeError, SpecError):
+        return []
+    return list(variants) if isinstance(variants, dict) else []
 
 
 def _images(path: Path, seen: dict[bytes, Mapping[int, ImageRow]]) -> Mapping[int, ImageRow]:

@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.compare.circumstances import unlike_architectures
 from segengine.compare.guard import evaluation_split, refuse_if_incomparable
 from segengine.compare.load import Candidates, LeftOut, LoadedRun, candidates
+from segengine.compare.only_vary import refuse_other_differences
 from segengine.compare.settings import Difference, factor_and_confounders
 from segengine.compare.units import Unit, Units, units_of, variant_names
 from segengine.errors import ComparisonError, RunError
@@ -120,7 +122,9 @@ class Refusal:
     unfinished: bool = False
 
 
-def compare_folders(paths: Sequence[Path], root: Path, split: str | None = None) -> list[Comparison | Refusal]:
+def compare_folders(
+    paths: Sequence[Path], root: Path, split: str | None = None, only_vary: Sequence[str] = ()
+) -> list[Comparison | Refusal]:
     """Compare the finished runs in `paths` (see `candidates`), or all under `root`.
 
     Raises:
@@ -129,14 +133,16 @@ def compare_folders(paths: Sequence[Path], root: Path, split: str | None = None)
     results: list[Comparison | Refusal] = []
     for found in candidates(paths, root):
         try:
-            results.append(compare(found, split))
+            results.append(compare(found, split, only_vary))
         except (ComparisonError, RunError) as error:
             results.append(Refusal(found.title, str(error), found.others, unfinished=not found.runs))
     return results
 
 
-def compare(found: Candidates, split: str | None = None) -> Comparison:
+def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str] = ()) -> Comparison:
     """Compare runs that are to stand in one table, on `split` (the test images where there are some, unless given).
+
+    `only_vary`: paths of settings outside of which nothing may differ; without any, other differences are confounders.
 
     Raises:
         ComparisonError: there is no finished run, or the runs can't be compared.
@@ -149,7 +155,9 @@ def compare(found: Candidates, split: str | None = None) -> Comparison:
     tables = [run.stacked(on) for run in found.runs]
     refuse_if_incomparable(found.runs, on, tables)
     units = units_of(found.runs, on, tables)
-    factor, confounders = factor_and_confounders(found.runs, variant_names(found.runs))
+    variants_of = variant_names(found.runs)
+    factor, confounders = factor_and_confounders(found.runs, variants_of)
+    refuse_other_differences(found.runs, [factor, *confounders] if factor else confounders, only_vary)
     policy, names = found.runs[0].record.metric_policy, found.runs[0].record.classes
     averaged = [k for k, name in enumerate(names) if name in policy.averaged]
     variants = tuple(_variant(name, members, averaged) for name, members in units.by_variant().items())
@@ -158,7 +166,7 @@ def compare(found: Candidates, split: str | None = None) -> Comparison:
         ClassFacts(name, k in averaged, int((truth[:, k] > 0).sum()), int(truth[:, k].sum()))
         for k, name in enumerate(names)
     )
-    notes = tuple(_notes(on, split, variants, factor))
+    notes = (*_notes(on, split, variants, factor), *filter(None, [unlike_architectures(found.runs, variants_of)]))
     return Comparison(found.title, on, classes, variants, factor, tuple(confounders), notes, found.others, units)
 
 

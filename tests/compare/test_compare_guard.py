@@ -1,11 +1,18 @@
 """What can't be compared is refused with both values; what may explain a difference is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segengine.compare.load import candidates
 from segengine.compare.summary import compare
 from segengine.errors import ComparisonError
+from segengine.runs import names
+from segengine.runs.folder import RunFolder
+from segengine.runs.tables import append_metrics, read_images, write_digests, write_images
+
+POLICY = {"averaged": ["liver", "spleen"], "left_out": ["background"], "undefined": "left out"}
 
 
 def compared(root, split=None):
@@ -170,7 +177,7 @@ def test_every_other_difference_is_a_confounder_with_both_values(make, root, pat
     [
         ({"budget": {"epochs": 12, "steps": 60, "images": 480}}, "budget.epochs: 20 (resnet), 12 (vgg)"),
         ({"versions": {"torch": "2.8", "segengine": "0.1.0"}}, "versions.torch: 2.9 (resnet), 2.8 (vgg)"),
-        ({"devices": ["NVIDIA H100"]}, "devices.0: CPU (resnet), NVIDIA H100 (vgg)"),
+        ({"devices": ["NVIDIA H100"]}, "device: CPU (resnet), NVIDIA H100 (vgg)"),
         ({"precision": "bf16"}, "precision: fp32 (resnet), bf16 (vgg)"),
     ],
 )
@@ -201,3 +208,168 @@ def test_settings_that_change_no_number_are_not_listed(make, root):
         },
     )
     assert compared(root).confounders == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"trained": {"epochs": 12.0, "steps": 36, "images": 288, "minutes": 2.0}}, [
+            "trained.epochs: 20 (resnet), 12 (vgg)", "trained.steps: 60 (resnet), 36 (vgg)", "trained.images: 480 (resnet), 288 (vgg)",
+        ]),
+        ({"training_size": [64, 64]}, ["training_size: [128, 128] (resnet), [64, 64] (vgg)"]),
+        ({"devices": ["CPU", "CPU"]}, ["processes: 1 (resnet), 2 (vgg)"]),
+        ({"micro_batch": {"images": 4, "from_step": 3}}, ["micro_batch: as set (resnet), 4 (vgg)"]),
+        ({"plugins": {"segengine-resnet": "0.2"}}, ["plugins.segengine-resnet: 0.1 (resnet), 0.2 (vgg)"]),
+        ({"plugins": {}}, []),
+        ({"metric_policy": POLICY | {"checkpoint": "the last"}}, ["checkpoint_rule: highest Dice (resnet), the last (vgg)"]),
+    ],
+)  # fmt: skip
+def test_what_really_happened_is_compared_besides_settings(make, root, facts, said):
+    usual = {
+        "trained": {"epochs": 20.0, "steps": 60, "images": 480, "minutes": 2.0}, "training_size": [128, 128],
+        "plugins": {"segengine-resnet": "0.1"}, "metric_policy": POLICY | {"checkpoint": "highest Dice"},
+    }  # fmt: skip
+    make("resnet", **usual)
+    make("vgg", **usual | facts)
+    assert [difference.text() for difference in compared(root).confounders] == said
+
+
+def test_facts_that_older_runs_lack_differ_only_where_the_others_disagree(make, root):
+    make("old")
+    make("resnet", training_size=[128, 128])
+    assert compared(root).confounders == ()
+    make("vgg", training_size=[64, 64])
+    (found,) = compared(root).confounders
+    assert found.text() == "training_size: not recorded (old), [128, 128] (resnet), [64, 64] (vgg)"
+
+
+def test_an_early_end_is_known_from_the_scores_of_runs_that_do_not_say_it(make, root):
+    for variant, epochs in (("resnet", 20), ("vgg", 12)):
+        append_metrics(make(variant) / names.METRICS, {"epoch": epochs, "step": 3 * epochs})
+    assert [difference.text() for difference in compared(root).confounders] == [
+        "trained.epochs: 20 (resnet), 12 (vgg)", "trained.steps: 60 (resnet), 36 (vgg)",
+    ]  # fmt: skip
+
+
+def test_what_follows_from_a_setting_is_not_said_twice(make, root):
+    make("resnet")
+    make("vgg", settings={"training.epochs": 40}, budget={"epochs": 40, "steps": 120, "images": 960})
+    assert [difference.path for difference in compared(root).confounders] == ["training.epochs"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"name": "vgg"}, {"name": "resnet", "weights": "none"}, None),
+        ({"name": "vgg", "weights": "a.pth"}, {"name": "resnet", "weights": "b.pth"}, None),
+        ({"name": "vgg", "weights": "none"}, {"name": "resnet", "weights": "pretrained"}, "none (a), pretrained (b)"),
+        ({"name": "vgg", "weights": "a.pth"}, {"name": "resnet", "weights": "none"}, "a file of weights (a), none (b)"),
+    ],
+)
+def test_pretraining_is_a_difference_of_its_own_besides_the_backbone(make, root, first, second, said):
+    make("a", settings={"model.backbone": first})
+    make("b", settings={"model.backbone": second})
+    comparison = compared(root)
+    assert comparison.factor.path == "model.backbone"
+    assert [d.text() for d in comparison.confounders] == ([f"model.backbone.weights: {said}"] if said else [])
+
+
+def test_of_equal_backbones_the_files_of_weights_are_compared(make, root):
+    make("a", settings={"model.backbone": {"name": "vgg", "weights": "a.pth"}})
+    make("b", settings={"model.backbone": {"name": "vgg", "weights": "b.pth"}})
+    comparison = compared(root)
+    assert comparison.factor.text() == "model.backbone.weights: a.pth (a), b.pth (b)"
+    with pytest.raises(ComparisonError, match=r"  model\.backbone\.weights: a\.pth \(a\), b\.pth \(b\)"):
+        only(root, "model.backbone")
+    only(root, "model.backbone.weights")
+
+
+def only(root, *paths):
+    (found,) = candidates([], root)
+    return compare(found, None, paths)
+
+
+def test_only_vary_covers_what_is_below_its_path_and_nothing_else(make, root):
+    make("resnet")
+    make("vgg", settings={"model.backbone.depth": 34, "training.epochs": 40})
+    with pytest.raises(ComparisonError) as error:
+        only(root, "model.backbone")
+    assert str(error.value) == (
+        "these runs differ in more than model.backbone:\n  training.epochs: 20 (resnet), 40 (vgg)\n"
+        "  train them again alike, or allow a difference with another --only-vary"
+    )
+    assert only(root, "model.backbone", "training").factor.path == "model.backbone"
+    assert only(root, "model", "training.epochs").factor.path == "model.backbone"
+    with pytest.raises(ComparisonError, match=r"differ in more than model\.backbone\.depth"):
+        only(root, "model.backbone.depth", "training")  # another component is more than another depth
+
+
+def test_only_vary_refuses_other_versions_and_an_early_end_too(make, root):
+    make("resnet")
+    make("vgg", versions={"torch": "2.8", "segengine": "0.1.0"})
+    with pytest.raises(ComparisonError, match=r"  versions\.torch: 2\.9 \(resnet\), 2\.8 \(vgg\)"):
+        only(root, "model.backbone")
+    only(root, "model.backbone", "versions.torch")
+    only(root, "model.backbone", "versions", "trained")
+
+
+def test_only_vary_never_allows_a_variant_that_is_two_things(make, root):
+    make("vgg", 0)
+    make("vgg", 1, settings={"model.backbone.depth": 16})
+    with pytest.raises(ComparisonError, match=r"within a variant: model\.backbone\.depth: 11 \(vgg\), 16 \(vgg\)"):
+        only(root, "model.backbone")
+
+
+def test_only_vary_of_a_setting_that_no_run_has_says_what_is_near(make, root):
+    make("vgg")
+    with pytest.raises(ComparisonError) as error:
+        only(root, "model.bakbone")
+    assert (
+        str(error.value) == "--only-vary model.bakbone: these runs have no such setting; did you mean 'model.backbone'?"
+    )
+
+
+def test_architectures_that_differ_in_kind_are_said_in_one_sentence(make, root):
+    make("vgg", strides=[1, 2, 4, 8, 16, 32])
+    make("resnet", strides=[2, 4, 8, 16, 32])
+    make("swin", strides=[4, 8, 16, 32])
+    said = (
+        "the architectures differ in kind: the finest feature map that the decoder gets is at stride 1 (the image's full "
+        "size) in vgg and in resnet at stride 2, swin at stride 4, which favours the former at thin structures and borders"
+    )
+    assert said in compared(root).notes
+
+
+@pytest.mark.parametrize("strides", [[], [2, 4, 8, 16, 32]])
+def test_equal_or_unknown_strides_are_not_spoken_of(make, root, strides):
+    make("vgg", strides=strides)
+    make("resnet", strides=[2, 4, 8, 16, 32])
+    assert compared(root).notes == ()
+
+
+def test_a_moved_image_and_a_changed_file_are_named(make, root):
+    first, second = make("a"), make("b", data={"fingerprint": "bbbb"})
+    write_digests(first / names.FILES, [("image", "mask")] * 6)
+    write_digests(second / names.FILES, [("image", "mask"), ("image", "other"), *[("image", "mask")] * 4])
+    assert "data fingerprint: aaaa in abdomen/a-seed0; bbbb in abdomen/b-seed0 (another mask of p0/s1)" in refused(root)
+    rows = list(read_images(second / names.IMAGES))
+    write_images(
+        second / names.IMAGES, [replace(row, split="validation" if row.index == 0 else row.split) for row in rows]
+    )
+    assert "(p0/s0 is in train of abdomen/a-seed0, in validation of abdomen/b-seed0)" in refused(root)
+
+
+def test_variants_stand_in_the_order_of_the_file_of_the_latest_run(make, root):
+    for variant in ("a", "b", "c"):
+        make(variant)
+    assert [v.name for v in compared(root).variants] == ["a", "b", "c"]
+    for variant, started, order in (
+        ("a", "2026-01-01T10:00:00+00:00", "acb"),
+        ("b", "2026-01-02T10:00:00+00:00", "ba"),
+    ):
+        folder = root / "abdomen" / f"{variant}-seed0"
+        (folder / names.EXPERIMENT).write_text("variants:\n" + "".join(f"  {name}: {{}}\n" for name in order))
+        RunFolder(folder).update(started=started)
+    assert [v.name for v in compared(root).variants] == ["b", "a", "c"]
+    (root / "abdomen/b-seed0" / names.EXPERIMENT).write_text("variants: [")
+    assert [v.name for v in compared(root).variants] == ["a", "b", "c"]
