@@ -75,16 +75,23 @@ def stacked(pairs: Sequence[tuple[Image, Mask]], indices: Sequence[int], samples
     image_rows, mask_rows = images.numpy(), masks.numpy()
     for row, (image, mask) in enumerate(pairs):
         if image.shape != first.shape:
-            names = [samples.records[index].id for index in (indices[0], indices[row])]
-            raise DataError(
-                f"images of one batch differ in size: {names[0]} is {_spoken(first)} and {names[1]} is "
-                f"{_spoken(image)}; {remedy}"
-            )
+            raise differing_sizes(samples, (indices[0], first.shape), (indices[row], image.shape), remedy)
         image_rows[row] = image
         mask_rows[row] = mask
     return Batch(images.permute(0, 3, 1, 2), masks, torch.tensor(indices, dtype=torch.int64))
 
 
-def _spoken(image: Image) -> str:
-    height, width, channels = image.shape
+def differing_sizes(
+    samples: Samples, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]], remedy: str
+) -> DataError:
+    """The error of two images of one batch, given as record and shape (height, width, channels), that don't fit."""
+    (index, shape), (other_index, other_shape) = one, other
+    return DataError(
+        f"images of one batch differ in size: {samples.records[index].id} is {_spoken(shape)} and "
+        f"{samples.records[other_index].id} is {_spoken(other_shape)}; {remedy}"
+    )
+
+
+def _spoken(shape: Sequence[int]) -> str:
+    height, width, channels = shape
     return f"{width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"

@@ -18,8 +18,8 @@ Matrix = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.signedinteger[Any]]
 
 EXACT = 1e-6  # pixels that are as good as none
-_BITS = 16
-_ONE = 1 << _BITS
+FRACTION_BITS = 16  # of fixed-point coordinates
+_ONE = 1 << FRACTION_BITS
 _FAST = 2**15 - 1  # the largest coordinate that 32 bits hold with 16 bits of fraction
 
 
@@ -49,21 +49,47 @@ class Geometry:
         Half a pixel rounds up; the small terms keep that so where a sum falls just short of a half.
         """
         (a, b, c), (d, e, f) = self.matrix[:2].tolist()
-        columns, rows = np.arange(self.width), np.arange(self.height)
-        if b == 0 and d == 0:
-            half = 0.5 + EXACT
-            return np.floor(a * columns + (c + half)).astype(np.int64), np.floor(e * rows + (f + half)).astype(np.int64)
-        # Fixed point: 16 bits of fraction are exact to 1/65536 pixel, and 32 bits a coordinate are fast.
-        corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) * (self.width, self.height, 1)
-        kind = np.int32 if np.abs(corners @ self.matrix.T).max() < _FAST else np.int64
+        if b or d:
+            return self.field[..., 0], self.field[..., 1]
+        half = 0.5 + EXACT
+        x, y = a * np.arange(self.width) + (c + half), e * np.arange(self.height) + (f + half)
+        return np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
 
-        def along(x_step: float, y_step: float, start: float) -> Indices:
+    @cached_property
+    def field(self) -> npt.NDArray[np.int16]:
+        """Column and row of each destination pixel's source pixel, int16 [h, w, 2]; what lies farther is cut to 16 bits.
+
+        Fixed point: 16 bits of fraction are exact to 1/65536 pixel, and 32 bits a coordinate are fast.
+        """
+        (a, b, c), (d, e, f) = self.matrix[:2].tolist()
+        columns, rows = np.arange(self.width), np.arange(self.height)
+        kind = np.int32 if max(map(abs, self.reach(past=1))) < _FAST else np.int64
+
+        def along(x_step: float, y_step: float, start: float) -> npt.NDArray[Any]:
             by_column = np.rint(x_step * columns * _ONE).astype(np.int64).astype(kind)
             by_row = np.rint((y_step * rows + start) * _ONE + _ONE // 2 + 1).astype(np.int64).astype(kind)
-            steps: Indices = (by_column[None] + by_row[:, None]) >> _BITS
-            return steps.astype(np.int16) if kind is np.int32 else steps
+            steps: npt.NDArray[Any] = by_column + by_row[:, None]
+            return steps
 
-        return along(a, b, c), along(d, e, f)
+        x, y = along(a, b, c), along(d, e, f)
+        if kind is np.int64:
+            near = np.iinfo(np.int16)
+            return (np.stack((x, y), axis=-1) >> FRACTION_BITS).clip(near.min, near.max).astype(np.int16)
+        # The whole pixels of y stay where they are, in the upper half of 32 bits, and those of x move into the lower.
+        x = x.view(np.uint32)
+        x >>= FRACTION_BITS
+        y &= -_ONE
+        y |= x.view(np.int32)
+        return y.astype("<i4", copy=False).view("<i2").reshape(self.height, self.width, 2)
+
+    def reach(self, past: int = 0) -> tuple[float, float, float, float]:
+        """Least x, least y, greatest x, greatest y of the source that the destination sees, `past` pixels more of it."""
+        (a, b, c), (d, e, f) = self.matrix[:2].tolist()
+        across, down = self.width - 1 + past, self.height - 1 + past
+        a, b, d, e = a * across, b * down, d * across, e * down
+        return (
+            c + min(a, 0) + min(b, 0), f + min(d, 0) + min(e, 0), c + max(a, 0) + max(b, 0), f + max(d, 0) + max(e, 0)
+        )  # fmt: skip
 
 
 def identity(height: int, width: int) -> Geometry:

@@ -22,6 +22,7 @@ from segengine.data.randomness import generator, permutation
 from segengine.errors import DataError, SegengineError, SpecError
 
 Key = tuple[int, int]  # the pass over the data, and the index of a record
+CROP = "add {name: crop, size: 256} at the end of augmentations"
 _PREFETCH = 4  # batches that each worker prepares ahead
 
 
@@ -182,16 +183,13 @@ class _Augmented(Dataset["Batch | _Failure"]):
     def __getitems__(self, keys: list[Key]) -> Batch | _Failure:
         try:
             pairs = [self._sample(cycle, index) for cycle, index in keys]
-            return stacked(pairs, [index for _, index in keys], self.samples, _REMEDY)
+            return stacked(pairs, [index for _, index in keys], self.samples, CROP)
         except SegengineError as error:
             return _Failure(error)
 
     def _sample(self, cycle: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         record: Identified = self.samples.records[index]
         return self.pipeline(*self.samples.pair(index), generator(self.seed, cycle, record.id))
-
-
-_REMEDY = "add {name: crop, size: 256} at the end of augmentations"
 
 
 class _Failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 
 from segengine.data.batches import Batch
-from segengine.data.loading import TrainingStream
 from segengine.data.randomness import generator
 from segengine.data.transforms import IGNORE, BatchTransform
 
@@ -85,6 +85,21 @@ def _pasted(images: Tensor, masks: Tensor, partners: npt.NDArray[np.int64], wher
     return torch.where(where[:, None], images[source], images), torch.where(where, masks[source], masks)
 
 
+class SampleStream(Protocol):
+    """Training batches of augmented samples; `TrainingStream` and `DeviceStream` are such."""
+
+    batch_size: int
+    steps_per_epoch: int
+    seed: int
+    rank: int
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on."""
+
+    def close(self) -> None:
+        """End whatever works in the background."""
+
+
 @dataclass(frozen=True)
 class MixedStream:
     """A training stream whose batches go through batch transforms on `device`.
@@ -94,7 +109,7 @@ class MixedStream:
     another number of processes, unlike for sample transforms, gives others.
     """
 
-    stream: TrainingStream
+    stream: SampleStream
     transforms: Sequence[BatchTransform]
     device: torch.device
 

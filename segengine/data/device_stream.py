@@ -1,0 +1,86 @@
+"""Training batches made on the device: chance is drawn on the CPU, a little ahead, and pixels never leave the device."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from segengine.data.batches import Batch, SizedSamples, differing_sizes
+from segengine.data.device_plan import BatchPlan, batch_plan
+from segengine.data.device_store import DeviceStore
+from segengine.data.device_warp import augmented
+from segengine.data.loading import CROP, TrainingStream
+from segengine.data.pipeline import Pipeline
+from segengine.data.randomness import generator
+
+_AHEAD = 4  # batches whose chances are drawn before they are asked for
+
+
+class DeviceStream:
+    """The batches of a `TrainingStream`, with images and masks on the device that holds `store`.
+
+    The same images in the same order, drawn by the same generators, as the stream that it is made of; masks are equal
+    to the last pixel, images up to rounding (see docs/data.md). `close` ends the thread that draws ahead.
+    """
+
+    def __init__(self, order: TrainingStream, samples: SizedSamples, pipeline: Pipeline, store: DeviceStore) -> None:
+        """A stream in the order of `order`, which isn't asked for batches; `pipeline` must be `plannable`."""
+        assert pipeline.plannable
+        self.batch_size, self.steps_per_epoch = order.batch_size, order.steps_per_epoch
+        self.seed, self.rank = order.seed, order.rank
+        self._order, self._samples, self._pipeline, self._store = order, samples, pipeline, store
+        self._pool: ThreadPoolExecutor | None = None
+        self._drawn: deque[Future[BatchPlan]] = deque()
+        self._step = -1
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on.
+
+        Raises:
+            DataError: samples of one batch differ in size.
+        """
+        for step in range(epoch * self.steps_per_epoch + first_step, (epoch + 1) * self.steps_per_epoch):
+            yield self._made(self._plan(step))
+
+    def close(self) -> None:
+        """End the thread; the stream can be used again."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool, self._step = None, -1
+        self._drawn.clear()
+
+    def _plan(self, step: int) -> BatchPlan:
+        if step != self._step:
+            self.close()
+            self._step = step
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="draw")
+        while len(self._drawn) <= _AHEAD:
+            self._drawn.append(self._pool.submit(self._draw, self._step + len(self._drawn)))
+        self._step += 1
+        return self._drawn.popleft().result()
+
+    def _draw(self, step: int) -> BatchPlan:
+        keys = self._order.keys(step)
+        plans = [
+            self._pipeline.draw(generator(self.seed, cycle, self._samples.records[index].id), self._store.masks[index])
+            for cycle, index in keys
+        ]
+        indices = [index for _, index in keys]
+        return batch_plan(plans, [self._store.places[index] for index in indices], indices)
+
+    def _made(self, plan: BatchPlan) -> Batch:
+        flat = self._store.flat
+        table = torch.from_numpy(plan.table)
+        if flat.masks.is_cuda:
+            table = table.pin_memory().to(flat.masks.device, non_blocking=True)
+        groups = augmented(flat, plan, table, self._pipeline.fill)
+        if len(groups) > 1:
+            begins = (0, len(groups[0][0]))
+            shapes = [(plan.indices[at], images.shape[1:]) for at, (images, _) in zip(begins, groups, strict=False)]
+            raise differing_sizes(self._samples, shapes[0], shapes[1], CROP)
+        [(images, masks)] = groups
+        return Batch(images.permute(0, 3, 1, 2), masks, torch.tensor(plan.indices, dtype=torch.int64))
