@@ -209,3 +209,7 @@ class EvaluationSection(Section):
         default="auto",
         description="classes left out of means, never of counts; auto leaves out the one named background",
     )
+    cost: bool = Field(
+        default=True,
+        description="measure the trained network's latency and throughput at the end of a run, which takes about two seconds",
+    )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from segengine.data.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
 from segengine.engine.events import Counts
 from segengine.engine.world import device_name
+from segengine.errors import unexpected
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import as_row, evaluate_counts
 from segengine.report.examples import Augmented, Example, best_median_worst
 from segengine.report.run_report import RunReport, write_run_report
 from segengine.runs import names
 from segengine.runs.tables import read_counts, read_metrics, write_counts
-from segengine.workflow.build import build_pipeline
+from segengine.workflow.build import build_pipeline, training_size
+from segengine.workflow.costing import measure_run
 from segengine.workflow.events import Doing, Note, RunEnded
 from segengine.workflow.record import Recorder
 from segengine.workflow.setting import Setting
@@ -26,8 +28,13 @@ if TYPE_CHECKING:
 _SHEET = 8  # most samples on the sheet of augmentations
 
 
-def finish(setting: Setting, model: Segmenter, recorder: Recorder) -> Mapping[str, Any]:
-    """Score `model` (the chosen checkpoint) and write what remains of the run folder; returns run.json."""
+def finish(
+    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool] = lambda: False
+) -> Mapping[str, Any]:
+    """Score `model` (the chosen checkpoint) and write what remains of the run folder; returns run.json.
+
+    Once `stop_wanted` turns true, nothing is done that can be done later as well.
+    """
     split = next(name for name in ("test", "validation", "train") if setting.dataset.splits.get(name))
     counts = ImageCounts.of(_counts(setting, model, split), setting.num_classes)
     scores = as_row(evaluate_counts(counts), recorder.names, setting.policy)
@@ -44,12 +51,27 @@ def finish(setting: Setting, model: Segmenter, recorder: Recorder) -> Mapping[st
         "images_per_second": round(images / train_seconds, 3) if train_seconds else None,
     }  # fmt: skip
     document = folder.update(**facts)
+    if setting.request.experiment.evaluation.cost and not stop_wanted():
+        _cost(setting, model, recorder)
     setting.listener(Doing("drawing the report", 0, 1))
     _report(setting, model, recorder, counts, document)
     setting.listener(Doing("drawing the report", 1, 1))
     document = recorder.end("finished", "")
     recorder.tell(RunEnded(folder.path, "finished", "", split, scores))
     return document
+
+
+def _cost(setting: Setting, model: Segmenter, recorder: Recorder) -> None:
+    """Measure what the network costs; a machine that can't must not cost a trained model."""
+    setting.listener(Doing("measuring latency", 0, 1))
+    training, size = setting.request.experiment.training, setting.dataset.sizes[setting.dataset.splits["train"][0]]
+    height, width = training_size(setting.request.experiment, setting.dataset) or map(int, size)
+    images = recorder.progress.micro_batch or training.batch_size // setting.world.size
+    try:
+        measure_run(setting, model, recorder.input_size(), images * height * width)
+    except (RuntimeError, OSError) as error:
+        recorder.tell(Note(f"the network's cost could not be measured: {unexpected(error)}"))
+    setting.listener(Doing("measuring latency", 1, 1))
 
 
 def _counts(setting: Setting, model: Segmenter, split: str) -> Counts:

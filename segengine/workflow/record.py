@@ -13,6 +13,8 @@ from segengine.components.lookup import qualified_name
 from segengine.data.dataset import Dataset
 from segengine.engine.checkpoint import Progress
 from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved
+from segengine.engine.peak import Peak
+from segengine.engine.timing import threads
 from segengine.engine.trouble import explained
 from segengine.engine.world import World, device_name
 from segengine.errors import DataError, SegengineError, unexpected
@@ -170,7 +172,7 @@ class Recorder:
             },
             **mapping_facts(data.mapper), metric_policy=self.policy.as_dict(),
             budget=_budget(training, steps_per_epoch),
-            best=None, images_per_second=None, train_seconds=0.0,
+            best=None, images_per_second=None, train_seconds=0.0, threads=threads(self.world.device), train_memory=None, trained=None,
         )  # fmt: skip
 
     def take(self, event: Event) -> None:
@@ -208,6 +210,15 @@ class Recorder:
                     "minutes": round(at.train_seconds / 60, 3),
                 }
             )  # fmt: skip
+
+    def most_memory(self, peak: Peak | None) -> None:
+        """Keep the most memory that training took in any process, at any attempt."""
+        found = [each for each in self.world.gathered(peak) if each is not None]
+        if found and self.world.main:
+            most = max(found, key=lambda each: each.peak_bytes)
+            before = self.folder.read().get("train_memory") or {"peak_bytes": 0}
+            if most.peak_bytes > before["peak_bytes"]:
+                self.folder.update(train_memory={"kind": most.kind, "peak_bytes": most.peak_bytes})
 
     def _epoch(self, event: EpochDone) -> None:
         row: dict[str, Any] = {

@@ -15,7 +15,7 @@ from segengine.specs.load import LoadedExperiment, resolved
 
 CHANGES_NO_NUMBER = (
     ("title",), ("trackers",), ("data", "cache"), ("data", "source", "root"), ("training", "workers"),
-    ("training", "checkpoint_every"),
+    ("training", "checkpoint_every"), ("evaluation", "cost"),
 )  # fmt: skip
 """Settings that a run may be continued with changed; the data itself is checked by its fingerprint."""
 

@@ -19,6 +19,7 @@ from segengine.engine.cost import macs, parameter_count
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store, fit
 from segengine.engine.pace import TICKS, TimedSchedule
+from segengine.engine.peak import PeakMemory
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
 from segengine.engine.step import Step
 from segengine.engine.world import World
@@ -66,17 +67,18 @@ def train_run(
     listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
     setting = Setting(request, dataset, world, precision, policy, listeners)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
+        memory = PeakMemory(world.device)
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
         model = placed(model, world.device)
         recorder = Recorder(setting.request, dataset, world, policy, listeners)
         if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
             recorder.check_same_data()
         with recorder.attempt():
-            return _train(setting, model, recorder, stop_wanted)
+            return _train(setting, model, recorder, memory, stop_wanted)
 
 
 def _train(
-    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool]
+    setting: Setting, model: Segmenter, recorder: Recorder, memory: PeakMemory, stop_wanted: Callable[[], bool]
 ) -> Mapping[str, Any]:
     request, world, dataset = setting.request, setting.world, setting.dataset
     training, folder = request.experiment.training, request.folder
@@ -102,6 +104,7 @@ def _train(
     )  # fmt: skip
     if not progress.step:
         seed_everything(request.seed)  # what counting and wrapping drew from the generator changes nothing
+    memory.forget()  # what building and counting took
     try:
         for event in fit(
             step,
@@ -115,12 +118,13 @@ def _train(
             recorder.take(event)
     finally:
         stream.close()
+    recorder.most_memory(memory.peak())
     if recorder.interrupted:
         return recorder.end("interrupted", "continue with the same command")
     world.barrier()  # the main process writes the checkpoint that all of them read
     best = checkpoint.load(store.best)
     model.load_state_dict(best["model"])
-    return finish(setting, model, recorder)
+    return finish(setting, model, recorder, stop_wanted)
 
 
 def _stream(setting: Setting) -> TrainingStream | MixedStream:
