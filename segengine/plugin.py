@@ -19,6 +19,7 @@ from segengine.components.base import (
     Exporter,
     Loss,
     MaskMapper,
+    Metric,
     Optimizer,
     Schedule,
     Source,
@@ -30,6 +31,7 @@ from segengine.components.choices import (
     AnyDecoder,
     AnyLoss,
     AnyMaskMapper,
+    AnyMetric,
     AnyOptimizer,
     AnySchedule,
     AnySource,
@@ -39,6 +41,7 @@ from segengine.data.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurv
 from segengine.data.records import Record
 from segengine.data.transforms import BatchTransform, GeometricTransform, Geometry, PixelTransform, Transform
 from segengine.errors import DataError, RegistryError, RunError, SegengineError, SpecError
+from segengine.metrics.pairs import ImageMetric, ImagePair
 from segengine.nn.contracts import BackboneModule, DecoderModule
 from segengine.registry import suggest
 
@@ -99,6 +102,7 @@ __all__ = [
     "AnyDecoder",
     "AnyLoss",
     "AnyMaskMapper",
+    "AnyMetric",
     "AnyOptimizer",
     "AnySchedule",
     "AnySource",
@@ -116,12 +120,15 @@ __all__ = [
     "GeometricTransform",
     "Geometry",
     "IGNORE",
+    "ImageMetric",
+    "ImagePair",
     "Label",
     "Loss",
     "Mapper",
     "MaskEncoding",
     "MaskMapper",
     "MaskSurvey",
+    "Metric",
     "Optimizer",
     "PixelTransform",
     "Record",

@@ -16,6 +16,7 @@ PARAMETERS = {
     ("backbones", "vgg"): {"depth": 11},
     ("backbones", "resnet"): {"depth": 18},
     ("losses", "weighted-sum"): {"terms": [{"loss": "dice"}, {"loss": "cross-entropy", "weight": 0.5}]},
+    ("metrics", "nsd"): {"tolerance": 1.0},
     ("sources", "folders"): {"root": "SAMPLE"},
     ("trackers", "mlflow"): {"uri": "DATABASE"},
 }
@@ -38,6 +39,9 @@ MORE = [
     ("augmentations", "rotate", {"degrees": 180}),
     ("augmentations", "copy-paste", {"classes": [0, 2], "probability": 1.0}),
     ("augmentations", "albumentations", {"transform": "Affine", "parameters": {"rotate": 30, "p": 1.0}}),
+    ("metrics", "hausdorff", {"percentile": 90}),
+    ("metrics", "boundary-iou", {"ratio": 0.1}),
+    ("metrics", "ece", {"bins": 4}),
     ("optimizers", "sgd", {"momentum": 0.0}),
     ("schedules", "step", {"warmup": 0.1, "milestones": [0.5]}),
 ]

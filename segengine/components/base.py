@@ -6,8 +6,9 @@ The class is the schema, the documentation and the factory. A subclass declares
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
     import torch
 
+    from segengine.components.jobs import Execute
     from segengine.data.mapping import Mapper, MaskSurvey
     from segengine.data.records import Record
     from segengine.data.transforms import Transform
+    from segengine.metrics.pairs import ImageMetric
     from segengine.nn.contracts import BackboneModule, DecoderModule
 
 
@@ -167,8 +170,8 @@ class Executor(Component):
 
     kind = "executors"
 
-    def build(self) -> Any:
-        """A callable that takes run plans and yields their outcomes."""
+    def build(self) -> Execute:
+        """A callable (jobs, desk) that yields how each job ended; see `segengine.components.jobs`."""
         raise NotImplementedError(type(self).__name__)
 
 
@@ -182,11 +185,46 @@ class Exporter(Component):
         raise NotImplementedError(type(self).__name__)
 
 
+MetricNeeds = Literal["classes", "probabilities"]
+
+
+class Metric(Component):
+    """A number for each class (or one for all of them) in each image, beside the scores that follow from counts.
+
+    `needs`: probabilities cost time and memory, so that a metric says whether it uses them. `better`: which values are.
+    `length`: values are lengths in the spacing's unit; else they are shares, 0 to 1. `by_class`: one value a class, else one
+    an image. `words`: what tables call it, without settings; the name unless given.
+    """
+
+    kind = "metrics"
+    needs: ClassVar[MetricNeeds] = "classes"
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    length: ClassVar[bool] = False
+    by_class: ClassVar[bool] = True
+    words: ClassVar[str] = ""
+
+    def build(self) -> ImageMetric:
+        """A callable: one image's truth and prediction (ImagePair) -> float64 [K] (or [1]), NaN where undefined.
+
+        A value may use nothing of classes that aren't among `measured`, and nothing of ignored pixels. It is never infinite.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+    def label(self) -> str:
+        """The name with what is set otherwise than by default: `hd95`, `nsd-tolerance-2`; names files."""
+        parts = [self.name]
+        for field, facts in type(self).model_fields.items():
+            value = getattr(self, field)
+            if field != "name" and (facts.is_required() or value != facts.get_default(call_default_factory=True)):
+                parts.append(f"{field}-{value:g}" if isinstance(value, float) else f"{field}-{value}")
+        return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-")
+
+
 class RelativePath:
     """Marks a text field, in `Annotated`, that may hold a path: one given on the command line is relative to its folder."""
 
 
 KINDS: dict[str, type[Component]] = {
     base.kind: base
-    for base in (Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Optimizer, Schedule, Tracker, Executor, Exporter)
+    for base in (Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Optimizer, Schedule, Tracker, Executor, Exporter, Metric)
 }  # fmt: skip

@@ -53,6 +53,16 @@ _TABLE: dict[str, dict[str, str]] = {
         "constant": "schedules:Constant",
         "one-cycle": "schedules:OneCycle",
     },
+    "executors": {"local": "executors:Local", "ray": "executors:Ray"},
+    "metrics": {
+        "hd95": "metrics:Hd95",
+        "hausdorff": "metrics:Hausdorff",
+        "assd": "metrics:Assd",
+        "nsd": "metrics:Nsd",
+        "boundary-iou": "metrics:BoundaryIou",
+        "cldice": "metrics:ClDice",
+        "ece": "metrics:ExpectedCalibrationError",
+    },
     "trackers": {"tensorboard": "trackers:TensorBoard", "mlflow": "trackers:MlFlow"},
 }
 

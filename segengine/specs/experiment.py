@@ -8,11 +8,11 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from segengine.components.base import Component
-from segengine.components.choices import AnyAugmentation, AnyLoss, AnyTracker
+from segengine.components.choices import AnyAugmentation, AnyExecutor, AnyLoss, AnyTracker
 from segengine.specs.sections import DataSection, EvaluationSection, ModelSection, Section, TrainingSection
 
 FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
-OF_THE_FILE = ("name", "title", "seeds", "variants")
+OF_THE_FILE = ("name", "title", "seeds", "executor", "variants")
 """Settings of the whole file, which a variant can't change."""
 
 
@@ -35,6 +35,10 @@ class Experiment(Section):
     evaluation: EvaluationSection = Field(default=EvaluationSection(), description="what the scores are about")
     trackers: list[AnyTracker] = Field(
         default=[], description="listeners to the run's events, such as experiment trackers"
+    )
+    executor: AnyExecutor = Field(
+        default={"name": "local"},  # type: ignore[assignment]
+        description="where the runs of the file execute; changes no number, and is no part of a run's spec.yaml",
     )
     seeds: Annotated[list[int], BeforeValidator(lambda v: [v] if isinstance(v, int) else v)] = Field(
         default=[0], min_length=1, description="one run of each variant for each seed"
@@ -66,6 +70,6 @@ class Experiment(Section):
         """Every component that this experiment names, nested ones too."""
         chosen = [
             self.data.source, self.data.mask_mapper, *self.augmentations, self.model.backbone, self.model.decoder,
-            self.loss, self.training.optimizer, self.training.schedule, *self.trackers,
+            self.loss, self.training.optimizer, self.training.schedule, *self.evaluation.metrics, *self.trackers,
         ]  # fmt: skip
         return [part for component in chosen for part in component.parts()]

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
 
 from segengine.components.choices import (
     AnyBackbone,
     AnyDecoder,
     AnyMaskMapper,
+    AnyMetric,
     AnyOptimizer,
     AnySchedule,
     AnySource,
@@ -82,8 +83,10 @@ class DataSection(Section):
     )
     mask_mapper: AnyMaskMapper = Field(default={"name": "gray-index"}, description="how mask values become classes")  # type: ignore[assignment]
     split: SplitSection = Field(default=SplitSection(), description="division into train, validation and test")
-    cache: Literal["auto", "none", "ram", "disk"] = Field(
-        default="auto", description="where decoded images stay: auto takes ram when they fit in half of the free memory"
+    cache: Literal["auto", "none", "ram", "disk", "device"] = Field(
+        default="auto",
+        description="where decoded images stay: auto takes ram when they fit in half of the free memory, and on a GPU the "
+        "device, where batches are then augmented, when training images fit in a quarter of its free memory",
     )
     channels: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         default="auto", description="channels that the model sees: auto takes what the images have"
@@ -213,3 +216,23 @@ class EvaluationSection(Section):
         default=True,
         description="measure the trained network's latency and throughput at the end of a run, which takes about two seconds",
     )
+    metrics: list[AnyMetric] = Field(
+        default=[], description="metrics beside those from counts, measured on each image at the end of a run"
+    )
+    spacing: tuple[PositiveFloat, PositiveFloat] | None = Field(
+        default=None, description="height and width of a pixel, in `unit`; without it lengths are in pixels"
+    )
+    unit: Annotated[str, Field(min_length=1)] = Field(default="mm", description="what `spacing` is in")
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        labels = [metric.label() for metric in self.metrics]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"evaluation.metrics must differ; given twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def length_unit(self) -> str:
+        """What lengths are in."""
+        return "pixels" if self.spacing is None else self.unit

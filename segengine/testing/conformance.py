@@ -24,6 +24,7 @@ _MODULES = {
     "sources": "sources",
     "optimizers": "optimizers",
     "schedules": "schedules",
+    "metrics": "metrics",
     "trackers": "outputs",
     "executors": "outputs",
     "exporters": "outputs",
