@@ -17,6 +17,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory",
                   "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "MPS backend out of memory")  # fmt: skip
+_LEFT_ALONE = ("gloo/", "Gloo ", "NCCL", "ncclRemoteError", "[c10d]", "ProcessGroup")
 
 
 class MachineError(RunError):
@@ -37,6 +38,10 @@ def explained(error: BaseException) -> MachineError | None:
             f"out of memory ({_first_sentence(error)}); close other programs that use the device, or start a run with "
             "a smaller crop, network or training.batch_size"
         )
+    if _left_alone(error):
+        return MachineError(
+            f"another of the processes that train together has ended ({_first_sentence(error)}); {AGAIN}"
+        )
     # A worker that dies while it hands a batch over is noticed as a broken connection.
     broken = isinstance(error, ConnectionError | EOFError)
     if broken or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error)):
@@ -47,6 +52,13 @@ def explained(error: BaseException) -> MachineError | None:
     if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
         return not_written(Path(str(error.filename)) if error.filename else None, error)
     return None
+
+
+def _left_alone(error: BaseException) -> bool:
+    """Whether a process could no longer talk to the others."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LEFT_ALONE)
 
 
 def not_written(path: Path | None, error: Exception) -> MachineError:

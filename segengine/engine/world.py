@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from segengine.engine.launch import end_with_launcher
 from segengine.errors import RunError
 
 TIMEOUT = timedelta(minutes=10)
@@ -89,7 +90,8 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def open_world(device: str = "auto") -> Iterator[World]:
-    """The world of the process, from torchrun's environment if it was started so; closed on leaving."""
+    """The world of the process, from the environment that torchrun or `launch` made, if any did; closed on leaving."""
+    end_with_launcher()
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = pick_device(device, local_rank)
