@@ -26,7 +26,7 @@ class Jackknife:
 class Estimate:
     """A difference of two variants, float64 [..., C] each: its variance by source and its degrees of freedom.
 
-    `units`: from the choice of images (groups); `seeds`: from training, 0 where the verdict is about models.
+    `units`: from the choice of images (groups); `seeds`: what training adds to that, 0 where the verdict is about models.
     """
 
     difference: Floats
@@ -100,12 +100,13 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
     these models: the units are all that varies. Else, as in a mixed model with units crossed with variants and seeds
     nested in variants, the variance of the difference is
 
-        units + max(0, seeds - interaction)
+        max(units + seeds - interaction, units - interaction / 2)
 
     units: jackknife variance of the difference of seed means; seeds: s_1^2 / S_1 + s_2^2 / S_2 of the scores by seed
     (Welch 1947); interaction: what units times seeds add to both, estimated from the residuals, so that it isn't counted
-    twice. Degrees of freedom by Satterthwaite (1946). The seeds' few enter wherever their part isn't 0, and always where
-    a variant has two seeds: that two scores lie close says too little.
+    twice. Without the bound it would be unbiased; the truth is never below units - interaction. Degrees of freedom by
+    Satterthwaite (1946), where each variant's seeds enter by s_v^2 / S_v less a quarter of its interaction: what is left
+    of it when both are small is chance of many units, not of few seeds. Both fractions were chosen by simulation.
     """
     influence = first.influence.mean(axis=-3) - second.influence.mean(axis=-3)
     difference = first.scores.mean(axis=-2) - second.scores.mean(axis=-2)
@@ -113,13 +114,14 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
     if first.scores.shape[-2] < 2 or second.scores.shape[-2] < 2:
         return Estimate(difference, units, np.zeros_like(units), df)
     parts = [_seed_parts(each) for each in (first, second)]
-    seeds = np.maximum(0.0, sum(seed - both for seed, both, _ in parts))
-    from_seeds = sum(seed**2 / few for seed, _, few in parts)
+    interaction = sum(both for _, both, _ in parts)
+    added = np.maximum(sum(seed for seed, _, _ in parts) - interaction, -interaction / 2)
+    from_seeds = sum(np.maximum(seed - both / 4, 0.0) ** 2 / few for seed, both, few in parts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        joint = (units + seeds) ** 2 / (units**2 / df + from_seeds)
-    enter = (seeds > 0) | (min(few for _, _, few in parts) < 2)
-    df = np.where(enter & np.isfinite(joint), np.clip(joint, 1.0, None), df)
-    return Estimate(difference, units, np.asarray(seeds), df)
+        joint = (units + added) ** 2 / (units**2 / df + from_seeds)
+    df = np.where(np.isfinite(joint), np.clip(joint, 1.0, None), df)
+    # Where the seeds add less than nothing, the units' part held more of the interaction than there is.
+    return Estimate(difference, units + np.minimum(added, 0), np.maximum(added, 0), df)
 
 
 def _seed_parts(each: Jackknife) -> tuple[Floats, Floats, int]:
