@@ -11,11 +11,11 @@ from segengine.runs.tables import read_metrics
 
 FACTS = (
     "budget", "trained", "data.channels", "data.window", "training_size", "checkpoint_rule", "precision", "device",
-    "processes", "micro_batch", "versions", "plugins",
+    "processes", "micro_batch", "augmented_on", "versions", "plugins",
 )  # fmt: skip
 """Paths, or their beginnings, of what is compared besides settings."""
 
-_LENGTH = ("training.epochs", "training.batch_size", "training.accumulate")
+_LENGTH = ("training.epochs", "training.minutes", "training.batch_size", "training.accumulate")
 _NO_NUMBERS = ("python", "pydantic")
 _NOT_RECORDED = "not recorded"
 
@@ -27,10 +27,11 @@ def circumstances(runs: Sequence[LoadedRun], settings: Iterable[str]) -> list[di
     differs only if those who record it disagree.
     """
     differing = list(settings)
-    facts = [_facts(run) for run in runs]
-    for document in facts:
-        for path in [path for path in document if _follows(path, differing)]:
-            del document[path]
+    timed = all(run.record.budget.get("minutes") for run in runs)  # who is faster makes more steps: that is the budget
+    facts = [
+        {path: value for path, value in _facts(run).items() if not _follows(path, differing, timed=timed)}
+        for run in runs
+    ]
     return _only_differing(facts)
 
 
@@ -47,6 +48,7 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
         "device": ", ".join(dict.fromkeys(record.devices)) or None,
         "processes": len(record.devices) or None,
         "micro_batch": "as set" if record.micro_batch is None else record.micro_batch.get("images"),
+        "augmented_on": record.augmented_on,
         **{f"versions.{name}": value for name, value in record.versions.items() if name not in _NO_NUMBERS},
         **{f"plugins.{name}": value for name, value in record.plugins.items()},
     }
@@ -62,8 +64,10 @@ def _trained(run: LoadedRun) -> Mapping[str, Any]:
     return {"epochs": rows[-1].get("epoch"), "steps": rows[-1].get("step")} if rows else {}
 
 
-def _follows(path: str, differing: Sequence[str]) -> bool:
-    """Whether a fact is what a differing setting says already."""
+def _follows(path: str, differing: Sequence[str], *, timed: bool) -> bool:
+    """Whether a fact is what a differing setting says already, or follows from a budget of equal minutes."""
+    if timed and path.startswith("trained."):
+        return True
     if path.startswith(("budget.", "trained.")):
         return any(setting in _LENGTH for setting in differing)
     if path == "training_size":

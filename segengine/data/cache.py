@@ -23,7 +23,7 @@ from segengine.data.writing import write_bytes
 from segengine.errors import DataError
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-CacheKind = Literal["auto", "none", "ram", "disk"]
+CacheKind = Literal["auto", "none", "ram", "disk", "device"]
 _VERSION = b"1"
 _GIB = 1024**3
 
@@ -95,7 +95,8 @@ def cached(
         decode: the decoder.
         sizes: int64 [N, 2].
         mapped: what each mask's mapping does, as bytes; part of the key on disk.
-        kind: auto is ram where all pairs fit into half of the available memory, and none otherwise.
+        kind: auto is ram where all pairs fit into half of the available memory, and none otherwise; so is
+            device, whose training images go to the device afterwards.
         folder: where pairs on disk are kept; by default the user's cache folder.
         processes: how many processes of this machine keep the same pairs.
         progress: called with ("decoding", done, total).
@@ -120,6 +121,8 @@ def cached(
         return disk, ""
     if not fits and kind == "ram":
         raise DataError(f"data.cache: ram: {spoken}; at most half is used; set data.cache: disk or none")
+    if not fits and kind == "device":
+        return decode, f"data.cache: device decodes validation and test images anew each time: {spoken}"
     if not fits:
         return decode, f"data.cache: auto decodes images anew in each epoch: {spoken}; data.cache: disk is faster"
     return Memory(in_threads(lambda i: _frozen(decode(i)), range(len(decode.records)), "decoding", progress)), ""

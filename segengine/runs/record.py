@@ -60,7 +60,8 @@ class RunRecord(_Block):
 
     `images_per_second`, `train_seconds` and `train_memory` are training's; a run that didn't come that far lacks them.
     `threads` are torch's on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
-    pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once.
+    pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once;
+    `augmented_on` is where training batches were made: cpu, device, or both in order of a run that went on elsewhere.
     """
 
     status: Status
@@ -87,6 +88,7 @@ class RunRecord(_Block):
     strides: tuple[int, ...] = ()
     training_size: tuple[int, int] | None = None
     micro_batch: dict[str, Any] | None = None
+    augmented_on: str | None = None
     data: DataRecord
     labels: tuple[LabelRecord, ...] = Field(min_length=2)
     ignored: tuple[Raw, ...] = ()

@@ -30,6 +30,11 @@ def preflight(experiment: Experiment) -> None:
             component.preflight()
         except SegengineError as error:
             problems += str(error).splitlines()
+    if experiment.data.cache == "device" and not problems:
+        alone = without_batch_form(
+            experiment, [augmentation.build(size=None) for augmentation in experiment.augmentations]
+        )
+        problems += [refused_on_device(alone)] if alone else []
     if problems:
         raise SpecError("\n".join(dict.fromkeys(problems)))
 
@@ -107,6 +112,24 @@ def _transforms(experiment: Experiment, dataset: Dataset) -> tuple[list[Transfor
         else:
             samples.append(built)
     return samples, batches
+
+
+def without_batch_form(experiment: Experiment, built: Sequence[object]) -> list[str]:
+    """The names of the augmentations, of those that were `built`, which work sample by sample on a CPU alone."""
+    from segengine.data.transforms import BatchTransform, GeometricTransform, LevelTransform
+
+    pairs = zip(experiment.augmentations, built, strict=False)
+    return [
+        each.name for each, made in pairs if not isinstance(made, BatchTransform | GeometricTransform | LevelTransform)
+    ]
+
+
+def refused_on_device(alone: Sequence[str]) -> str:
+    """The message of `data.cache: device` with such augmentations."""
+    return (
+        f"data.cache: device: {', '.join(dict.fromkeys(alone))} can be done on the CPU alone; leave it out of augmentations, "
+        "or set data.cache: auto"
+    )
 
 
 def _common_size(dataset: Dataset) -> tuple[int, int] | None:

@@ -95,10 +95,13 @@ class Recorder:
         if self.world.main:
             if resumed:
                 keep_epochs(self.folder / names.METRICS, progress.epoch)
-                self.seconds_before = float(self.folder.read().get("seconds") or 0.0)
+                before = self.folder.read()
+                self.seconds_before = float(before.get("seconds") or 0.0)
+                places = [*str(before.get("augmented_on", "cpu")).split(" and "), cost["augmented_on"]]
                 self.folder.update(
-                    status="running", message="", resumed=[*self.folder.read().get("resumed", []), now()]
-                )
+                    status="running", message="", resumed=[*before.get("resumed", []), now()],
+                    augmented_on=" and ".join(dict.fromkeys(places)),
+                )  # fmt: skip
             else:
                 self._write_new(precision, cost, steps_per_epoch)
             for tracker in self.request.experiment.trackers:
@@ -165,7 +168,7 @@ class Recorder:
             devices=[device_name(self.world.device)] * self.world.size, precision=precision, versions=versions(),
             plugins=plugin_versions(packages), git=git_state(request.loaded.path.resolve().parent),
             overrides=list(request.loaded.overrides), parameters=cost["parameters"], macs=cost["macs"], macs_size=list(size),
-            strides=list(cost["strides"]), training_size=cost["training_size"],
+            strides=list(cost["strides"]), training_size=cost["training_size"], augmented_on=cost["augmented_on"],
             data={
                 "fingerprint": data.fingerprint, "images": {split: len(ids) for split, ids in data.splits.items()},
                 "channels": data.channels, "window": list(data.window) if data.window else None, "warnings": list(data.warnings),

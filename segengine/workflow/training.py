@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from segengine.data.dataset import Dataset
-from segengine.data.loading import TrainingStream
-from segengine.data.mixing import MixedStream
 from segengine.engine import checkpoint
 from segengine.engine.assembly import moving_average, placed, shared
 from segengine.engine.checkpoint import Progress, Trainable
@@ -23,15 +20,12 @@ from segengine.engine.peak import PeakMemory
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
 from segengine.engine.step import Step
 from segengine.engine.world import World
-from segengine.errors import RunError
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
 from segengine.nn.segmenter import Segmenter
 from segengine.runs import names
 from segengine.workflow.build import (
     build_loss,
-    build_mixing,
-    build_pipeline,
     build_segmenter,
     parameter_groups,
     training_size,
@@ -43,6 +37,7 @@ from segengine.workflow.log import log
 from segengine.workflow.record import Recorder
 from segengine.workflow.request import RunRequest
 from segengine.workflow.setting import Setting, metric_policy
+from segengine.workflow.streams import training_input
 
 _BY_TIME = (
     "training ends by the clock: how many steps that makes depends on the machine and on what else it does, so that repeats "
@@ -82,7 +77,8 @@ def _train(
 ) -> Mapping[str, Any]:
     request, world, dataset = setting.request, setting.world, setting.dataset
     training, folder = request.experiment.training, request.folder
-    stream = _stream(setting)
+    made = training_input(setting)
+    stream = made.stream
     steps_per_epoch = -(-stream.steps_per_epoch // training.accumulate)
     trainable = _trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
     store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
@@ -92,9 +88,10 @@ def _train(
         progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, input_size=size,
         parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
         strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
+        augmented_on=made.augmented_on,
     )  # fmt: skip
-    if note:
-        recorder.tell(Note(note))
+    for text in filter(None, (note, made.note)):
+        recorder.tell(Note(text))
     if training.minutes is not None:
         recorder.tell(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
@@ -125,31 +122,6 @@ def _train(
     best = checkpoint.load(store.best)
     model.load_state_dict(best["model"])
     return finish(setting, model, recorder, stop_wanted)
-
-
-def _stream(setting: Setting) -> TrainingStream | MixedStream:
-    training, world = setting.request.experiment.training, setting.world
-    if training.batch_size % world.size:
-        raise RunError(
-            f"training.batch_size {training.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
-        )
-    stream = TrainingStream(
-        setting.dataset, setting.dataset.splits["train"], build_pipeline(setting.request.experiment, setting.dataset),
-        batch_size=training.batch_size, seed=setting.request.seed, rank=world.rank, world_size=world.size,
-        workers=_workers(training.workers, world), pin_memory=world.device.type == "cuda",
-    )  # fmt: skip
-    mixing = build_mixing(setting.request.experiment, setting.dataset, processes=world.size)
-    return MixedStream(stream, mixing, world.device) if mixing else stream
-
-
-def _workers(wanted: int | str, world: World) -> int:
-    """`auto`: none on a CPU, whose cores the network needs; on a GPU as many as cores allow each process."""
-    if wanted != "auto":
-        return int(wanted)
-    if world.device.type == "cpu":
-        return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, (cores - 1) // (world.size * world.share)))
 
 
 def _trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainable:
