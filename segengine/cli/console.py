@@ -145,6 +145,24 @@ def score_table(scores: Mapping[str, Any]) -> Table:
     return table
 
 
+def metric_table(row: Mapping[str, Any]) -> Table:
+    """One metric of one evaluation (`metrics` of run.json): its means, and over how many images."""
+    unit = f", {row['unit']}" if row["unit"] else ""
+    title = f"\n{row['words']}{unit}: means over {row['images']} images, {row['better']} is better"
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left", title_style="italic"
+    )
+    table.add_column("class", no_wrap=True)
+    for name in ("mean", "images", "missed", "only predicted", "without it"):
+        table.add_column(name, justify="right")
+    for name, of in row["classes"].items():
+        counts = [str(of[key]) for key in ("images", "truth_only", "prediction_only", "neither")]
+        table.add_row(escape(name), shown(of["mean"]), *counts)
+    if len(row["classes"]) > 1:
+        table.add_row(f"[bold]mean of {len(row['classes'])} classes[/bold]", shown(row["mean"]), *[""] * 4)
+    return table
+
+
 def shown(value: float | None) -> str:
     """A score with three decimals; a dash where it is undefined."""
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -15,6 +15,12 @@ from segengine.cli.options import device_option, json_option, print_json, set_op
     "--split", type=click.Choice(["train", "validation", "test"]), default=None,
     help="Images to score.  [default: test, or validation where there are no test images]",
 )  # fmt: skip
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="METRIC",
+    help="Also measure this: hd95, assd, ece, '{name: nsd, tolerance: 2}' ...; may be given several times.  "
+    "[default: evaluation.metrics of the run]",
+)  # fmt: skip
+@click.option("--save", is_flag=True, help="Keep the metrics' values of each image in the run folder, for compare.")
 @set_option
 @click.option(
     "--counts",
@@ -25,32 +31,50 @@ from segengine.cli.options import device_option, json_option, print_json, set_op
 @device_option
 @json_option
 def command(
-    run: Path, split: str | None, overrides: tuple[str, ...], counts: Path | None, device: str, as_json: bool
+    run: Path,
+    split: str | None,
+    metrics: tuple[str, ...],
+    save: bool,
+    overrides: tuple[str, ...],
+    counts: Path | None,
+    device: str,
+    as_json: bool,
 ) -> None:
-    """Score a run's best checkpoint; nothing in the run folder changes.
+    """Score a run's best checkpoint; nothing in the run folder changes without --save.
 
     \b
     Examples:
       segengine evaluate runs/abdomen/vgg11-seed0
       segengine evaluate runs/abdomen/vgg11-seed0 --split validation
+      segengine evaluate runs/abdomen/vgg11-seed0 --metric hd95 --metric "{name: nsd, tolerance: 2}"
+      segengine evaluate runs/abdomen/vgg11-seed0 --metric hd95 -s "evaluation.spacing=[0.8, 0.8]" --save
       segengine evaluate runs/abdomen/vgg11-seed0 -s data.source.root=other/hospital
     """
     from rich.console import Console
 
-    from segengine.cli.console import ConsoleListener, score_table
+    from segengine.cli.console import ConsoleListener, metric_table, score_table
+    from segengine.errors import SpecError
     from segengine.runs.tables import write_counts
-    from segengine.workflow.evaluating import evaluate_run
+    from segengine.workflow.evaluating import evaluate_run, save_metrics
 
     console = ConsoleListener()
     try:
-        found = evaluate_run(run, split, overrides, device, console)
+        found = evaluate_run(run, split, overrides, device, console, metrics=metrics)
     finally:
         console.close()
+    if save and not found.metrics:
+        raise SpecError("--save keeps metrics, and none was measured; name one with --metric")
+    if save:
+        save_metrics(run, found)
     if counts is not None:
         write_counts(counts, found.counts)
     if as_json:
-        print_json({"run": str(run), "split": found.split, "same_data": found.same_data, "scores": found.scores})
+        document = {"run": str(run), "split": found.split, "same_data": found.same_data, "scores": found.scores}
+        print_json(document | {"metrics": found.metrics})
         return
     data = "the run's own data" if found.same_data else "other data than the run's"
     click.echo(f"{run}: {found.split} images of {data}")
-    Console(highlight=False).print(score_table(found.scores))
+    console_out = Console(highlight=False)
+    console_out.print(score_table(found.scores))
+    for row in found.metrics.values():
+        console_out.print(metric_table(row))

@@ -14,7 +14,7 @@ Paths = tuple[tuple[str, ...], ...]
 CHANGES_NO_NUMBER: Paths = (
     ("name",), ("title",), ("seeds",), ("variants",), ("trackers",), ("data", "cache"), ("data", "source"),
     ("data", "split", "fold"), ("training", "workers"), ("training", "checkpoint_every"),
-    ("evaluation", "cost"),
+    ("evaluation", "cost"), ("evaluation", "metrics"), ("evaluation", "spacing"), ("evaluation", "unit"),
 )  # fmt: skip
 """Settings that may differ: the data itself is compared by its fingerprint, seeds and folds are meant to differ."""
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segengine.data.batches import SizedSamples
+from segengine.data.batches import Batch, SizedSamples
 from segengine.data.loading import evaluation_batches
 from segengine.data.mapping import IGNORE
 from segengine.engine.prediction import Predictor
 from segengine.engine.world import World
+from segengine.metrics.pairs import ImagePair
+from segengine.metrics.values import Measurement
 
+Measured = dict[str, list[tuple[float, int]]]
+"""Of one image: by metric, of each class its value and its place in STATES."""
 _MOST_LOGITS = 2**26  # 256 MiB of float32 at a time on a GPU
 
 
@@ -26,16 +31,61 @@ def evaluate(
 
     `seen` is called with the number of images after each batch of this process.
     """
+    return evaluate_and_measure(predictor, dataset, indices, num_classes, world, measurement=None, seen=seen)[0]
+
+
+def evaluate_and_measure(
+    predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World,
+    *, measurement: Measurement | None, seen: Callable[[int], None] | None = None,
+) -> tuple[dict[int, NDArray[np.int64]], dict[int, Measured]]:  # fmt: skip
+    """The counts, and of each image what `measurement` finds in the same prediction (nothing without one)."""
     mine = list(indices)[world.rank :: world.size]
     counts: dict[int, NDArray[np.int64]] = {}
+    measured: dict[int, Measured] = {}
     for batch in evaluation_batches(dataset, mine, _batch_size(dataset, mine, num_classes, predictor.device)):
-        predicted = predictor.classes(batch.images)
+        predicted, probabilities = _predicted(predictor, batch, measurement)
         tables = confusions(batch.masks.to(predicted.device), predicted, num_classes).cpu().numpy()
         counts.update({int(index): table for index, table in zip(batch.indices, tables, strict=True)})
+        if measurement is not None:
+            measured |= _measured(predictor, batch, predicted, probabilities, measurement)
         if seen is not None:
             seen(len(tables))
-    everyone = [item for part in world.gathered(counts) for item in part.items()]
-    return dict(sorted(everyone))
+    parts = world.gathered((counts, measured))
+    everyone = [item for part, _ in parts for item in part.items()]
+    return dict(sorted(everyone)), dict(sorted(item for _, part in parts for item in part.items()))
+
+
+def _predicted(predictor: Predictor, batch: Batch, measurement: Measurement | None) -> tuple[Tensor, Tensor | None]:
+    if measurement is not None and measurement.probabilities:
+        return predictor.classes_and_probabilities(batch.images)
+    return predictor.classes(batch.images), None
+
+
+def _measured(
+    predictor: Predictor, batch: Batch, predicted: Tensor, probabilities: Tensor | None, measurement: Measurement
+) -> dict[int, Measured]:
+    truth, classes = batch.masks.numpy(), predicted.cpu().numpy()
+    found = {}
+    for i, index in enumerate(batch.indices.tolist()):
+        bands: Callable[[], Iterable[NDArray[np.float32]]] | None = None
+        if probabilities is not None:
+            bands = partial(_whole, probabilities[i])
+        elif measurement.probabilities:
+            bands = partial(_in_bands, predictor, batch.images[i])
+        pair = ImagePair(
+            truth[i], classes[i], measurement.num_classes, measurement.classes, measurement.spacing, probabilities=bands
+        )
+        found[int(index)] = measurement.of(pair)
+    return found
+
+
+def _whole(probabilities: Tensor) -> list[NDArray[np.float32]]:
+    return [probabilities.cpu().numpy()]
+
+
+def _in_bands(predictor: Predictor, image: Tensor) -> Iterator[NDArray[np.float32]]:
+    for band in predictor.probability_bands(image):
+        yield band.numpy()
 
 
 def confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:

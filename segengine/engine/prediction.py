@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segengine.engine.precision import Precision
-from segengine.engine.sliding import sliding_classes
+from segengine.engine.sliding import sliding_classes, sliding_probabilities
 
 TILE_PIXELS = 1024
 """Side of the tiles of images that are too large for one pass."""
@@ -44,12 +46,35 @@ class Predictor:
         The model is in evaluation mode meanwhile. `max` is used because it finds the same index as `argmax`, the first
         of equal values, an order of magnitude faster on CPU.
         """
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            if images.shape[-2] * images.shape[-1] > self.largest_pixels:
+        with self._evaluating():
+            if self._large(images):
                 return torch.stack([sliding_classes(self.logits, image, self.tile, self.device) for image in images])
             on_device = images.to(self.device, non_blocking=True)
             return self.logits(on_device).max(1).indices.to(torch.uint8)
+
+    @torch.inference_mode()
+    def classes_and_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`classes`, and the probabilities float32 [B, K, H, W] that they are likeliest by; None of large images."""
+        if self._large(images):
+            return self.classes(images), None
+        with self._evaluating():
+            logits = self.logits(images.to(self.device, non_blocking=True))
+            return logits.max(1).indices.to(torch.uint8), logits.softmax(1)
+
+    @torch.inference_mode()
+    def probability_bands(self, image: Tensor) -> Iterator[Tensor]:
+        """The class probabilities float32 [K, h, W] of an image uint8 [C, H, W] of any size, rows from the top in bands."""
+        with self._evaluating():
+            yield from sliding_probabilities(self.logits, image, self.tile, self.device)
+
+    def _large(self, images: Tensor) -> bool:
+        return images.shape[-2] * images.shape[-1] > self.largest_pixels
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            yield
         finally:
             self.model.train(was_training)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -34,14 +34,40 @@ def sliding_classes(logits_of: Callable[[Tensor], Tensor], image: Tensor, tile: 
         device: where tiles are computed and summed.
 
     Class probabilities of overlapping tiles are averaged (Isensee et al., nnU-Net, 2021). The arg-max needs no division by the
-    summed weights, and once no further tile reaches a row its classes are final, so that float32 sums of only `tile` rows are held.
+    summed weights.
+    """
+    if _one_pass(image, tile):
+        return logits_of(image[None].to(device)).max(1).indices[0].to(torch.uint8).cpu()
+    return torch.cat([
+        sums.max(0).indices.to(torch.uint8).cpu() for sums in _weighted_bands(logits_of, image, tile, device)
+    ])  # fmt: skip
+
+
+def sliding_probabilities(
+    logits_of: Callable[[Tensor], Tensor], image: Tensor, tile: int, device: torch.device
+) -> Iterator[Tensor]:
+    """The averaged class probabilities float32 [K, h, W] behind `sliding_classes`, on the CPU, rows from the top in bands."""
+    if _one_pass(image, tile):
+        yield logits_of(image[None].to(device))[0].float().softmax(0).cpu()
+        return
+    for sums in _weighted_bands(logits_of, image, tile, device):
+        yield (sums / sums.sum(0)).cpu()
+
+
+def _one_pass(image: Tensor, tile: int) -> bool:
+    return max(image.shape[1:]) <= tile
+
+
+def _weighted_bands(
+    logits_of: Callable[[Tensor], Tensor], image: Tensor, tile: int, device: torch.device
+) -> Iterator[Tensor]:
+    """Weighted sums of probabilities float32 [K, h, W] of the image's rows, band by band.
+
+    Once no further tile reaches a row its sums are final, so that those of only `tile` rows are held.
     """
     height, width = image.shape[1:]
     tops, lefts = spread(height, tile), spread(width, tile)
-    if len(tops) == len(lefts) == 1:
-        return logits_of(image[None].to(device)).max(1).indices[0].to(torch.uint8).cpu()
     weights = gaussian(tile, device)[: min(tile, height), : min(tile, width)]
-    result = torch.empty(height, width, dtype=torch.uint8)
     sums: Tensor | None = None
     for i, top in enumerate(tops):
         for left in lefts:
@@ -52,6 +78,5 @@ def sliding_classes(logits_of: Callable[[Tensor], Tensor], image: Tensor, tile: 
             sums[:, :, left : left + tile] += chances * weights
         assert sums is not None
         done = (tops[i + 1] if i + 1 < len(tops) else height) - top
-        result[top : top + done] = sums[:, :done].max(0).indices.to(torch.uint8).cpu()
+        yield sums[:, :done]
         sums = torch.cat([sums[:, done:], sums.new_zeros(len(sums), done, width)], dim=1) if i + 1 < len(tops) else None
-    return result

@@ -13,6 +13,7 @@ LAST = "checkpoints/last.pt"
 PREVIOUS = "checkpoints/previous.pt"
 BEST = "checkpoints/best.pt"
 WEIGHTS = "checkpoints/weights.safetensors"
+VALUES = "metrics"
 FIGURES = "figures"
 REPORT = "report.html"
 LOG = "log.txt"
@@ -23,3 +24,8 @@ SET_ASIDE = ".old"
 def counts_file(split: str) -> str:
     """The file of a split's confusion counts."""
     return f"{COUNTS}/{split}.csv"
+
+
+def values_file(split: str, label: str) -> str:
+    """The file of a metric's values of each image of a split; beside it, with the suffix .json, what they are."""
+    return f"{VALUES}/{split}-{label}.csv"

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segengine.engine.evaluation import evaluate
+from segengine.engine.evaluation import evaluate_and_measure
 from segengine.engine.world import World
 from segengine.errors import DataError
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
+from segengine.metrics.values import MetricValues
 from segengine.runs import names
+from segengine.runs.folder import RunFolder
+from segengine.runs.values import MetricRecord
 from segengine.specs.load import load_experiment
 from segengine.workflow.data import load_dataset
 from segengine.workflow.events import Doing, Listener
+from segengine.workflow.measuring import as_rows, measurement, record_of, values_by_label, write_tables
 from segengine.workflow.trained import Trained, load_trained
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Scores of a run on one split, shaped as in metrics.jsonl, and the counts that they follow from."""
+    """Scores of a run on one split, shaped as in metrics.jsonl, and the counts that they follow from.
+
+    `metrics`: what other metrics say, by label; `values` and `records` are what their tables hold.
+    """
 
     split: str
     scores: dict[str, Any]
     counts: ImageCounts
     same_data: bool
+    metrics: Mapping[str, Any]
+    values: Mapping[str, MetricValues]
+    records: Mapping[str, MetricRecord]
 
 
-def evaluate_run(path: Path, split: str | None, overrides: Sequence[str], device: str, listener: Listener) -> Evaluated:
+def evaluate_run(
+    path: Path,
+    split: str | None,
+    overrides: Sequence[str],
+    device: str,
+    listener: Listener,
+    *,
+    metrics: Sequence[str] = (),
+) -> Evaluated:
     """Score a run's chosen checkpoint on a split of its spec's data, which `overrides` may replace.
+
+    `metrics`: a name, or settings as YAML, of each metric to measure; without any, those of the spec.
 
     Raises:
         RunError: no finished training in the folder.
         DataError: the data has other classes than the run, or no image in the split.
     """
     trained = load_trained(path, device)
-    loaded = load_experiment(path / names.SPEC, overrides)
+    loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *overrides])
     experiment = next(iter(loaded.variants.values()))
     dataset = load_dataset(experiment, trained.run.get("fold"), listener)
     _check_labels(trained, [(label.name, label.raw) for label in dataset.mapper.labels], path)
@@ -55,11 +75,40 @@ def evaluate_run(path: Path, split: str | None, overrides: Sequence[str], device
 
     labels = [label.name for label in trained.mapping.labels]
     world = World(trained.predictor.device)
-    counts = ImageCounts.of(evaluate(trained.predictor, dataset, indices, len(labels), world, seen=seen), len(labels))
     stated = trained.run["metric_policy"]
     policy = MetricPolicy(tuple(stated["averaged"]), tuple(stated["left_out"]))
+    evaluation = experiment.evaluation
+    made = measurement(evaluation.metrics, evaluation, labels, policy)
+    table, measured = evaluate_and_measure(
+        trained.predictor, dataset, indices, len(labels), world, measurement=made, seen=seen
+    )
+    counts = ImageCounts.of(table, len(labels))
+    values = values_by_label(measured, made) if made else {}
+    records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
-    return Evaluated(chosen, as_row(evaluate_counts(counts), labels, policy), counts, same)
+    scores = as_row(evaluate_counts(counts), labels, policy)
+    return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records)
+
+
+def save_metrics(path: Path, found: Evaluated) -> None:
+    """Write the metrics' tables into the run's folder, where `compare` finds them.
+
+    Raises:
+        DataError: the scores are of other data than the run's.
+        RunError: another process works on the run, or its folder can't be written to.
+    """
+    if not found.same_data:
+        raise DataError(f"{path}: these are scores of other data than the run's; leave out --save, or -s")
+    folder = RunFolder(path)
+    with folder.locked():
+        write_tables(folder, found.split, found.values, found.records)
+        stored = folder.read().get("metrics") or {}
+        folder.update(metrics={**stored, found.split: {**stored.get(found.split, {}), **found.metrics}})
+
+
+def _chosen(metrics: Sequence[str]) -> list[str]:
+    """The override of a spec that asks for these metrics."""
+    return [f"evaluation.metrics=[{', '.join(metrics)}]"] if metrics else []
 
 
 def _check_labels(trained: Trained, found: list[tuple[str, Any]], path: Path) -> None:

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.data.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
+from segengine.engine.evaluation import Measured
 from segengine.engine.events import Counts
 from segengine.engine.world import device_name
 from segengine.errors import unexpected
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import as_row, evaluate_counts
+from segengine.metrics.values import Measurement, MetricValues
 from segengine.report.examples import Augmented, Example, best_median_worst
 from segengine.report.run_report import RunReport, write_run_report
 from segengine.runs import names
 from segengine.runs.tables import read_counts, read_metrics, write_counts
+from segengine.specs.sections import EvaluationSection
 from segengine.workflow.build import build_pipeline, training_size
 from segengine.workflow.costing import measure_run
 from segengine.workflow.events import Doing, Note, RunEnded
+from segengine.workflow.measuring import as_rows, measurement, record_of, sentence, values_by_label, write_tables
 from segengine.workflow.record import Recorder
 from segengine.workflow.setting import Setting
 
@@ -36,7 +40,10 @@ def finish(
     Once `stop_wanted` turns true, nothing is done that can be done later as well.
     """
     split = next(name for name in ("test", "validation", "train") if setting.dataset.splits.get(name))
-    counts = ImageCounts.of(_counts(setting, model, split), setting.num_classes)
+    evaluation = setting.request.experiment.evaluation
+    made = measurement(evaluation.metrics, evaluation, recorder.names, setting.policy)
+    found, measured = _found(setting, model, split, made)
+    counts = ImageCounts.of(found, setting.num_classes)
     scores = as_row(evaluate_counts(counts), recorder.names, setting.policy)
     if not setting.world.main:
         return {"status": "finished"}
@@ -51,6 +58,8 @@ def finish(
         "images_per_second": round(images / train_seconds, 3) if train_seconds else None,
     }  # fmt: skip
     document = folder.update(**facts)
+    if made is not None:
+        _metrics(recorder, split, values_by_label(measured, made), evaluation)
     if setting.request.experiment.evaluation.cost and not stop_wanted():
         _cost(setting, model, recorder)
     setting.listener(Doing("drawing the report", 0, 1))
@@ -59,6 +68,16 @@ def finish(
     document = recorder.end("finished", "")
     recorder.tell(RunEnded(folder.path, "finished", "", split, scores))
     return document
+
+
+def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
+    """Write the metrics' values of each image, and tell their means."""
+    records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
+    write_tables(recorder.folder, split, values, records)
+    rows = as_rows(values, records, recorder.names)
+    recorder.folder.update(metrics={split: rows})
+    for row in rows.values():
+        recorder.tell(Note(sentence(row, split)))
 
 
 def _cost(setting: Setting, model: Segmenter, recorder: Recorder) -> None:
@@ -74,13 +93,15 @@ def _cost(setting: Setting, model: Segmenter, recorder: Recorder) -> None:
     setting.listener(Doing("measuring latency", 1, 1))
 
 
-def _counts(setting: Setting, model: Segmenter, split: str) -> Counts:
-    """Counts on the split; those on validation images were written when the checkpoint was chosen."""
+def _found(
+    setting: Setting, model: Segmenter, split: str, made: Measurement | None
+) -> tuple[Counts, dict[int, Measured]]:
+    """Counts on the split and what is measured; the counts of validation images were written when the checkpoint was chosen."""
     path = setting.request.folder / names.counts_file(split)
-    if split == "validation" and path.exists():
+    if split == "validation" and path.exists() and made is None:
         stored = read_counts(path, setting.num_classes, setting.dataset.splits[split])
-        return {index: stored[index] for index in stored.indices}
-    return setting.count(model, split)
+        return {index: stored[index] for index in stored.indices}, {}
+    return setting.count_and_measure(model, split, made)
 
 
 def _report(

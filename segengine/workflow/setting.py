@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segengine.data.dataset import Dataset
-from segengine.engine.evaluation import evaluate
+from segengine.engine.evaluation import Measured, evaluate_and_measure
 from segengine.engine.events import Counts
 from segengine.engine.precision import Precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.world import World
 from segengine.errors import DataError
 from segengine.metrics.scores import MetricPolicy
+from segengine.metrics.values import Measurement
 from segengine.workflow.events import Doing, Listener
 from segengine.workflow.request import RunRequest
 
@@ -41,6 +42,12 @@ class Setting:
 
     def count(self, model: nn.Module, split: str) -> Counts:
         """Confusion counts of a split's images."""
+        return self.count_and_measure(model, split, None)[0]
+
+    def count_and_measure(
+        self, model: nn.Module, split: str, measurement: Measurement | None
+    ) -> tuple[Counts, dict[int, Measured]]:
+        """Confusion counts of a split's images, and of each what `measurement` finds."""
         indices, done = self.dataset.splits[split], 0
         what = f"evaluating {split} images"
 
@@ -49,7 +56,15 @@ class Setting:
             done += images * self.world.size
             self.listener(Doing(what, min(done, len(indices)), len(indices)))
 
-        return evaluate(self.predictor(model), self.dataset, indices, self.num_classes, self.world, seen=seen)
+        return evaluate_and_measure(
+            self.predictor(model),
+            self.dataset,
+            indices,
+            self.num_classes,
+            self.world,
+            measurement=measurement,
+            seen=seen,
+        )
 
 
 def metric_policy(setting_leave_out: str | list[str], class_names: list[str]) -> MetricPolicy:

@@ -1,0 +1,114 @@
+"""Metrics beside the scores from counts: built for a run's classes, measured, put in words, written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segengine.components.base import Metric
+from segengine.components.lookup import dump
+from segengine.engine.evaluation import Measured
+from segengine.metrics.pairs import STATES
+from segengine.metrics.scores import MetricPolicy
+from segengine.metrics.values import Measurement, MetricValues
+from segengine.runs.folder import RunFolder
+from segengine.runs.values import MetricRecord, write_values
+from segengine.specs.sections import EvaluationSection
+
+
+def measurement(
+    metrics: Sequence[Metric], evaluation: EvaluationSection, class_names: Sequence[str], policy: MetricPolicy
+) -> Measurement | None:
+    """What measures `metrics` of the classes that means are over; None without metrics."""
+    if not metrics:
+        return None
+    return Measurement(
+        {metric.label(): metric.build() for metric in metrics},
+        {metric.label(): metric.by_class for metric in metrics},
+        any(metric.needs == "probabilities" for metric in metrics),
+        len(class_names),
+        tuple(k for k, name in enumerate(class_names) if name in policy.averaged),
+        evaluation.spacing or (1.0, 1.0),
+    )
+
+
+def record_of(metric: Metric, evaluation: EvaluationSection) -> MetricRecord:
+    """What stands beside a metric's values."""
+    return MetricRecord(
+        label=metric.label(), words=_words(metric), better=metric.better, by_class=metric.by_class,
+        unit=evaluation.length_unit if metric.length else None, spacing=evaluation.spacing, settings=dump(metric),
+    )  # fmt: skip
+
+
+def _words(metric: Metric) -> str:
+    """`NSD (tolerance 2)`: what tables call a metric."""
+    settings = metric.label().removeprefix(metric.name).strip("-").replace("-", " ")
+    return f"{metric.words or metric.name}{f' ({settings})' if settings else ''}"
+
+
+def values_by_label(measured: Mapping[int, Measured], made: Measurement) -> dict[str, MetricValues]:
+    """The values of each metric."""
+    return {label: MetricValues.gathered(measured, label, made) for label in made.metrics}
+
+
+def as_rows(
+    values: Mapping[str, MetricValues], records: Mapping[str, MetricRecord], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """The means of each metric as run.json and `evaluate --json` hold them, with the numbers of images behind them.
+
+    Of each class `images` is the number of images with a value; the others are told apart by where the class is.
+    """
+    rows = {}
+    for label, found in values.items():
+        means, counts = found.means(), found.counts()
+        names = ["image"] if found.classes is None else [class_names[k] for k in found.classes]
+        record = records[label]
+        rows[label] = {
+            "words": record.words, "better": record.better, "unit": record.unit, "mean": _plain(found.mean()),
+            "images": len(found.indices),
+            "classes": {
+                name: {
+                    "mean": _plain(mean), "images": count["defined"],
+                    **{state.replace(" ", "_"): count[state] for state in STATES},
+                } for name, mean, count in zip(names, means, counts, strict=True)
+            },
+        }  # fmt: skip
+    return rows
+
+
+def sentence(row: Mapping[str, Any], split: str) -> str:
+    """The means of one metric in a line; of each class over how many images, where not over all."""
+    unit = f" {row['unit']}" if row["unit"] else ""
+    each = []
+    for name, of in row["classes"].items():
+        number = shown(of["mean"])
+        each.append(f"{name} {number} ({of['images']} of {row['images']} images{_one_sided(of)})")
+    return f"{row['words']} of {split} images, {row['better']} is better: {shown(row['mean'])}{unit}; {', '.join(each)}"
+
+
+def _one_sided(of: Mapping[str, Any]) -> str:
+    said = [f"{of[key]} {words}" for key, words in ONE_SIDED.items() if of[key]]
+    return f"; {', '.join(said)}" if said else ""
+
+
+ONE_SIDED = {"truth_only": "missed", "prediction_only": "only predicted", "neither": "without it"}
+"""How images are told in which a class isn't in both truth and prediction."""
+
+
+def shown(value: float | None) -> str:
+    """A mean with three decimals; a dash where no image has a value."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def write_tables(
+    folder: RunFolder, split: str, values: Mapping[str, MetricValues], records: Mapping[str, MetricRecord]
+) -> None:
+    """Write each metric's values of each image into a run's folder."""
+    for label, found in values.items():
+        write_values(folder, split, records[label], found)
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
