@@ -91,8 +91,9 @@ class Crop:
 
 def _random_window(rng: np.random.Generator, available: Size, size: Size) -> Geometry:
     """A window inside of what is available, or what is available inside of the window, side by side."""
-    spare = np.subtract(available, size)
-    top, left = rng.integers(np.minimum(spare, 0), np.maximum(spare, 0), endpoint=True).tolist()
+    spare = available[0] - size[0], available[1] - size[1]
+    low, high = [min(n, 0) for n in spare], [max(n, 0) for n in spare]
+    top, left = rng.integers(low, high, endpoint=True).tolist()
     return cropped(top, left, to=size)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TypeGuard
 
 import numpy as np
 
@@ -19,11 +20,11 @@ from segengine.data.transforms import (
     RareCentred,
     Transform,
 )
-from segengine.data.warp import nearest_at, warp_image, warp_mask
+from segengine.data.warp import class_at, warp_image, warp_mask
 
 Plan = tuple[Geometry | Levels, ...]
 _Run = tuple[GeometricTransform, ...]
-_PROBES = 8  # points a side at which a window is looked at before all of it is
+_PROBES = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))  # quarters of a window, looked at before all of it is
 
 
 class Pipeline:
@@ -39,7 +40,7 @@ class Pipeline:
         self.fill = fill
         self._stages = tuple(_stages(self.transforms))
         self.size = self.transforms[-1].size if self.transforms else None
-        self.plannable = all(isinstance(stage, tuple | LevelTransform) for stage in self._stages)
+        self.plannable = all(map(_plannable, self._stages))
 
     def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
         """The transformed image uint8 [h, w, C] and mask uint8 [h, w], both C-contiguous.
@@ -47,9 +48,10 @@ class Pipeline:
         The given arrays are never changed. The same `rng` state gives the same sample.
         """
         for stage in self._stages:
-            if isinstance(stage, tuple | LevelTransform):
+            if _plannable(stage):
                 image, mask = self.apply(_step(stage, rng, mask), image, mask)
             else:
+                assert not isinstance(stage, tuple)
                 image, mask = stage.apply(image, mask, rng)
         return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
@@ -61,7 +63,7 @@ class Pipeline:
         plan: Plan = ()
         geometric = sum(isinstance(stage, tuple) for stage in self._stages)
         for stage in self._stages:
-            assert isinstance(stage, tuple | LevelTransform), f"{stage!r} draws while it changes pixels"
+            assert _plannable(stage), f"{stage!r} draws while it changes pixels"
             step = _step(stage, rng, mask)
             plan += step
             if isinstance(stage, tuple):
@@ -78,6 +80,10 @@ class Pipeline:
             else:
                 image = step(image)
         return image, mask
+
+
+def _plannable(stage: _Run | PixelTransform) -> TypeGuard[_Run | LevelTransform]:
+    return isinstance(stage, tuple) or hasattr(stage, "draw_levels")
 
 
 def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) -> Plan:
@@ -97,9 +103,11 @@ def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) ->
 
 def _shows_a_class(mask: Mask, geometry: Geometry) -> bool:
     """Whether a pixel that is not ignored is seen; some pixels of the window mostly tell."""
-    rows = np.linspace(0, geometry.height - 1, _PROBES).astype(np.int64)
-    columns = np.linspace(0, geometry.width - 1, _PROBES).astype(np.int64)
-    return not _all_ignored(nearest_at(mask, geometry, rows, columns)) or not _all_ignored(warp_mask(mask, geometry))
+    height, width = geometry.height, geometry.width
+    probes = ((row * height // 4, column * width // 4) for row, column in _PROBES)
+    return any(class_at(mask, geometry, *probe) != IGNORE for probe in probes) or not _all_ignored(
+        warp_mask(mask, geometry)
+    )
 
 
 def _stages(transforms: Sequence[Transform]) -> list[PixelTransform | _Run]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from segengine.data.transforms import Image, Mask
 
@@ -21,16 +20,13 @@ class Levels:
     shift: float
     stretch: float
 
-    def table(self, mean: float) -> npt.NDArray[np.uint8]:
-        """The new value of each of 0..255 in an image of this mean, uint8 [256]."""
-        levels = (np.arange(256) - mean) * (1 + self.stretch) + mean + 255 * self.shift
-        table: npt.NDArray[np.uint8] = np.rint(levels).clip(0, 255).astype(np.uint8)
-        return table
-
     def __call__(self, image: Image) -> Image:
         """The changed image uint8 [h, w, C]; the given one stays as it is."""
         flat = np.ascontiguousarray(image).reshape(image.shape[0], -1)
-        return np.asarray(cv2.LUT(flat, self.table(cv2.mean(flat)[0])), np.uint8).reshape(image.shape)
+        mean = cv2.mean(flat)[0]
+        # In one precision only, float32, this takes half of a look-up table's time.
+        changed = cv2.addWeighted(flat, 1 + self.stretch, flat, 0, 255 * self.shift - self.stretch * mean)
+        return np.asarray(changed, np.uint8).reshape(image.shape)
 
 
 @dataclass(frozen=True)

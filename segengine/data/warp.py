@@ -19,6 +19,7 @@ from segengine.errors import DataError
 IGNORE = 255
 _LIMIT = 2**15 - 1  # OpenCV's warps address pixels in 16 bits
 _CHANNELS = 4  # what OpenCV warps at once
+_PADDING = np.array([[0.0, 0, 1], [0, 0, 1]])  # one pixel to the right and down
 _WASTE = 4  # how many pixels a plain resize or copy handles in the time that a warp takes for one
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,14 +38,12 @@ def warp_image(image: Pixels, geometry: Geometry, fill: int = 0) -> Pixels:
     return _warp(image, geometry, fill, _bilinear)
 
 
-def nearest_at(mask: Pixels, geometry: Geometry, rows: Indices, columns: Indices) -> Pixels:
-    """The pixels of `warp_mask` at these rows [h] and columns [w] of the destination, without the others: [h, w]."""
-    matrix = geometry.matrix
-    x = matrix[0, 0] * columns + (matrix[0, 1] * rows[:, None] + matrix[0, 2])
-    y = matrix[1, 0] * columns + (matrix[1, 1] * rows[:, None] + matrix[1, 2])
-    x, y = (np.floor(along + (0.5 + EXACT)).astype(np.int64) for along in (x, y))
-    inside = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
-    return np.where(inside, mask[y.clip(0, mask.shape[0] - 1), x.clip(0, mask.shape[1] - 1)], IGNORE)
+def class_at(mask: Pixels, geometry: Geometry, row: int, column: int) -> int:
+    """The pixel of `warp_mask` at this row and column of the destination, without the others."""
+    (a, b, c), (d, e, f) = geometry.matrix[:2].tolist()
+    x = math.floor(a * column + b * row + c + 0.5 + EXACT)
+    y = math.floor(d * column + e * row + f + 0.5 + EXACT)
+    return int(mask[y, x]) if 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] else IGNORE
 
 
 def _warp(
@@ -102,9 +101,7 @@ def _nearest(mask: Pixels, geometry: Geometry, fill: int) -> Pixels:
         warped = mask.take(y.clip(0, height - 1), axis=0).take(x.clip(0, width - 1), axis=1)
         _fill_around(warped, x, y, mask.shape, fill)
         return warped
-    if x.dtype != np.int16:
-        x, y = x.clip(-1, width).astype(np.int16), y.clip(-1, height).astype(np.int16)
-    where = cv2.merge((x, y))
+    where = geometry.field
     return _uint8(cv2.remap(mask, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=fill))
 
 
@@ -118,41 +115,44 @@ def _bilinear(image: Pixels, geometry: Geometry, fill: int) -> Pixels:
         size, placed = plain
         scaled = _uint8(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)).reshape(*size, channels)
         return _warp(scaled, placed, fill, _bilinear)
-    warped = _warp_affine(image, geometry)
+    height, width = image.shape[:2]
+    left, top, right, bottom = geometry.reach()
+    if left >= 0 and top >= 0 and right <= width - 1 and bottom <= height - 1:
+        return _warp_affine(*_window(image, geometry), padded=False)
+    warped = _warp_affine(*_window(image, geometry), padded=True)
     x, y = geometry.sources
     if x.ndim == 1:
         _fill_around(warped, x, y, image.shape, fill)
         return warped
-    inside = _within(x, image.shape[1]) & _within(y, image.shape[0])
-    if inside.all():
-        return warped
     filled = np.full(warped.shape, fill, np.uint8)
-    cv2.copyTo(warped, inside.view(np.uint8), filled)
+    cv2.copyTo(warped, _inside(geometry.field, height, width).view(np.uint8), filled)
     return filled
 
 
-def _warp_affine(image: Pixels, geometry: Geometry) -> Pixels:
-    channels, window = image.shape[2], geometry.height * geometry.width
-    # OpenCV warps four channels in two thirds of the time that it takes for three.
+def _warp_affine(image: Pixels, geometry: Geometry, *, padded: bool) -> Pixels:
+    """The image seen through `geometry`; `padded`: its edge pixels are repeated outside, by one pixel."""
+    channels, window, matrix = image.shape[2], geometry.height * geometry.width, geometry.matrix[:2]
+    # OpenCV warps four channels in half of the time that it takes for three.
     widened = channels == 3 and image.shape[0] * image.shape[1] <= _WASTE * window
     if widened:
         image = _uint8(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA))
-    # The border repeats edge pixels, so that none inside is mixed with the fill.
+    if padded:
+        # OpenCV's warp is slow where it repeats edges itself, and mixes those with the fill where it doesn't.
+        image = _uint8(cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE))
+        matrix = matrix + _PADDING
     warped = cv2.warpAffine(
-        image,
-        geometry.matrix[:2],
-        (geometry.width, geometry.height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        image, matrix, (geometry.width, geometry.height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
     if widened:
         warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
     return _uint8(warped).reshape(geometry.height, geometry.width, channels)
 
 
-def _within(indices: Indices, size: int) -> npt.NDArray[np.bool_]:
-    """0 <= indices < size, by one comparison: seen as unsigned, negative numbers are large."""
-    inside: npt.NDArray[np.bool_] = indices.view(f"u{indices.itemsize}") < size
+def _inside(field: npt.NDArray[np.int16], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Where the pixels of a `Geometry.field` lie in a source of this size; as unsigned, negative numbers are large."""
+    both = field.view("<u4")[..., 0]  # the row in the upper half, the column in the lower
+    inside: npt.NDArray[np.bool_] = both < height << 16
+    inside &= (both & 0xFFFF) < width
     return inside
 
 
@@ -181,16 +181,15 @@ def _fill_around(target: Pixels, x: Indices, y: Indices, source: tuple[int, ...]
 
 
 def _window(source: Pixels, geometry: Geometry) -> tuple[Pixels, Geometry]:
-    """The part of a huge source that `geometry` can see, and the geometry for that part.
+    """The part of a source that `geometry` can see, with two pixels around it, and the geometry for that part.
 
     Raises:
         DataError: what is seen is larger than OpenCV can warp.
     """
-    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) * (geometry.width - 1, geometry.height - 1, 1)
-    seen = corners @ geometry.matrix.T
     height, width = source.shape[:2]
-    left, top = np.floor(seen.min(axis=0)[:2]).astype(int).clip(2, (width - 1, height - 1)) - 2
-    right, bottom = np.ceil(seen.max(axis=0)[:2]).astype(int).clip(0, (width - 3, height - 3)) + 3
+    x, y, x_last, y_last = geometry.reach()
+    left, top = _held(math.floor(x) - 2, width - 3), _held(math.floor(y) - 2, height - 3)
+    right, bottom = max(3, min(width, math.ceil(x_last) + 3)), max(3, min(height, math.ceil(y_last) + 3))
     if max(right - left, bottom - top, geometry.height, geometry.width) >= _LIMIT:
         raise DataError(
             f"an image of {width}x{height} pixels can't be augmented: {right - left}x{bottom - top} pixels of it are "
@@ -198,6 +197,10 @@ def _window(source: Pixels, geometry: Geometry) -> tuple[Pixels, Geometry]:
         )
     shift = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
     return source[top:bottom, left:right], Geometry(shift @ geometry.matrix, geometry.height, geometry.width)
+
+
+def _held(number: int, last: int) -> int:
+    return max(0, min(number, last))
 
 
 def _uint8(array: object) -> Pixels:

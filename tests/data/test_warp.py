@@ -50,6 +50,36 @@ def test_masks_follow_centred_nearest(geometry):
     assert (warp_mask(MASK, geometry) == slow_nearest(MASK, geometry)).mean() >= 0.9999
 
 
+def slow_bilinear(image, geometry):
+    """Bilinear, pixel by pixel in float64; edge pixels are repeated within half a pixel outside."""
+    y, x = np.mgrid[: geometry.height, : geometry.width].astype(float)
+    xs, ys, _ = np.einsum("ij,jhw->ihw", geometry.matrix, np.stack([x, y, np.ones_like(x)]))
+    left, top = np.floor(xs).astype(int), np.floor(ys).astype(int)
+    across, down = (xs - left)[..., None], (ys - top)[..., None]
+
+    def at(rows, columns):
+        return image[rows.clip(0, image.shape[0] - 1), columns.clip(0, image.shape[1] - 1)].astype(float)
+
+    above = at(top, left) * (1 - across) + at(top, left + 1) * across
+    below = at(top + 1, left) * (1 - across) + at(top + 1, left + 1) * across
+    return above * (1 - down) + below * down
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("scale", "top", "left"), [(1.5, 90, 150), (1.0, 50, 100), (0.5, -40, -8), (0.4, 30, 60)])
+@pytest.mark.parametrize("degrees", [12, -75, 179])
+def test_images_are_bilinear_to_one_gray_level_wherever_the_window_lies(channels, scale, top, left, degrees):
+    scaled = round(360 * scale), round(480 * scale)
+    window = resized(360, 480, to=scaled).then(cropped(top, left, to=(256, 250)))
+    geometry = window.then(rotated(256, 250, degrees=degrees))
+    source = cv2.GaussianBlur(IMAGE, (0, 0), 1.5)  # on noise, OpenCV's own rounding of places is seen
+    source = np.dstack([source, source[..., :1]])[..., :channels]
+    warped = warp_image(np.ascontiguousarray(source), geometry, 9)
+    outside = warp_mask(np.zeros((360, 480), np.uint8), geometry) == 255
+    assert (warped[outside] == 9).all()
+    assert np.abs(warped - slow_bilinear(source, geometry))[~outside].max() <= 1
+
+
 def test_opencvs_own_nearest_warp_would_not_do():
     geometry = resized(360, 480, to=(180, 240))
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
