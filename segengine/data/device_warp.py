@@ -137,11 +137,8 @@ def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
 
 
 def _levelled(images: Tensor, shift: Tensor, stretch: Tensor) -> Tensor:
-    """Images uint8 [b, h, w, C] through the tables of `Levels`; shift and stretch are float64 [b, 1]."""
+    """Images uint8 [b, h, w, C] with the formula of `Levels`; shift and stretch are float64 [b, 1]."""
     flat = images.flatten(1)
-    mean = flat.sum(1, dtype=torch.int64).double()[:, None] * (1 / max(1, flat.shape[1]))
-    values = torch.arange(256, dtype=torch.float64, device=images.device)
-    levels = (values - mean) * (1 + stretch) + mean + 255 * shift
-    tables = torch.round(levels).clamp(0, 255).to(torch.uint8)
-    first = 256 * torch.arange(len(images), dtype=torch.int32, device=images.device)[:, None]
-    return tables.flatten().index_select(0, (flat + first).flatten()).view_as(images)
+    mean = flat.sum(1, dtype=torch.int64).double()[:, None] / max(1, flat.shape[1])
+    times, plus = (1 + stretch).float(), (255 * shift - stretch * mean).float()
+    return flat.float().mul_(times).add_(plus).round_().clamp_(0, 255).to(torch.uint8).view_as(images)
