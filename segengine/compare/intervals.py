@@ -100,7 +100,7 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
     these models: the units are all that varies. Else, as in a mixed model with units crossed with variants and seeds
     nested in variants, the variance of the difference is
 
-        max(units + seeds - interaction, units - interaction / 2)
+        max(units + seeds - interaction, units - min(interaction, units) / 2)
 
     units: jackknife variance of the difference of seed means; seeds: s_1^2 / S_1 + s_2^2 / S_2 of the scores by seed
     (Welch 1947); interaction: what units times seeds add to both, estimated from the residuals, so that it isn't counted
@@ -115,7 +115,7 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
         return Estimate(difference, units, np.zeros_like(units), df)
     parts = [_seed_parts(each) for each in (first, second)]
     interaction = sum(both for _, both, _ in parts)
-    added = np.maximum(sum(seed for seed, _, _ in parts) - interaction, -interaction / 2)
+    added = np.maximum(sum(seed for seed, _, _ in parts) - interaction, -np.minimum(interaction, units) / 2)
     from_seeds = sum(np.maximum(seed - both / 4, 0.0) ** 2 / few for seed, both, few in parts)
     with np.errstate(divide="ignore", invalid="ignore"):
         joint = (units + added) ** 2 / (units**2 / df + from_seeds)

@@ -1,0 +1,54 @@
+"""How far each variant's own score is uncertain: the intervals of single scores, for tables; pairs decide by differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segengine.compare.intervals import Floats, Jackknife, estimate, jackknife
+from segengine.compare.permutation import MINIMUM_UNITS
+from segengine.compare.ratios import places, ratios
+from segengine.compare.summary import Comparison, Kind, Metric
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ScoreIntervals:
+    """Intervals of one variant's mean and of its classes (by index), within 0..1; None with too few units."""
+
+    mean: Interval | None
+    classes: tuple[Interval | None, ...]
+
+
+def score_intervals(comparison: Comparison, metric: Metric, kind: Kind, confidence: float) -> list[ScoreIntervals]:
+    """For each variant. Units are groups or images; several seeds add their variance, as for differences.
+
+    A class needs as many units that have it as a test does. So does the mean, and that it is over the same classes for
+    every seed.
+    """
+    place = places(comparison.units.groups)
+    averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
+    return [
+        _of([ratios(unit.stacked, place, metric, kind) for unit in members], averaged, confidence)
+        for members in comparison.units.by_variant().values()
+    ]
+
+
+def _of(sums: Sequence[tuple[Floats, Floats]], averaged: Sequence[int], confidence: float) -> ScoreIntervals:
+    counts = np.stack([(b > 0).sum(axis=0) for _, b in sums])
+    over = [k for k in averaged if counts[:, k].any()]
+    models = [jackknife(a, b, over) for a, b in sums]
+    variant = Jackknife(np.stack([m.scores for m in models]), np.stack([m.influence for m in models]))
+    nothing = Jackknife(np.zeros_like(variant.scores), np.zeros_like(variant.influence))
+    units = len(sums[0][1])
+    if units < MINIMUM_UNITS:
+        return ScoreIntervals(None, (None,) * counts.shape[1])
+    low, high = (np.clip(end, 0.0, 1.0) for end in estimate(variant, nothing).interval(confidence))
+    known = np.append(counts.min(axis=0) >= MINIMUM_UNITS, True) & np.isfinite(low) & np.isfinite(high)
+    ends: list[Interval | None] = [
+        (float(a), float(b)) if ok else None for a, b, ok in zip(low, high, known, strict=True)
+    ]
+    return ScoreIntervals(ends[-1], tuple(ends[:-1]))
