@@ -257,6 +257,13 @@ def test_what_follows_from_a_setting_is_not_said_twice(make, root):
     assert [difference.path for difference in compared(root).confounders] == ["training.epochs"]
 
 
+def test_in_a_budget_of_minutes_the_faster_one_may_make_more_steps(make, root):
+    for variant, steps in (("resnet", 60), ("vgg", 36)):
+        trained = {"epochs": steps / 3, "steps": steps, "images": 8 * steps, "minutes": 5.0}
+        make(variant, budget={"minutes": 5}, trained=trained)
+    assert compared(root).confounders == ()
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
