@@ -42,6 +42,15 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @json_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write one offline page with figures.")
+@click.option(
+    "--out", "-o", type=click.Path(path_type=Path), metavar="DIR",
+    help="Also write all tables (CSV, Markdown, LaTeX) and figures (SVG) to this folder.",
+)  # fmt: skip
+@click.option(
+    "--pictures", type=click.IntRange(0, 100), default=6, show_default=True,
+    help="Images on which variants disagree most, predicted anew for --html and --out; 0 for none.",
+)  # fmt: skip
 def command(
     runs: tuple[Path, ...],
     runs_dir: Path,
@@ -52,6 +61,9 @@ def command(
     only_vary: tuple[str, ...],
     as_json: bool,
     as_markdown: bool,
+    html: Path | None,
+    out: Path | None,
+    pictures: int,
 ) -> None:
     """Set the finished runs of an experiment side by side, variant by variant.
 
@@ -66,14 +78,18 @@ def command(
       segengine compare runs/abdomen/vgg11-seed0 runs/abdomen-long/vgg11-seed0
       segengine compare runs/abdomen --only-vary model.backbone
       segengine compare runs/abdomen --json > comparison.json
+      segengine compare runs/abdomen --html comparison.html --out comparison
     """
+    from segengine.cli.comparison_files import Targets, write_comparisons
     from segengine.compare.differences import Choices
     from segengine.compare.render import document, refusals
-    from segengine.compare.summary import compare_folders
+    from segengine.compare.summary import Comparison, compare_folders
     from segengine.errors import ComparisonError
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other; name one")
+    targets = Targets(html, out, pictures)
+    targets.check()
     results = compare_folders(runs, runs_dir, split, only_vary)
     choices = Choices(margin=margin / 100, resamples=resamples)
     if as_json:
@@ -82,7 +98,9 @@ def command(
     else:
         _print(results, metric, choices, as_markdown=as_markdown)
     if refused := refusals(results):
-        raise ComparisonError("\n".join(refused))
+        raise ComparisonError("\n".join([*refused, *(["nothing was written"] if targets else [])]))
+    if targets:
+        write_comparisons(targets, [each for each in results if isinstance(each, Comparison)], metric, choices)
 
 
 def _print(

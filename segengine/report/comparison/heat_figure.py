@@ -1,0 +1,74 @@
+"""Scores of classes by variant as a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segengine.compare.verdict import WORDS
+from segengine.report.comparison.figure import NARROW, Figure
+from segengine.report.comparison.palette import heat
+from segengine.report.comparison.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
+from segengine.report.comparison.tables import score_table
+from segengine.report.comparison.view import View
+
+
+def heat_figure(view: View) -> Figure:
+    """Classes down, variants across (the best first), and their means last; pooled over images."""
+    comparison, word = view.comparison, WORDS[view.metric]
+    tables = [comparison.variants[i].scores[view.metric, "pooled"] for i in view.ranked]
+    names = [view.names[i] for i in view.ranked]
+    rows = [
+        (facts.name + ("" if facts.averaged else " *"), [t.classes[k].mean for t in tables])
+        for k, facts in enumerate(comparison.classes)
+    ]
+    rows.append((f"mean {word}", [t.mean.mean for t in tables]))
+    left_out = any(not facts.averaged for facts in comparison.classes)
+
+    def draw(width: float) -> Drawing:
+        return _map(rows, names, width)
+
+    worst = [
+        (min(v for v in values if v is not None), name)
+        for name, values in rows[:-1]
+        if any(v is not None for v in values)
+    ]
+    said = f" Hardest: {min(worst)[1]} with {min(worst)[0]:.3f} at the lowest." if worst else ""
+    starred = " A star marks classes outside the mean." if left_out else ""
+    described = f"{word} of {len(rows) - 1} classes for {len(names)} variants, darker is higher.{said}{starred}"
+    narrow = max(NARROW, 110.0 + 46 * len(names))
+    return Figure("classes", f"{word} by class, pooled over images", described, draw, score_table(view, "pooled"),
+                  width=max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names)), narrow=narrow)  # fmt: skip
+
+
+def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str], width: float) -> Drawing:
+    label = min(max(text_width(name, 13) for name, _ in rows) + 14, 200.0 if width >= 600 else width * 0.34)
+    cell, high = (width - label) / len(names), 34.0
+    turned = max(text_width(name, 12) for name in names) > cell - 8
+    top = 26.0 if not turned else min(96.0, max(text_width(name, 12) for name in names) * 0.72 + 22)
+    known = [value for _, values in rows for value in values if value is not None]
+    low, span = min(known, default=0.0), max(max(known, default=1.0) - min(known, default=0.0), 1e-9)
+    marks: list[Mark] = []
+    for column, name in enumerate(names):
+        x = label + cell * (column + 0.5)
+        said = fitting(name, 12, (top - 14) / 0.72 if turned else cell - 4)
+        marks.append(
+            text(x, top - 9, said, size=12, turned=-45) if turned else text(x, top - 9, said, size=12, anchor="middle")
+        )
+    for place, (name, values) in enumerate(rows):
+        last = place == len(rows) - 1
+        y = top + high * place + (6 if last else 0)
+        marks.append(text(label - 10, y + 21, fitting(name, 13, label - 12), size=13, anchor="end", bold=last))
+        for column, value in enumerate(values):
+            share = None if value is None else (value - low) / span
+            marks.append(_cell((label + cell * column, y, cell, high), value, share, f"{names[column]}, {name}"))
+    return Drawing(width + (60 if turned else 0), top + high * len(rows) + 10, tuple(marks))
+
+
+def _cell(box: tuple[float, float, float, float], value: float | None, share: float | None, what: str) -> Mark:
+    x, y, width, height = box
+    ground, ink = ("panel", "muted") if share is None else heat(share)
+    said = "–" if value is None else f"{value:.3f}" if width >= 42 else f"{value:.2f}".removeprefix("0")
+    return group(
+        mark("title", f"{what}: {said}"), rect(x + 1, y + 1, width - 2, height - 2, ground, rx=3),
+        text(x + width / 2, y + 21, said, role=ink, size=12.5 if width >= 42 else 10.5, anchor="middle"),
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""The comparison's tables: scores with intervals, differences, and the numbers that figures show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segengine.compare.costs import Cost
+from segengine.compare.differences import Differences, PairDifference
+from segengine.compare.score_intervals import Interval
+from segengine.compare.summary import Kind, Spread
+from segengine.compare.verdict import WORDS
+from segengine.compare.words import points, shown_p
+from segengine.report.comparison.scales import shown
+from segengine.report.comparison.table import Cell, Table, named, numeric, table_of
+from segengine.report.comparison.view import View
+from segengine.report.numbers import DASH
+
+MOST_PAIRS = 60
+
+
+def score_table(view: View, kind: Kind) -> Table:
+    """Variants, the best first: mean with its interval, spread over seeds, each class with its interval."""
+    comparison, word = view.comparison, WORDS[view.metric]
+    tables = [comparison.variants[i].scores[view.metric, kind] for i in view.ranked]
+    intervals = [view.intervals[kind][i] for i in view.ranked]
+    columns = [[t.mean for t in tables], *([t.classes[k] for t in tables] for k in range(len(view.classes)))]
+    ends = [
+        [each.mean for each in intervals],
+        *([each.classes[k] for each in intervals] for k in range(len(view.classes))),
+    ]
+    cells = [_scores(spreads, found) for spreads, found in zip(columns, ends, strict=True)]
+    rows = []
+    for place, i in enumerate(view.ranked):
+        variant = comparison.variants[i]
+        sd = tables[place].mean.sd
+        spread = numeric(sd, DASH if sd is None else f"{sd:.3f}")
+        seeds = numeric(len(variant.seeds), str(len(variant.seeds)))
+        rows.append([named(variant.name), seeds, cells[0][place], spread, *(column[place] for column in cells[1:])])
+    level = f"{100 * view.choices.confidence:g} % interval"
+    how = "pooled over images" if kind == "pooled" else "mean over images"
+    below = f"; below each score its {level}" if any(end is not None for column in ends for end in column) else ""
+    star = "; * not in the mean" if any(not facts.averaged for facts in comparison.classes) else ""
+    classes = [facts.name + ("" if facts.averaged else " *") for facts in comparison.classes]
+    header = ("variant", "seeds", f"mean {word}", "SD over seeds", *classes)
+    return table_of(f"scores-{kind.replace('_', '-')}", f"{word}, {how}{below}{star}", header, rows, sorted_by=2)
+
+
+def _scores(spreads: Sequence[Spread], ends: Sequence[Interval | None]) -> list[Cell]:
+    best = max((s.mean for s in spreads if s.mean is not None), default=None)
+    return [
+        numeric(
+            s.mean, DASH if s.mean is None else f"{s.mean:.3f}", f"{end[0]:.3f} to {end[1]:.3f}" if end else "",
+            best=len(spreads) > 1 and s.mean is not None and s.mean == best,
+        )
+        for s, end in zip(spreads, ends, strict=True)
+    ]  # fmt: skip
+
+
+def shown_pairs(view: View, found: Differences) -> list[PairDifference]:
+    """Differences of means that the page shows: all of few variants, else those of the best one."""
+    means = list(found.means)
+    if len(means) <= MOST_PAIRS:
+        return means
+    best = view.names[view.ranked[0]]
+    return [row for row in means if best in (row.first, row.second)]
+
+
+def shown_classes(view: View, found: Differences) -> list[PairDifference]:
+    """Differences by class that the page shows: of all pairs if few, else of the best two variants."""
+    rows = [row for row in found.rows if row.score is not None]
+    if len(rows) <= MOST_PAIRS // 2 or len(view.ranked) < 2:
+        return rows
+    best = {view.names[i] for i in view.ranked[:2]}
+    return [row for row in rows if {row.first, row.second} == best]
+
+
+def difference_table(found: Differences, rows: Sequence[PairDifference], name: str = "differences") -> Table:
+    """Differences in points with interval, adjusted p, parts of the standard error and verdict."""
+    by_class = any(row.score is not None for row in rows)
+    level = f"{100 * found.choices.confidence:g} % interval"
+    header = [
+        "pair",
+        *(["class"] if by_class else []),
+        "difference",
+        level,
+        "p (Holm)",
+        "SD of units",
+        "SD of seeds",
+        "verdict",
+    ]
+    listed = [
+        [
+            named(f"{row.first} − {row.second}"), *([named(row.score or "")] if by_class else []),
+            numeric(row.difference, points(row.difference)),
+            numeric(row.low, DASH if row.low is None else f"{points(row.low)} to {points(row.high)}"),
+            numeric(row.p_holm, shown_p(row.p_holm)),
+            _sd(row.sd_units), _sd(row.sd_seeds if row.about == "variants" else None), named(row.verdict),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    of = "by class " if by_class else "of the mean "
+    caption = (
+        f"Differences {of}in points of {WORDS[found.metric]}, {WORDS[found.kind]}; SD: parts of the standard error"
+    )
+    words = (0, 1, len(header) - 1) if by_class else (0, len(header) - 1)
+    return table_of(name, caption, header, listed, words=words)
+
+
+def _sd(value: float | None) -> Cell:
+    return numeric(value, DASH if value is None else f"{100 * value:.2f}")
+
+
+def cost_table(view: View, costs: Sequence[Cost]) -> Table | None:
+    """All costs by variant; `on the front` marks those that no other beats in score and that cost."""
+    if not costs:
+        return None
+    word = WORDS[view.metric]
+    rows = []
+    for i in view.ranked:
+        mean = view.comparison.variants[i].scores[view.metric, "pooled"].mean.mean
+        cells = [named(view.names[i]), numeric(mean, DASH if mean is None else f"{mean:.3f}")]
+        for cost in costs:
+            value = cost.variants[i].value
+            text = DASH if value is None else shown(float(f"{value:.3g}"))
+            cells.append(numeric(value, text, "on the front" if cost.variants[i].on_front else ""))
+        rows.append(cells)
+    header = ("variant", f"mean {word}", *(cost.label + (f", {cost.unit}" if cost.unit else "") for cost in costs))
+    caption = "Costs: median over a variant's runs; 'on the front': no other variant scores higher at less of it"
+    return table_of("costs", caption, header, rows, sorted_by=1)

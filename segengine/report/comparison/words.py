@@ -1,0 +1,122 @@
+"""What stands first: the verdict in two sentences, the second of which says what the first is about."""
+
+from __future__ import annotations
+
+from segengine.compare.differences import Differences, PairDifference
+from segengine.compare.permutation import MINIMUM_UNITS
+from segengine.compare.verdict import WORDS
+from segengine.compare.words import needs, points, sentence
+from segengine.report.comparison.view import View
+from segengine.report.numbers import plural
+
+
+def verdict(view: View) -> tuple[str, str]:
+    """Two sentences: which variant is best, if any; and what that is about, and rests on."""
+    best = view.ranked[0]
+    mean = view.comparison.variants[best].scores[view.metric, "pooled"].mean.mean
+    what = f"mean {WORDS[view.metric]}"
+    if mean is None:
+        return f"Nothing can be said: {what} is undefined for every variant.", _rests_on(view)
+    if len(view.names) == 1:
+        interval = view.intervals["pooled"][0].mean
+        said = (
+            f" ({100 * view.choices.confidence:g} % interval {interval[0]:.3f} to {interval[1]:.3f})"
+            if interval
+            else ""
+        )
+        return (
+            f"{view.names[0]} reaches a {what} of {mean:.3f}{said}; there is no other variant to compare it with.",
+            _rests_on(view),
+        )
+    found = view.found[0]
+    if len(view.names) == 2:
+        said = sentence(found, found.means[0])
+        first = f"{said[0].upper()}{said[1:]}" if found.means[0].about == "models" else said
+        return f"{first}.", _rests_on(view)
+    return _of_many(view, found, mean, what), _rests_on(view)
+
+
+def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
+    best = view.names[view.ranked[0]]
+    against = {_other(row, best): row for row in found.means if best in (row.first, row.second)}
+    verdicts = {name: _seen_from(row, best) for name, row in against.items()}
+    ordered = [view.names[i] for i in view.ranked[1:]]
+    second = ordered[0]
+    if set(verdicts.values()) == {"not tested"}:
+        unit = f"{found.units} {view.units_word}{'s' * (found.units != 1)}"
+        why = (
+            f"{unit}, and a test needs at least {MINIMUM_UNITS}"
+            if found.units < MINIMUM_UNITS
+            else "some scores are undefined"
+        )
+        return f"{best} has the highest {what}, {mean:.3f}, but no difference is tested: there are {why}."
+    gap = _gap(against[second], best, found)
+    if set(verdicts.values()) == {"better"}:
+        which = f"the best of the {len(view.names)} variants"
+        return f"{best} is {which}: its {what}, {mean:.3f}, is above that of every other, next {second} ({gap})."
+    parts = []
+    for verdict, said in (
+        ("better", "better than {}"), ("practically equal", "practically equal to {}"),
+        ("not distinguishable", "not distinguishable from {}"), ("not tested", "not tested against {}"),
+        ("worse", "worse than {}"),
+    ):  # fmt: skip
+        names = [name for name in ordered if verdicts[name] == verdict]
+        if names:
+            parts.append(said.format(_listed(names)))
+    return f"{best} has the highest {what}, {mean:.3f}; it is {', and '.join(parts)} (next {second}: {gap})."
+
+
+def _gap(row: PairDifference, best: str, found: Differences) -> str:
+    sign = 1 if row.first == best else -1
+    difference = None if row.difference is None else sign * row.difference
+    if row.low is None or row.high is None:
+        return f"{points(difference)} points"
+    low, high = sorted((sign * row.low, sign * row.high))
+    return f"{points(difference)} points, {100 * found.choices.confidence:g} % interval {points(low)} to {points(high)}"
+
+
+def _other(row: PairDifference, name: str) -> str:
+    return row.second if row.first == name else row.first
+
+
+def _seen_from(row: PairDifference, name: str) -> str:
+    """The verdict with `name` as the first of the pair."""
+    if row.first == name:
+        return row.verdict
+    return {"better": "worse", "worse": "better"}.get(row.verdict, row.verdict)
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 4:
+        return f"{len(names)} others"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _rests_on(view: View) -> str:
+    """What the verdict is about, the evidence, and what speaks against trusting it."""
+    comparison = view.comparison
+    seeds = sorted({len(variant.seeds) for variant in comparison.variants})
+    groups = f" of {plural(comparison.group_count, 'group')}" if view.units_word == "group" else ""
+    evidence = f"{plural(comparison.image_count, f'{comparison.split} image')}{groups}"
+    if seeds[0] < 2:
+        about = f"This is about the trained models alone, on new images like the {evidence}: another training may turn it round"
+    else:
+        each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        about = f"This is about training anew and about new images, from {each} seeds a variant and {evidence}"
+    said = [about]
+    means = view.found[0].means if view.found else ()
+    open_ = [row for row in means if row.verdict == "not distinguishable" and row.needed is not None]
+    best = view.names[view.ranked[0]]
+    against = {_other(row, best): row for row in open_ if best in (row.first, row.second)}
+    for name in (view.names[i] for i in view.ranked[1:]):
+        row = against.get(name)
+        if row is not None and row.needed is not None:
+            more = needs(view.found[0], row.needed)
+            said.append(
+                f"to tell {best} from {name} {more}" if more.startswith("needs") else f"for {best} and {name} {more}"
+            )
+            break
+    if comparison.confounders:
+        differ = plural(len(comparison.confounders), "other setting or circumstance", "other settings or circumstances")
+        said.append(f"{differ} {'differs' if len(comparison.confounders) == 1 else 'differ'} besides what is compared")
+    return "; ".join(said) + "."
