@@ -15,6 +15,7 @@ from segengine.registry import suggest
 
 COMMANDS = {
     "compare": "compare",
+    "cost": "cost",
     "doctor": "doctor",
     "evaluate": "evaluate",
     "init": "init",

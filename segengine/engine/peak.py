@@ -5,57 +5,68 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+Kind = Literal["cuda", "resident"]
 _PROCESS = Path("/proc/self")
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes at the highest, beyond what was taken before; `cuda` allocations or `resident` memory of this process."""
+    """Bytes at the highest: `cuda` allocations or `resident` memory of this process."""
 
-    kind: Literal["cuda", "resident"]
+    kind: Kind
     peak_bytes: int
 
 
 class PeakMemory:
-    """Measures from its making on. Where the system doesn't tell (no Linux, or Apple's GPU), nothing is said.
+    """Measures from its making on, beyond what is taken then; `held` bytes of that count nevertheless: the weights.
 
-    What earlier work freed is given back to the system first, so that several runs in one process don't share it. Memory
-    of worker processes isn't in it. A second one on the same device takes the place of the first.
+    Where the system doesn't tell (no Linux, or Apple's GPU), nothing is said. What earlier work freed is given back to the
+    system first, so that several runs in one process don't share it. Memory of worker processes isn't in it. A second one
+    on the same device takes the place of the first.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, *, held: int = 0) -> None:
+        self.device, self.held = device, held
         self.before: int | None = None
-        if device.type == "cpu":
-            _touch_libraries()
-        if self.forget():
-            self.before = torch.cuda.memory_allocated(device) if device.type == "cuda" else _status("VmRSS")
-
-    def forget(self) -> bool:
-        """Measure the highest from now on, still beyond what was taken at the start; False where nothing is known."""
         gc.collect()
-        if self.device.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(self.device)
-            return True
-        return self.device.type == "cpu" and _forget_highest()
+            torch.cuda.reset_peak_memory_stats(device)
+            self.before = torch.cuda.memory_allocated(device)
+        elif device.type == "cpu":
+            _touch_libraries()
+            if _forget_highest():
+                self.before = _status("VmRSS")
 
     def peak(self) -> Peak | None:
         """The highest since the start, or None where it isn't known."""
         if self.before is None:
             return None
         if self.device.type == "cuda":
-            return Peak("cuda", max(0, torch.cuda.max_memory_allocated(self.device) - self.before))
-        highest = _status("VmHWM")
-        return Peak("resident", max(0, highest - self.before)) if highest is not None else None
+            highest: int | None = torch.cuda.max_memory_allocated(self.device)
+        else:
+            highest = _status("VmHWM")
+        if highest is None:
+            return None
+        kind: Kind = "cuda" if self.device.type == "cuda" else "resident"
+        return Peak(kind, max(0, highest - self.before) + self.held)
+
+
+def tensor_bytes(tree: object) -> int:
+    """What all tensors in nested mappings, such as state dicts, take."""
+    if isinstance(tree, Tensor):
+        return tree.numel() * tree.element_size()
+    return sum(map(tensor_bytes, tree.values())) if isinstance(tree, Mapping) else 0
 
 
 def _touch_libraries() -> None:

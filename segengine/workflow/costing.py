@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segengine.engine.peak import Peak, PeakMemory
+from segengine.engine.peak import Peak, PeakMemory, tensor_bytes
 from segengine.engine.prediction import Predictor
 from segengine.engine.timing import NetworkClock, Passes, machine_name, threads
 from segengine.runs.costs import CostRecord, Latency, Memory, Throughput, write_cost
@@ -36,11 +36,11 @@ def measure_run(setting: Setting, model: nn.Module, size: tuple[int, int], train
     clock = NetworkClock(predictor, channels=channels, size=size)
     clock.warm_up(1)
     single = clock.seconds(1, _SINGLE)
-    memory = PeakMemory(predictor.device) if predictor.device.type == "cuda" else None
+    memory = (
+        PeakMemory(predictor.device, held=tensor_bytes(model.state_dict())) if predictor.device.type == "cuda" else None
+    )
     clock.warm_up(batch, passes=1)
     peak = memory.peak() if memory else None
-    if peak is not None:  # the weights were there before
-        peak = Peak(peak.kind, peak.peak_bytes + _bytes(model))
     record = cost_record(
         predictor, by="run", network_of=setting.request.folder.name, channels=channels, size=size, single=single,
         batched=clock.seconds(batch, _BATCHED), batch=batch, peak=peak,
@@ -65,7 +65,3 @@ def cost_record(
         ),
         "memory": Memory(kind=peak.kind, peak_bytes=peak.peak_bytes, batch=batch) if peak else None,
     })  # fmt: skip
-
-
-def _bytes(model: nn.Module) -> int:
-    return sum(t.numel() * t.element_size() for t in model.state_dict().values())

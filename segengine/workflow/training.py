@@ -10,13 +10,15 @@ import numpy as np
 
 from segengine.data.dataset import Dataset
 from segengine.engine import checkpoint
-from segengine.engine.assembly import moving_average, placed, shared
+from segengine.engine.assembly import moving_average, placed
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.cost import macs, parameter_count
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store, fit
+from segengine.engine.guard import steps_ahead
+from segengine.engine.memory import keep_freed_memory
 from segengine.engine.pace import TICKS, TimedSchedule
-from segengine.engine.peak import PeakMemory
+from segengine.engine.peak import PeakMemory, tensor_bytes
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
 from segengine.engine.step import Step
 from segengine.engine.world import World
@@ -34,6 +36,7 @@ from segengine.workflow.events import Listener, Note
 from segengine.workflow.finish import finish
 from segengine.workflow.listeners import Listeners
 from segengine.workflow.log import log
+from segengine.workflow.network import training_network
 from segengine.workflow.record import Recorder
 from segengine.workflow.request import RunRequest
 from segengine.workflow.setting import Setting, metric_policy
@@ -61,19 +64,19 @@ def train_run(
     precision = pick_precision(experiment.training.precision, world.device)
     listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
     setting = Setting(request, dataset, world, precision, policy, listeners)
+    keep_freed_memory(world.device)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
-        memory = PeakMemory(world.device)
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
         model = placed(model, world.device)
         recorder = Recorder(setting.request, dataset, world, policy, listeners)
         if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
             recorder.check_same_data()
         with recorder.attempt():
-            return _train(setting, model, recorder, memory, stop_wanted)
+            return _train(setting, model, recorder, stop_wanted)
 
 
 def _train(
-    setting: Setting, model: Segmenter, recorder: Recorder, memory: PeakMemory, stop_wanted: Callable[[], bool]
+    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool]
 ) -> Mapping[str, Any]:
     request, world, dataset = setting.request, setting.world, setting.dataset
     training, folder = request.experiment.training, request.folder
@@ -83,25 +86,30 @@ def _train(
     trainable = _trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
     store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
     progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
+    loss = build_loss(request.experiment, dataset).to(world.device)
+    batches = training.epochs and training.epochs * stream.steps_per_epoch
+    network, compilation = training_network(setting, model, loss, batches)
     size = recorder.input_size()
     recorder.start(
         progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, input_size=size,
         parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
         strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
-        augmented_on=made.augmented_on,
+        augmented_on=made.augmented_on, compilation=compilation.as_dict(),
     )  # fmt: skip
     for text in filter(None, (note, made.note)):
         recorder.tell(Note(text))
+    if training.compile and (compilation.used or training.compile != "auto" or world.device.type == "cuda"):
+        recorder.tell(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
     if training.minutes is not None:
         recorder.tell(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
     step = Step(
-        trainable, shared(model, world, compiled=training.compile),
-        build_loss(request.experiment, dataset).to(world.device), setting.precision, world, training.clip_norm, names_of.__getitem__,
+        trainable, network, loss, setting.precision, world, training.clip_norm, names_of.__getitem__,
+        ahead=steps_ahead(trainable, world.device),
     )  # fmt: skip
     if not progress.step:
         seed_everything(request.seed)  # what counting and wrapping drew from the generator changes nothing
-    memory.forget()  # what building and counting took
+    memory = PeakMemory(world.device, held=_held(trainable))
     try:
         for event in fit(
             step,
@@ -137,6 +145,13 @@ def _trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainab
     if training.ema is not None:
         average = moving_average(model, training.ema)
     return Trainable(model, optimizer, schedule, setting.precision.scaler(), average)
+
+
+def _held(trainable: Trainable) -> int:
+    """Bytes of what training changes, as far as it is there before the first step."""
+    average = trainable.average.state_dict() if trainable.average is not None else {}
+    state = trainable.optimizer.state_dict()["state"]
+    return tensor_bytes({"model": trainable.model.state_dict(), "average": average, "optimizer": state})
 
 
 def _restored(store: Store, trainable: Trainable, world: World) -> tuple[Progress, str]:

@@ -16,7 +16,7 @@ from segengine.specs.load import load_experiment
 from tests.workflow.small import VALUES, Study, opened, segengine
 
 FILES = {
-    ".lock", "experiment.yaml", "spec.yaml", "run.json", "images.csv", "files.csv", "metrics.jsonl", "counts/validation.csv",
+    ".lock", "experiment.yaml", "spec.yaml", "run.json", "cost.json", "images.csv", "files.csv", "metrics.jsonl", "counts/validation.csv",
     "counts/test.csv", "checkpoints/last.pt", "checkpoints/previous.pt", "checkpoints/best.pt", "checkpoints/weights.safetensors",
     "report.html", "log.txt",
 }  # fmt: skip

@@ -1,0 +1,95 @@
+"""`segengine cost`: measure what trained networks cost to use, fairly, on this machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segengine.cli.options import device_option, json_option, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segengine.workflow.cost_rounds import Measured
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", value)
+    if found is None:
+        raise click.BadParameter(f"'{value}' is not HEIGHTxWIDTH in pixels, such as 256x256", context, parameter)
+    return int(found[1]), int(found[2])
+
+
+@click.command("cost", short_help="Measure latency, throughput and memory of runs.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUNS...")
+@click.option(
+    "--size", callback=_size, metavar="HxW", help="Height and width of images.  [default: the first test image's]"
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=8, show_default=True,
+    help="Images a pass for throughput and memory.",
+)  # fmt: skip
+@click.option(
+    "--repeats", type=click.IntRange(5, 10_000), default=50, show_default=True, help="Passes of one image; a fifth as many of a batch."
+)  # fmt: skip
+@device_option
+@json_option
+def command(
+    runs: tuple[Path, ...], size: tuple[int, int] | None, batch: int, repeats: int, device: str, as_json: bool
+) -> None:
+    """Measure what the networks of finished runs cost to use, and write it into each run's cost.json.
+
+    RUNS are run folders or folders of them. Every network has a fresh process, and they take turns in five rounds after a
+    warm-up: close what else keeps the machine busy. `segengine compare` sets the costs beside the scores.
+
+    \b
+    Examples:
+      segengine cost runs/abdomen
+      segengine cost runs/abdomen/vgg11-seed0 --size 64x64 --batch 4 --repeats 20
+    """
+    from rich.console import Console
+
+    from segengine.cli.console import ConsoleListener
+    from segengine.workflow.cost_rounds import CostRequest, measure_costs
+
+    console = ConsoleListener()
+    try:
+        found = measure_costs(runs, CostRequest(device, size, batch, repeats), console)
+    finally:
+        console.close()
+    if as_json:
+        print_json({"format": 1, "runs": [_document(measured) for measured in found]})
+    else:
+        _print(found, Console(highlight=False))
+
+
+def _document(measured: Measured) -> dict[str, Any]:
+    return {"run": str(measured.folder.path), "cost": measured.cost.model_dump(mode="json")}
+
+
+def _print(found: Sequence[Measured], console: Any) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    first = found[0].cost
+    threads = f", {first.threads} threads" if first.threads else ""
+    batch = first.throughput.batch if first.throughput else 1
+    click.echo(f"{first.device}{threads}, {first.precision}, torch {first.torch}; batches of {batch}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", no_wrap=True)
+    for name in ("size", "latency ms", "5-95 %", "images/s", "memory MiB"):
+        table.add_column(name, justify="right")
+    for measured in found:
+        cost, latency = measured.cost, measured.cost.latency
+        table.add_row(
+            escape(measured.folder.name), f"{cost.size[0]}x{cost.size[1]}", f"{latency.median_ms:.1f}",
+            f"{latency.low_ms:.1f}-{latency.high_ms:.1f}",
+            f"{cost.throughput.images_per_second:.1f}" if cost.throughput else "-",
+            f"{cost.memory.peak_bytes / 2**20:.0f}" if cost.memory else "-",
+        )  # fmt: skip
+    console.print(table)
