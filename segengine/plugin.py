@@ -37,6 +37,7 @@ from segengine.components.choices import (
     AnySource,
     AnyTracker,
 )
+from segengine.components.jobs import WORKER, Desk, Job, JobEnded, Place
 from segengine.data.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurvey
 from segengine.data.records import Record
 from segengine.data.transforms import BatchTransform, GeometricTransform, Geometry, PixelTransform, Transform
@@ -115,6 +116,7 @@ __all__ = [
     "DataError",
     "Decoder",
     "DecoderModule",
+    "Desk",
     "Executor",
     "Exporter",
     "GeometricTransform",
@@ -122,6 +124,8 @@ __all__ = [
     "IGNORE",
     "ImageMetric",
     "ImagePair",
+    "Job",
+    "JobEnded",
     "Label",
     "Loss",
     "Mapper",
@@ -131,6 +135,7 @@ __all__ = [
     "Metric",
     "Optimizer",
     "PixelTransform",
+    "Place",
     "Record",
     "RegistryError",
     "RunError",
@@ -140,6 +145,7 @@ __all__ = [
     "SpecError",
     "Tracker",
     "Transform",
+    "WORKER",
     "Weights",
     "build_timm_backbone",
     "check_timm_model",

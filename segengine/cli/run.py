@@ -12,7 +12,8 @@ import click
 from segengine.cli.options import device_option, json_option, print_json, runs_option, set_option, spec_argument
 
 if TYPE_CHECKING:
-    from segengine.study.local import Outcome
+    from segengine.specs.load import LoadedExperiment
+    from segengine.study.plan import Outcome, RunPlan
 
 
 @click.command("run", short_help="Train every variant and seed, compare them.")
@@ -27,17 +28,27 @@ if TYPE_CHECKING:
 )
 @device_option
 @click.option(
-    "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine (starts torchrun)."
+    "--gpus", type=click.IntRange(min=1), metavar="N", help="Train each run on N GPUs of this machine, one process a GPU."
+)
+@click.option(
+    "--executor", metavar="NAME", help="Where runs execute: local, ray, or a plugin's; by default what the file says."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs at a time; by default the number of GPUs, and 1 without any.",
 )
 @click.option("--fresh", is_flag=True, help="Start over; earlier runs are set aside, not deleted.")
 @json_option
 def command(
     spec: Path, overrides: tuple[str, ...], out: Path, variants: tuple[str, ...], seeds: tuple[int, ...], device: str,
-    gpus: int | None, fresh: bool, as_json: bool,
+    gpus: int | None, executor: str | None, jobs: int | None, fresh: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Train every variant and seed of an experiment file, and compare them.
 
-    What is finished stays, what was interrupted goes on where it stopped, what is missing runs.
+    What is finished stays, what was interrupted goes on where it stopped, what is missing runs: each run in a process of
+    its own, so that one that crashes costs only itself.
     Ctrl-C (exit code 130) and SIGTERM (143) save a checkpoint first; the same command continues.
 
     \b
@@ -45,23 +56,52 @@ def command(
       segengine run experiments/abdomen.yaml
       segengine run experiments/abdomen.yaml --variant vgg11 -s training.epochs=3 -o runs/quick
       segengine run experiments/abdomen-gpu.yaml --gpus 4
+      segengine run experiments/abdomen-gpu.yaml --executor ray
     """
-    from segengine.specs.load import load_experiment
     from segengine.study.plan import plans
 
-    loaded = load_experiment(spec, overrides)
+    loaded = _loaded(spec, overrides, executor, jobs)
     chosen = plans(loaded, out, variants, seeds)
     if gpus and gpus > 1 and "WORLD_SIZE" not in os.environ:
-        return _torchrun(gpus)
+        return _together(gpus, device)
 
+    from segengine.study.local import unfinished
+    from segengine.study.threads import single_threaded
+    from segengine.workflow.build import preflight
+
+    with single_threaded():  # networks may be built, and no pool of threads may be left behind
+        for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
+            preflight(experiment)
+    alone = "WORLD_SIZE" in os.environ or not hasattr(os, "fork")
+    if not alone and loaded.executor.name == "local":
+        alone = len(chosen if fresh else unfinished(chosen)) < 2
+    outcomes, interrupted = _in_this_process(chosen, device, fresh) if alone else _apart(chosen, device, fresh)
+    if int(os.environ.get("RANK", "0")) == 0:
+        _report(outcomes, out / loaded.name, as_json)
+    return _exit_code(outcomes, interrupted)
+
+
+def _loaded(spec: Path, overrides: tuple[str, ...], executor: str | None, jobs: int | None) -> LoadedExperiment:
+    """The experiment; the options that name an executor are short for overrides."""
+    from segengine.specs.load import load_experiment
+
+    loaded = load_experiment(spec, overrides)
+    more = [f"executor={executor}"] if executor and executor != loaded.executor.name else []
+    more += [f"executor.jobs={jobs}"] if jobs else []
+    return load_experiment(spec, (*overrides, *more)) if more else loaded
+
+
+def _in_this_process(
+    chosen: list[RunPlan],
+    device: str,
+    fresh: bool,
+) -> tuple[list[Outcome], int]:
+    """One run, or all processes of torchrun in step. Returns outcomes, and the exit code of an interruption."""
     from segengine.cli.console import ConsoleListener
     from segengine.engine.signals import stop_on_signals
     from segengine.engine.world import open_world
     from segengine.study.local import execute, prepare_folders
-    from segengine.workflow.build import preflight
 
-    for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
-        preflight(experiment)
     console = ConsoleListener()
     with open_world(device) as world, stop_on_signals(console.say) as stop_wanted:
         if world.main:
@@ -71,9 +111,30 @@ def command(
             outcomes = list(execute(chosen, world, console if world.main else _silent, stop_wanted))
         finally:
             console.close()
-        if world.main:
-            _report(outcomes, out / loaded.name, as_json)
-    return _exit_code(outcomes, stop_wanted.exit_code)
+        for outcome in outcomes if world.main and len(outcomes) > 1 else ():
+            if outcome.status != "finished":
+                console.say(f"{outcome.status}: {outcome.plan.folder} {outcome.message}".rstrip())
+    return outcomes, stop_wanted.exit_code
+
+
+def _apart(chosen: list[RunPlan], device: str, fresh: bool) -> tuple[list[Outcome], int]:
+    """Each run in a process of its own, wherever the executor has it."""
+    from segengine.cli.overview import Overview
+    from segengine.engine.signals import stop_on_signals
+    from segengine.study.conduct import conduct
+    from segengine.study.local import prepare_folders
+
+    executor = chosen[0].loaded.executor
+    executor.preflight()
+    overview = Overview(chosen)
+    with stop_on_signals(overview.say) as stop_wanted:
+        try:
+            prepare_folders(chosen, fresh=fresh, listener=overview)
+            outcomes = list(conduct(chosen, executor.build(), device, overview, stop_wanted))
+        finally:
+            overview.close()
+    order = [plan.name for plan in chosen]
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.plan.name)), stop_wanted.exit_code
 
 
 def _silent(event: Any) -> None:
@@ -84,9 +145,6 @@ def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
         return
-    for outcome in outcomes if len(outcomes) > 1 else ():
-        if outcome.status != "finished":
-            click.echo(f"{outcome.status}: {outcome.plan.folder} {outcome.message}".rstrip(), err=True)
     if sum(outcome.status == "finished" for outcome in outcomes) > 1:
         from segengine.cli.compare import print_comparison
 
@@ -109,18 +167,9 @@ def _exit_code(outcomes: list[Outcome], interrupted: int) -> int:
     return int("failed" in states)
 
 
-def _torchrun(processes: int) -> int:
-    """The same command on several processes of this machine."""
-    import subprocess
+def _together(processes: int, device: str) -> int:
+    """The same command in several processes of this machine that train together."""
+    from segengine.engine.launch import check_devices, launch
 
-    arguments = list(sys.argv[1:])
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-        "-m",
-        "segengine",
-    ]
-    return subprocess.call([*launcher, *arguments])
+    check_devices(processes, device)
+    return launch(sys.argv[1:], processes, lambda text: click.echo(text, err=True))

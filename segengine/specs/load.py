@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from segengine.components.base import RelativePath
+from segengine.components.base import Executor, RelativePath
 from segengine.errors import SpecError
 from segengine.registry import suggest
 from segengine.specs.experiment import FOLDER_NAME, OF_THE_FILE, Experiment
@@ -36,6 +36,10 @@ class LoadedExperiment:
     def seeds(self) -> list[int]:
         return next(iter(self.variants.values())).seeds
 
+    @property
+    def executor(self) -> Executor:
+        return next(iter(self.variants.values())).executor
+
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
     """Read and check an experiment file, every variant of it.
@@ -43,7 +47,11 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperime
     Raises:
         SpecError: all problems at once, a line each: `file:line:column: path: what is wrong; what to do`.
     """
-    text = _read(path)
+    return read_experiment(path, _read(path), overrides)
+
+
+def read_experiment(path: Path, text: str, overrides: Sequence[str] = ()) -> LoadedExperiment:
+    """Like `load_experiment` where the file's text is known already: what it says now doesn't matter."""
     source = parse(text, str(path))
     if not isinstance(source.data, dict):
         raise SpecError(
@@ -138,7 +146,7 @@ def _folder_name(stem: str) -> str:
 
 def resolved(experiment: Experiment, *, name: str, variant: str, seed: int, fold: int | None = None) -> dict[str, Any]:
     """One run's settings as plain data: every default written out, plugin components qualified; runs again as it is."""
-    data = experiment.model_dump(mode="json", exclude={"variants"})
+    data = experiment.model_dump(mode="json", exclude={"executor", "variants"})
     data |= {"name": name, "seeds": [seed], "variants": {variant: {}}}
     if fold is not None:
         data["data"]["split"]["fold"] = fold

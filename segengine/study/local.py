@@ -6,9 +6,8 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segengine.data.dataset import Dataset
 from segengine.engine.trouble import MachineError, explained
@@ -16,7 +15,7 @@ from segengine.engine.world import World
 from segengine.errors import RunError, SegengineError, unexpected
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
-from segengine.study.plan import RunPlan
+from segengine.study.plan import Outcome, RunPlan
 from segengine.workflow.data import load_dataset
 from segengine.workflow.events import Listener, Note, RunEnded
 from segengine.workflow.request import RunRequest
@@ -25,19 +24,18 @@ from segengine.workflow.training import train_run
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How one run of a study stands. `run` is its run.json where there is one."""
-
-    plan: RunPlan
-    status: Literal["finished", "failed", "interrupted", "not started"]
-    message: str
-    run: Mapping[str, Any] | None
-
-
 def request_of(plan: RunPlan) -> RunRequest:
     """The plan as the workflow takes it."""
     return RunRequest(plan.loaded, plan.variant, plan.seed, plan.fold, RunFolder(plan.folder))
+
+
+def unfinished(plans: Iterable[RunPlan]) -> list[RunPlan]:
+    """Those that a run has to make or to finish.
+
+    Raises:
+        SpecError: a folder holds a run with other settings.
+    """
+    return [plan for plan in plans if request_of(plan).state() != "finished"]
 
 
 def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener) -> None:
@@ -57,10 +55,19 @@ def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener
 
 
 def execute(
-    plans: Iterable[RunPlan], world: World, listener: Listener, stop_wanted: Callable[[], bool]
+    plans: Iterable[RunPlan],
+    world: World,
+    listener: Listener,
+    stop_wanted: Callable[[], bool],
+    *,
+    datasets: Datasets | None = None,
+    patience: float = 0.0,
 ) -> Iterator[Outcome]:
-    """Run what isn't finished. A run that fails costs only itself; once a stop is wanted, the rest isn't started."""
-    datasets, stopped, ended = _Datasets(listener), False, set[Path]()
+    """Run what isn't finished. A run that fails costs only itself; once a stop is wanted, the rest isn't started.
+
+    `patience` is how many seconds to wait for another process that works on a run.
+    """
+    datasets, stopped, ended = datasets or Datasets(listener), False, set[Path]()
 
     def tell(event: Any) -> None:
         if isinstance(event, RunEnded):
@@ -74,13 +81,12 @@ def execute(
             yield Outcome(plan, "not started", "", None)
             continue
         try:
-            run = _run(request, datasets, world, tell, stop_wanted)
+            run = _run(request, datasets, world, tell, stop_wanted, patience=patience)
         except Exception as error:
-            if not _only_this_run(error, world):
+            if not only_this_run(error, world.size):
                 raise
             logger.debug("%s failed", request.folder.path, exc_info=True)
-            known = error if isinstance(error, RunError) else explained(error)
-            message = str(known) if known else unexpected(error)
+            message = in_words(error)
             if request.folder.path not in ended:
                 listener(RunEnded(request.folder.path, "failed", message))
             yield Outcome(plan, "failed", message, None)
@@ -90,13 +96,19 @@ def execute(
 
 
 def _run(
-    request: RunRequest, datasets: _Datasets, world: World, listener: Listener, stop_wanted: Callable[[], bool]
+    request: RunRequest,
+    datasets: Datasets,
+    world: World,
+    listener: Listener,
+    stop_wanted: Callable[[], bool],
+    *,
+    patience: float,
 ) -> Mapping[str, Any]:
     """One run, alone in its folder; data is read first, so that what is wrong with it leaves no folder behind."""
     if not _is_finished(request, world):
         dataset = datasets.of(request.experiment, request.fold)
         with ExitStack() as stack:
-            _enter_alone(request, world, stack)
+            _enter_alone(request, world, stack, patience)
             if not _is_finished(request, world):  # by another process meanwhile
                 return train_run(request, dataset, world, listener, stop_wanted)
     listener(Note(f"{request.folder.path}: already finished"))
@@ -108,12 +120,12 @@ def _is_finished(request: RunRequest, world: World) -> bool:
     return bool(world.gathered(request.state() == "finished" if world.main else None)[0])
 
 
-def _enter_alone(request: RunRequest, world: World, stack: ExitStack) -> None:
+def _enter_alone(request: RunRequest, world: World, stack: ExitStack, patience: float) -> None:
     """Lock the folder in the main process; where that fails, every process says so."""
     problem = ""
     if world.main:
         try:
-            stack.enter_context(request.folder.locked())
+            stack.enter_context(request.folder.locked(patience))
         except RunError as error:
             problem = str(error)
     problem = world.gathered(problem)[0]
@@ -121,14 +133,20 @@ def _enter_alone(request: RunRequest, world: World, stack: ExitStack) -> None:
         raise RunError(problem)
 
 
-def _only_this_run(error: Exception, world: World) -> bool:
+def in_words(error: Exception) -> str:
+    """What a run's error is called in tables."""
+    known = error if isinstance(error, RunError) else explained(error)
+    return str(known) if known else unexpected(error)
+
+
+def only_this_run(error: Exception, processes: int) -> bool:
     """Whether other runs can go on: not after a wrong request, nor where other processes may wait for this one."""
     if isinstance(error, SegengineError) and not isinstance(error, MachineError):
         return error.exit_code == 1
-    return world.size == 1
+    return processes == 1
 
 
-class _Datasets:
+class Datasets:
     """Decodes data once for all runs whose data section and fold are equal; keeps only the latest."""
 
     def __init__(self, listener: Listener) -> None:

@@ -1,10 +1,11 @@
-"""Which runs an experiment file asks for."""
+"""Which runs an experiment file asks for, and how each stands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from segengine.errors import SpecError
 from segengine.registry import suggest
@@ -36,6 +37,16 @@ class RunPlan:
         return self.out / self.loaded.name / self.name
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of a study stands. `run` is its run.json where there is one."""
+
+    plan: RunPlan
+    status: Literal["finished", "failed", "interrupted", "not started"]
+    message: str
+    run: Mapping[str, Any] | None
+
+
 def plans(
     loaded: LoadedExperiment, out: Path, variants: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> list[RunPlan]:
@@ -55,12 +66,9 @@ def plans(
             raise SpecError(
                 f"--seed {seed}: {loaded.path} has seeds {', '.join(map(str, loaded.seeds))}; add it there, or -s seeds=[{seed}]"
             )
-    return [
-        RunPlan(loaded, variant, seed, fold, out)
-        for seed in seeds or loaded.seeds
-        for variant in variants or list(loaded.variants)
-        for fold in _folds(loaded.variants[variant])
-    ]
+    parts = [(fold, variant) for variant in variants or loaded.variants for fold in _folds(loaded.variants[variant])]
+    parts.sort(key=lambda part: part[0] or 0)  # the variants of a fold share its decoded data
+    return [RunPlan(loaded, variant, seed, fold, out) for seed in seeds or loaded.seeds for fold, variant in parts]
 
 
 def _folds(experiment: Experiment) -> list[int | None]:

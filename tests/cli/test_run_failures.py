@@ -64,17 +64,15 @@ def test_an_unexpected_error_costs_only_its_run_and_leaves_its_traceback_in_the_
 ) -> None:
     from segengine.workflow import training
 
-    real, calls = training.build_loss, 0
+    real = training.build_loss
 
-    def fails_once(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
+    def fails_once(experiment: Any, *arguments: Any) -> Any:
+        if experiment.loss.name == "dice":
             raise RuntimeError("a shape is wrong\nmany lines of it")
-        return real(*arguments)
+        return real(experiment, *arguments)
 
     monkeypatch.setattr(training, "build_loss", fails_once)
-    write_problem(tmp_path, SPEC + "variants:\n  first: {training: {epochs: 1}}\n  second: {training: {epochs: 1}}\n")
+    write_problem(tmp_path, SPEC + "variants:\n  first: {loss: dice}\n  second: {training: {epochs: 1}}\n")
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 1
     assert "RuntimeError: a shape is wrong" in done.err

@@ -1,0 +1,113 @@
+"""Where each run of a study stands: state, share done, score, seconds left; what overviews show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from segengine.engine.events import StepDone
+from segengine.study.plan import Outcome, RunPlan
+from segengine.workflow.events import Doing, EpochScored, RunEnded, RunStarted
+
+OVER = ("finished", "failed", "interrupted", "not started")
+
+
+@dataclass
+class Row:
+    """One run. `share` (0..1) of its training is done, `score` is a mean Dice (of `split`, when finished)."""
+
+    plan: RunPlan
+    state: str = "waiting"
+    share: float = 0.0
+    epoch: int = 0
+    epochs: int | None = None
+    loss: float | None = None
+    score: float | None = None
+    message: str = ""
+    began: float | None = None
+    seconds: float = 0.0
+    first: tuple[float, float] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is at work."""
+        return self.state not in ("waiting", *OVER)
+
+    def seconds_left(self, now: float) -> float | None:
+        """From the pace of its training since it began or went on; None as long as that isn't known."""
+        if self.first is None or self.share <= self.first[1]:
+            return None
+        return (1 - self.share) * (now - self.first[0]) / (self.share - self.first[1])
+
+
+@dataclass
+class Board:
+    """All runs in order. `clock` gives seconds."""
+
+    plans: Sequence[RunPlan]
+    clock: Callable[[], float] = time.monotonic
+    rows: dict[str, Row] = field(init=False)
+    most_running: int = 1
+
+    def __post_init__(self) -> None:
+        self.rows = {plan.name: Row(plan) for plan in self.plans}
+
+    def take(self, plan: RunPlan, event: Any) -> Row:
+        """A run told an event; returns its row."""
+        row, now = self.rows[plan.name], self.clock()
+        row.began = row.began or now
+        match event:
+            case Doing() if row.state not in ("training", "scoring"):
+                row.state = event.what
+            case Doing() if row.share >= 1:
+                row.state = "scoring"
+            case RunStarted():
+                row.state, row.epochs = "training", event.epochs
+            case StepDone():
+                row.state, row.epoch, row.share, row.loss = "training", event.epoch, event.share, event.loss
+                row.first = row.first or (now, event.share)
+            case EpochScored():
+                row.epoch = event.row["epoch"]
+                found = event.row.get("validation")
+                row.score = found["mean"]["dice"] if found and (event.best or row.score is None) else row.score
+            case RunEnded() if event.row is not None:
+                row.score = event.row["mean"]["dice"]
+        self.most_running = max(self.most_running, sum(other.running for other in self.rows.values()))
+        return row
+
+    def end(self, outcome: Outcome) -> Row:
+        """A run is over for now."""
+        row = self.rows[outcome.plan.name]
+        row.state, row.message = outcome.status, outcome.message
+        row.seconds = self.clock() - row.began if row.began is not None else 0.0
+        scores = (outcome.run or {}).get("scores") or {}
+        row.score = next((split["mean"]["dice"] for split in scores.values()), row.score)
+        return row
+
+    def count(self, state: str) -> int:
+        """How many runs are in a state."""
+        return sum(row.state == state for row in self.rows.values())
+
+    def seconds_left(self) -> float | None:
+        """For all runs, as many at a time as there were; None as long as no run shows how long one takes."""
+        now, rows = self.clock(), list(self.rows.values())
+        lefts = [row.seconds_left(now) for row in rows if row.running]
+        known = [left for left in lefts if left is not None]
+        whole = [row.seconds for row in rows if row.state == "finished" and row.began is not None]
+        whole += [now - row.began + left for row in rows if row.running and row.began is not None
+                  and (left := row.seconds_left(now)) is not None]  # fmt: skip
+        if not whole:
+            return None
+        mean = sum(whole) / len(whole)
+        rest = sum(known) + mean * (self.count("waiting") + len(lefts) - len(known))
+        return max([rest / self.most_running, *known])
+
+
+def spoken(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

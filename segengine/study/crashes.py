@@ -1,0 +1,58 @@
+"""Runs whose process died without a word: why in words, and a folder that says so."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+
+from segengine.components.job_process import CRASHED
+from segengine.components.jobs import JobEnded
+from segengine.errors import RunError
+from segengine.runs import names
+from segengine.runs.folder import RunFolder
+from segengine.runs.provenance import now
+
+_WHY = {
+    signal.SIGKILL: "mostly the system does that when memory runs out: choose a smaller crop, network or batch_size",
+    signal.SIGSEGV: "a library read memory that isn't its own",
+    signal.SIGABRT: "a library gave up",
+    signal.SIGBUS: "mostly shared memory or a disk is full",
+    signal.SIGILL: "a library needs another processor",
+    signal.SIGTERM: "it was asked to end before it could save",
+}
+
+
+def crash_in_words(ended: JobEnded) -> str:
+    """Exit code or signal of a process that didn't say how its run ended, and its last line."""
+    code = ended.exit_code
+    if code is None:
+        return ended.message
+    if code < 0:
+        number = signal.Signals(-code)
+        what = f"its process was ended by {number.name}" + (f" ({_WHY[number]})" if number in _WHY else "")
+    elif code == CRASHED:
+        what = "its process met an error that nobody expected"
+    else:
+        what = f"its process ended with exit code {code}, without a word on why"
+    last = _last_words(ended.said)
+    return what + (f"; the last it said: {last}" if last else "")
+
+
+def _last_words(said: str) -> str:
+    """The last line, or where Python was when native code crashed (as the module faulthandler reports it)."""
+    _, fatal, report = said.rpartition("Fatal Python error:")
+    lines = [line.strip() for line in (report if fatal else said).splitlines() if line.strip()]
+    if fatal:
+        return ", ".join(lines[:1] + [line for line in lines if line.startswith("File ")][:1])
+    return lines[-1] if lines else ""
+
+
+def record_crash(folder: RunFolder, message: str, said: str) -> None:
+    """Write into a run's folder, if there is one, that the run failed; what its process said goes into the log."""
+    with suppress(RunError, OSError):
+        if not folder.exists:
+            return
+        with folder.locked():
+            folder.update(status="failed", message=message, ended=now())
+            with (folder / names.LOG).open("a", encoding="utf-8") as file:
+                file.write(f"{now()} failed {message}\n" + "".join(f"  {line}\n" for line in said.splitlines()))
