@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     "--split", type=click.Choice(["test", "validation"]), default=None,
     help="Images to compare on.  [default: test, or validation where there are no test images]",
 )  # fmt: skip
-@click.option("--metric", type=click.Choice(["dice", "iou"]), default="dice", show_default=True, help="Score to show.")
+@click.option(
+    "--metric", default="dice", show_default=True, metavar="METRIC",
+    help="Score to compare: dice, iou, or a metric measured on each image such as hd95 (see evaluate --metric).",
+)  # fmt: skip
 @click.option(
     "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True,
-    help="Points (hundredths) within which scores are practically equal.",
+    help="Points (hundredths) within which scores are practically equal; for distances, in their unit.",
 )  # fmt: skip
 @click.option(
     "--resamples", type=click.IntRange(100, 1_000_000), default=2000, show_default=True,
@@ -42,7 +45,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @json_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write one offline page with figures.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write one offline page with figures."
+)
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), metavar="DIR",
     help="Also write all tables (CSV, Markdown, LaTeX) and figures (SVG) to this folder.",
@@ -55,7 +60,7 @@ def command(
     runs: tuple[Path, ...],
     runs_dir: Path,
     split: str | None,
-    metric: Literal["dice", "iou"],
+    metric: str,
     margin: float,
     resamples: int,
     only_vary: tuple[str, ...],
@@ -75,6 +80,7 @@ def command(
     Examples:
       segengine compare
       segengine compare runs/abdomen --metric iou
+      segengine compare runs/abdomen --metric hd95 --margin 1
       segengine compare runs/abdomen/vgg11-seed0 runs/abdomen-long/vgg11-seed0
       segengine compare runs/abdomen --only-vary model.backbone
       segengine compare runs/abdomen --json > comparison.json
@@ -83,15 +89,20 @@ def command(
     from segengine.cli.comparison_files import Targets, write_comparisons
     from segengine.compare.differences import Choices
     from segengine.compare.render import document, refusals
-    from segengine.compare.summary import Comparison, compare_folders
+    from segengine.compare.summary import METRICS, Comparison, compare_folders
+    from segengine.compare.values import margin_factor, measured
     from segengine.errors import ComparisonError
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other; name one")
+    if metric not in METRICS and (html or out):
+        raise click.UsageError("--html and --out show dice or iou; leave out --metric, or them")
     targets = Targets(html, out, pictures)
     targets.check()
     results = compare_folders(runs, runs_dir, split, only_vary)
-    choices = Choices(margin=margin / 100, resamples=resamples)
+    if metric not in METRICS:
+        results, metric = measured(results, metric)
+    choices = Choices(margin=margin / margin_factor(results, metric), resamples=resamples)
     if as_json:
         documents = [document(result, metric, choices) for result in results]
         print_json({"format": 1, "metric": metric, "comparisons": documents})
@@ -103,9 +114,7 @@ def command(
         write_comparisons(targets, [each for each in results if isinstance(each, Comparison)], metric, choices)
 
 
-def _print(
-    results: Sequence[Comparison | Refusal], metric: Literal["dice", "iou"], choices: Choices, *, as_markdown: bool
-) -> None:
+def _print(results: Sequence[Comparison | Refusal], metric: str, choices: Choices, *, as_markdown: bool) -> None:
     from rich.console import Console
 
     from segengine.compare.render import markdown, terminal

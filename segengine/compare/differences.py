@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.compare.intervals import Estimate, Floats, Jackknife, estimate, jackknife
+from segengine.compare.intervals import Floats, Jackknife, estimate, jackknife
+from segengine.compare.measures import SHARE, Measure
 from segengine.compare.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
 from segengine.compare.power import Needed, Sources, needed
 from segengine.compare.ranking import Ranking, ranking
-from segengine.compare.ratios import places, ratios
+from segengine.compare.ratios import places, ratios, value_ratios
 from segengine.compare.summary import Comparison, Kind, Metric
+from segengine.compare.units import Unit
 
 Verdict = Literal["better", "worse", "practically equal", "not distinguishable", "not tested"]
 _SEED = 20_220_831
+_PARTS = ("scores", "influence")
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,9 @@ class Differences:
     undefined: tuple[str, ...]
     rows: tuple[PairDifference, ...]
     ranking: Ranking | None
+    measure: Measure = SHARE
 
-    @property
+    @cached_property
     def means(self) -> tuple[PairDifference, ...]:
         return tuple(row for row in self.rows if row.score is None)
 
@@ -98,32 +104,33 @@ def differences(comparison: Comparison, metric: Metric, kind: Kind, choices: Cho
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     table = _table(comparison, averaged, metric, kind)
     flips, exact = signs(table.units, choices.resamples, np.random.default_rng(_SEED))
-    nulls = [flipped(each, flips) if table.units >= MINIMUM_UNITS else np.zeros((0, 0)) for each in table.variants]
     pairs = list(combinations(range(len(table.variants)), 2))
-    estimates = [estimate(table.variants[i], table.variants[j]) for i, j in pairs]
-    p = np.array([_p(table, pair, each, nulls, exact) for pair, each in zip(pairs, estimates, strict=True)])
-    p = p.reshape(len(pairs), len(names) + 1)
-    adjusted = np.full_like(p, np.nan)
-    adjusted[:, -1] = holm(p[:, -1])
+    found = _tests(table, flips, choices, exact=exact)
+    adjusted = np.full_like(found.p, np.nan)
+    adjusted[:, -1] = holm(found.p[:, -1])
     if table.tested:
-        adjusted[:, table.tested] = holm(p[:, table.tested])
+        adjusted[:, table.tested] = holm(found.p[:, table.tested])
+    measure = comparison.measure(metric)
     alpha = (1 - choices.confidence) / max(1, len(pairs))
-    rows = []
-    for place, (pair, each) in enumerate(zip(pairs, estimates, strict=True)):
-        tests = _Tests(each, each.interval(choices.confidence), p[place], adjusted[place], alpha)
-        rows += [_row(table, pair, tests, k, choices) for k in (-1, *averaged)]
+    cells = [a.tolist() for a in (*found.estimate, *found.interval, found.p, adjusted)]
+    rows = [
+        _row(table, pair, _Cell(*(cell[place][k] for cell in cells)), k, choices, alpha=alpha, sign=measure.sign)
+        for place, pair in enumerate(pairs)
+        for k in (-1, *averaged)
+    ]
     ranked = len(table.variants) > 1 and table.units >= MINIMUM_UNITS and len(table.undefined) < len(averaged)
     return Differences(
         metric, kind, choices,
         grouped=table.units < comparison.image_count, images=comparison.image_count, units=table.units, exact=exact,
         undefined=tuple(names[k] for k in table.undefined), rows=tuple(rows),
-        ranking=ranking(table.variants, choices.resamples, np.random.default_rng(_SEED)) if ranked else None,
+        ranking=ranking(table.variants, choices.resamples, np.random.default_rng(_SEED), sign=measure.sign) if ranked else None,
+        measure=measure,
     )  # fmt: skip
 
 
 def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind: Kind) -> _Table:
     by_variant, place = comparison.units.by_variant(), places(comparison.units.groups)
-    sums = [[ratios(unit.stacked, place, metric, kind) for unit in members] for members in by_variant.values()]
+    sums = [[_sums(unit, place, metric, kind) for unit in members] for members in by_variant.values()]
     denominators = [b for each in sums for _, b in each]
     defined = np.all([b.sum(axis=0) > 0 for b in denominators], axis=0)
     over = [k for k in averaged if defined[k]]
@@ -139,62 +146,92 @@ def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind
     return _Table(tuple(by_variant), classes, tuple(variants), held, units, tuple(averaged), undefined)
 
 
-def _p(table: _Table, pair: tuple[int, int], each: Estimate, nulls: Sequence[Floats], exact: bool) -> Floats:
-    """The p [C] by sign flips where it's about models, by the t test with both variances else; NaN where none is made."""
-    i, j = pair
-    few = np.minimum(table.held[i], table.held[j]) < MINIMUM_UNITS
-    if table.units < MINIMUM_UNITS:
-        return np.full(few.shape, np.nan)
-    p = each.p()
-    if _about_models(table, pair):
-        p = p_of(each.difference, nulls[i] - nulls[j], p, exact=exact)
-    return np.where(few, np.nan, p)
-
-
-def _about_models(table: _Table, pair: tuple[int, int]) -> bool:
-    return min(len(table.variants[i].scores) for i in pair) < 2
+def _sums(unit: Unit, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
+    if metric in unit.values:
+        return value_ratios(unit.values[metric], place)
+    return ratios(unit.stacked, place, metric, kind)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tests:
-    """What was found of one pair, arrays [C]; `alpha` is the level of a mean's test among all pairs (Bonferroni)."""
+    """What was found of all pairs, arrays [P, C]: difference, variances by units and by seeds, df; interval; p."""
 
-    estimate: Estimate
+    estimate: tuple[Floats, Floats, Floats, Floats]
     interval: tuple[Floats, Floats]
     p: Floats
-    adjusted: Floats
-    alpha: float
 
 
-def _row(table: _Table, pair: tuple[int, int], found: _Tests, k: int, choices: Choices) -> PairDifference:
+def _tests(table: _Table, flips: Floats, choices: Choices, *, exact: bool) -> _Tests:
+    """Estimates, intervals and p of every pair, in the order of `combinations`; one variant against many at a time.
+
+    The p is that of sign flips where it's about models, of the t test with both variances else, NaN where none is made.
+    """
+    counts = np.array([len(each.scores) for each in table.variants])
+    nulls = flipped(table.variants, flips) if table.units >= MINIMUM_UNITS else None
+    several = len(counts) * (len(counts) - 1) // 2
+    out = np.full((7, several, table.held.shape[1]), np.nan)
+    start = 0
+    for i in range(len(counts) - 1):
+        for count in np.unique(counts[i + 1 :]):
+            others = i + 1 + np.flatnonzero(counts[i + 1 :] == count)
+            second = Jackknife(*(np.stack([getattr(table.variants[j], part) for j in others]) for part in _PARTS))
+            each = estimate(table.variants[i], second)
+            low, high = each.interval(choices.confidence)
+            p = np.full_like(each.difference, np.nan)
+            if nulls is not None:
+                p = each.p()
+                if min(counts[i], count) < 2:
+                    p = p_of(each.difference, nulls[:, i, None] - nulls[:, others], p, exact=exact)
+                p = np.where(np.minimum(table.held[i], table.held[others]) < MINIMUM_UNITS, np.nan, p)
+            rows = start + others - i - 1
+            out[:, rows] = each.difference, each.units, each.seeds, each.df, low, high, p
+        start += len(counts) - i - 1
+    return _Tests((out[0], out[1], out[2], out[3]), (out[4], out[5]), out[6])
+
+
+class _Cell(NamedTuple):
+    """One difference of one pair, as plain numbers; NaN where undefined or untested."""
+
+    difference: float
+    units: float
+    seeds: float
+    df: float
+    low: float
+    high: float
+    p: float
+    adjusted: float
+
+
+def _row(
+    table: _Table, pair: tuple[int, int], found: _Cell, k: int, choices: Choices, *, alpha: float, sign: int
+) -> PairDifference:
+    """`alpha` is the level of a mean's test among all pairs (Bonferroni); `sign` is -1 where lower is better."""
     i, j = pair
-    models, counts = _about_models(table, pair), (len(table.variants[i].scores), len(table.variants[j].scores))
-    p, adjusted, difference = (_plain(x[k]) for x in (found.p, found.adjusted, found.estimate.difference))
-    units, seeds, df = (float(x[k]) for x in (found.estimate.units, found.estimate.seeds, found.estimate.df))
-    low, high = (float(end[k]) for end in found.interval)
-    tested, more = adjusted is not None and difference is not None, None
+    counts = len(table.variants[i].scores), len(table.variants[j].scores)
+    models = min(counts) < 2
+    tested, more = not math.isnan(found.adjusted) and not math.isnan(found.difference), None
     verdict: Verdict = "not tested"
-    if adjusted is not None and difference is not None:
-        verdict = _verdict(low, high, adjusted, choices)
+    if tested:
+        verdict = _verdict(found.low, found.high, found.adjusted, choices, sign)
         if verdict == "not distinguishable" and k == -1:
-            sources = Sources(units, seeds, table.units, 0 if models else min(counts))
-            more = needed(sources, max(abs(difference), choices.margin), found.alpha)
+            sources = Sources(found.units, found.seeds, table.units, 0 if models else min(counts))
+            more = needed(sources, max(abs(found.difference), choices.margin), alpha)
     return PairDifference(
         table.names[i], table.names[j], None if k == -1 else table.classes[k], "models" if models else "variants", counts,
-        int(min(table.held[i, k], table.held[j, k])), difference, low if tested else None, high if tested else None,
-        units**0.5 if tested else None, seeds**0.5 if tested else None, df if tested else None,
-        p, adjusted, verdict, more,
+        int(min(table.held[i, k], table.held[j, k])), _plain(found.difference), found.low if tested else None,
+        found.high if tested else None, found.units**0.5 if tested else None, found.seeds**0.5 if tested else None,
+        found.df if tested else None, _plain(found.p), _plain(found.adjusted), verdict, more,
     )  # fmt: skip
 
 
-def _verdict(low: float, high: float, adjusted: float, choices: Choices) -> Verdict:
+def _verdict(low: float, high: float, adjusted: float, choices: Choices, sign: int) -> Verdict:
     """Equal inside the margin even if a difference is certain: it's too small to matter."""
     if -choices.margin < low and high < choices.margin:
         return "practically equal"
     if adjusted <= 1 - choices.confidence and (low > 0 or high < 0):
-        return "better" if low > 0 else "worse"
+        return "better" if (low > 0) == (sign > 0) else "worse"
     return "not distinguishable"
 
 
 def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if math.isnan(value) else value

@@ -23,8 +23,10 @@ class Ranking:
     stability: float
 
 
-def ranking(variants: Sequence[Jackknife], resamples: int, rng: np.random.Generator) -> Ranking:
-    """The variants' order by their mean score (the last column). Influences [S, G, C], NaN-free there.
+def ranking(variants: Sequence[Jackknife], resamples: int, rng: np.random.Generator, *, sign: int = 1) -> Ranking:
+    """The variants' order by their mean score (the last column), the highest first, or the lowest where `sign` is -1.
+
+    Influences [S, G, C], NaN-free there.
 
     Units are drawn with replacement, the same for all variants, and enter by their influences. Seeds are drawn for each
     variant by itself; their deviations are stretched by sqrt(S / (S - 1)), without which a bootstrap over few seeds is
@@ -37,7 +39,7 @@ def ranking(variants: Sequence[Jackknife], resamples: int, rng: np.random.Genera
     scores = seen + draws @ influence
     if all(len(each.scores) > 1 for each in variants):
         scores += np.stack([_seeds(each.scores[:, -1], resamples, rng) for each in variants], axis=1)
-    ranks = 1 + np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
+    ranks = 1 + np.argsort(np.argsort(-sign * scores, axis=1, kind="stable"), axis=1, kind="stable")
     low, high = np.quantile(ranks, [0.025, 0.975], axis=0, method="closest_observation")
     return Ranking(
         tuple(float(x) for x in (ranks == 1).mean(axis=0)),

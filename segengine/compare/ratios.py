@@ -35,6 +35,12 @@ def ratios(stacked: Stacked, place: NDArray[np.int64], metric: Metric, kind: Kin
     return summed(numerators, place), summed(denominators, place)
 
 
+def value_ratios(values: Floats, place: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The same of a metric's values float64 [N, K], NaN where an image has none: their sum and their number in each group."""
+    defined = ~np.isnan(values)
+    return summed(np.where(defined, values, 0.0), place), summed(defined.astype(np.float64), place)
+
+
 def summed(values: Floats, place: NDArray[np.int64]) -> Floats:
     """Sums [G, K] of the rows [N, K] of each group."""
     order = np.argsort(place, kind="stable")

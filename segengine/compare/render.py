@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from segengine.compare.differences import DEFAULTS, Choices, Differences, differences
+from segengine.compare.measures import SHARE, Measure
 from segengine.compare.render_differences import as_data, section
 from segengine.compare.summary import (
-    KINDS,
-    METRICS,
     Comparison,
     Kind,
     Metric,
@@ -18,8 +17,10 @@ from segengine.compare.summary import (
     ScoreTable,
     Spread,
     VariantSummary,
+    kinds_of,
 )
-from segengine.compare.verdict import WORDS, verdict
+from segengine.compare.verdict import WORDS, word
+from segengine.compare.words import verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,15 +43,17 @@ def grids(comparison: Comparison, metric: Metric, found: Sequence[Differences] =
     text = section(found)
     return [
         _scores(comparison, metric),
-        *(_by_class(comparison, metric, kind) for kind in KINDS),
+        *(_by_class(comparison, metric, kind) for kind in kinds_of(metric)),
         _costs(comparison),
         *(Grid(*table) for table in (text.tables if text else ())),
     ]
 
 
 def found_of(comparison: Comparison, metric: Metric, choices: Choices) -> list[Differences]:
-    """The differences of one metric, pooled and per image; none of a single variant."""
-    return [differences(comparison, metric, kind, choices) for kind in KINDS] if len(comparison.variants) > 1 else []
+    """The differences of one metric, pooled (from counts) and per image; none of a single variant."""
+    if len(comparison.variants) < 2:
+        return []
+    return [differences(comparison, metric, kind, choices) for kind in kinds_of(metric)]
 
 
 def judged(found: Sequence[Differences]) -> list[str]:
@@ -70,9 +73,9 @@ def preface(comparison: Comparison) -> list[str]:
     return [f"{images}; means over {len(comparison.averaged)} {plural}: {', '.join(comparison.averaged)}{without}"]
 
 
-def remarks(comparison: Comparison, metric: Metric) -> list[str]:
+def remarks(comparison: Comparison, metric: Metric, found: Sequence[Differences]) -> list[str]:
     """The verdict, what is compared, what else differs, and which runs are left out."""
-    lines = [verdict(comparison, metric)]
+    lines = [verdict(comparison, metric, found)]
     if comparison.factor is not None:
         lines.append(f"compared: {comparison.factor.text()}")
     if comparison.confounders:
@@ -105,7 +108,7 @@ def terminal(comparison: Comparison, metric: Metric, console: Console, choices: 
         console.print(f"\n[italic]{escape(grid.caption)}[/italic]", soft_wrap=True)
         console.print(table)
     console.print()
-    for line in [*remarks(comparison, metric), *judged(found)]:
+    for line in [*remarks(comparison, metric, found), *judged(found)]:
         console.print(escape(line), soft_wrap=True)
 
 
@@ -118,7 +121,7 @@ def markdown(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS
         lines.append("| " + " | ".join(map(cell, grid.header)) + " |")
         lines.append("| :-- |" + " --: |" * (len(grid.header) - 1))
         lines += ["| " + " | ".join(map(cell, row)) + " |" for row in grid.rows]
-    said = [*remarks(comparison, metric), *judged(found)]
+    said = [*remarks(comparison, metric, found), *judged(found)]
     lines += ["", *(f"{'  ' if line.startswith('  ') else ''}- {cell(line.strip())}" for line in said)]
     return "\n".join(lines) + "\n"
 
@@ -128,6 +131,7 @@ def document(result: Comparison | Refusal, metric: Metric, choices: Choices = DE
     others = [asdict(other) for other in result.others]
     if isinstance(result, Refusal):
         return {"title": result.title, "refused": result.message, "left_out": others}
+    found = found_of(result, metric, choices)
     return {
         "title": result.title,
         "refused": None,
@@ -140,8 +144,8 @@ def document(result: Comparison | Refusal, metric: Metric, choices: Choices = DE
         "factor": asdict(result.factor) if result.factor else None,
         "confounders": [asdict(difference) for difference in result.confounders],
         "notes": list(result.notes),
-        "verdict": verdict(result, metric),
-        "differences": as_data(found_of(result, metric, choices)),
+        "verdict": verdict(result, metric, found),
+        "differences": as_data(found),
         "left_out": others,
     }
 
@@ -159,7 +163,10 @@ def _variant(comparison: Comparison, variant: VariantSummary) -> dict[str, Any]:
         "name": variant.name,
         "seeds": list(variant.seeds),
         "runs": list(variant.runs),
-        **{metric: {kind: scores(variant.scores[metric, kind]) for kind in KINDS} for metric in METRICS},
+        **{
+            metric: {kind: scores(variant.scores[metric, kind]) for kind in kinds_of(metric)}
+            for metric in dict.fromkeys(metric for metric, _ in variant.scores)
+        },
         "undefined": list(variant.undefined),
         "parameters": variant.parameters,
         "macs": variant.macs,
@@ -170,13 +177,23 @@ def _variant(comparison: Comparison, variant: VariantSummary) -> dict[str, Any]:
 
 def _scores(comparison: Comparison, metric: Metric) -> Grid:
     rows = []
+    kinds = kinds_of(metric)
     for variant in comparison.variants:
-        pooled, per_image = (variant.scores[metric, kind].mean for kind in KINDS)
-        extent = DASH if pooled.sd is None else f"{pooled.minimum:.3f}-{pooled.maximum:.3f}"
-        rows.append((variant.name, str(len(variant.seeds)), _score(pooled), _score(per_image), extent))
-    word = WORDS[metric]
-    header = ("variant", "seeds", f"{word} pooled", f"{word} per image", "range of pooled")
-    return Grid(f"mean {word} over classes; ± is the standard deviation over seeds", header, tuple(rows))
+        means = [variant.scores[metric, kind].mean for kind in kinds]
+        extent = DASH if means[0].sd is None else f"{means[0].minimum:.3f}-{means[0].maximum:.3f}"
+        rows.append((variant.name, str(len(variant.seeds)), *map(_score, means), extent))
+    name = word(metric, comparison.measure(metric))
+    header = ("variant", "seeds", *(f"{name} {WORDS[kind]}" for kind in kinds), f"range of {WORDS[kinds[0]]}")
+    caption = (
+        f"mean {name} over classes{_direction(comparison.measure(metric))}; ± is the standard deviation over seeds"
+    )
+    return Grid(caption, header, tuple(rows))
+
+
+def _direction(measure: Measure) -> str:
+    """What lengths are in, and that less of them is better: what a reader of scores doesn't expect."""
+    unit = "" if measure.unit == SHARE.unit else f" in {measure.unit}"
+    return f"{unit}; lower is better" if measure.better == "lower" else unit
 
 
 def _costs(comparison: Comparison) -> Grid:
@@ -190,7 +207,7 @@ def _costs(comparison: Comparison) -> Grid:
 
 def _by_class(comparison: Comparison, metric: Metric, kind: Kind) -> Grid:
     """Variants by classes, or classes by variants, whichever is narrower."""
-    caption = f"{WORDS[metric]} by class, {'pooled over images' if kind == 'pooled' else 'mean over images'}"
+    caption = f"{word(metric, comparison.measure(metric))} by class, {'pooled over images' if kind == 'pooled' else 'mean over images'}"
     cells = [[_score(spread) for spread in variant.scores[metric, kind].classes] for variant in comparison.variants]
     names = [facts.name + ("" if facts.averaged else "*") for facts in comparison.classes]
     images = [str(facts.images) for facts in comparison.classes]

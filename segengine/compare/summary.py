@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +13,23 @@ from numpy.typing import NDArray
 from segengine.compare.circumstances import unlike_architectures
 from segengine.compare.guard import evaluation_split, refuse_if_incomparable
 from segengine.compare.load import Candidates, LeftOut, LoadedRun, candidates
+from segengine.compare.measures import SHARE, Measure
 from segengine.compare.only_vary import refuse_other_differences
 from segengine.compare.settings import Difference, factor_and_confounders
 from segengine.compare.units import Unit, Units, units_of, variant_names
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.scores import Scores, evaluate_stacked
 
-Metric = Literal["dice", "iou"]
+Metric = str
+"""`dice` or `iou`, or the label of a metric whose values of each image were read: `hd95`, `nsd-tolerance-2`."""
 METRICS: tuple[Metric, ...] = ("dice", "iou")
 Kind = Literal["pooled", "per_image"]
 KINDS: tuple[Kind, ...] = ("pooled", "per_image")
+
+
+def kinds_of(metric: Metric) -> tuple[Kind, ...]:
+    """Counts can be pooled; other metrics have a value for each image."""
+    return KINDS if metric in METRICS else ("per_image",)
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,11 @@ class Comparison:
     notes: tuple[str, ...]
     others: tuple[LeftOut, ...]
     units: Units
+    measures: Mapping[Metric, Measure] = field(default_factory=dict)
+
+    def measure(self, metric: Metric) -> Measure:
+        """What the metric's numbers are in, and which are better."""
+        return self.measures.get(metric, SHARE)
 
     @property
     def averaged(self) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segengine.compare.load import LoadedRun
 from segengine.errors import ComparisonError
@@ -20,6 +21,8 @@ class Unit:
     seed: int
     runs: tuple[LoadedRun, ...]
     stacked: Stacked
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of other metrics, by label: float64 [N, K] (or [N, 1]), NaN where an image has no value that counts."""
 
 
 @dataclass(frozen=True, eq=False)

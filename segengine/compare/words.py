@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from segengine.compare.differences import Differences, PairDifference
+from segengine.compare.measures import SHARE, Measure
 from segengine.compare.permutation import MINIMUM_UNITS
 from segengine.compare.power import Needed
-from segengine.compare.verdict import WORDS
+from segengine.compare.summary import Comparison, Metric
+from segengine.compare.verdict import WORDS, standing, word
+
+_MOST_IN_ORDER = 10
+MODELS_ONLY = "one seed shows what these models do; what another training would give needs at least 2 seeds"
+
+
+def verdict(comparison: Comparison, metric: Metric, found: Sequence[Differences]) -> str:
+    """The order of the variants, what its first two allow to conclude, and what that is about: in sentences."""
+    lead = leading(found[0]) if found else None
+    said = [standing(comparison, metric)]
+    if lead is not None:
+        said.append(f"{_capital(sentence(found[0], lead))}.")
+        if lead.about == "models":
+            said.append(f"{_capital(MODELS_ONLY)}.")
+    return " ".join(said)
+
+
+def ranked(found: Differences) -> list[str]:
+    """The variants by mean score, best first; those whose difference from the first is undefined are last."""
+    first = found.means[0].first
+    below = {row.second: row.difference for row in found.means if row.first == first}
+    behind = {name: float("inf") if gap is None else found.measure.sign * gap for name, gap in below.items()}
+    return sorted([first, *below], key=lambda name: behind.get(name, 0.0))
+
+
+def leading(found: Differences) -> PairDifference | None:
+    """The row of the mean's two best variants; None where there is no pair."""
+    if not found.means:
+        return None
+    best = set(ranked(found)[:2])
+    return next(row for row in found.means if {row.first, row.second} == best)
+
+
+def _capital(text: str) -> str:
+    """With a capital letter where a sentence begins in words, not with a variant's name."""
+    return f"{text[0].upper()}{text[1:]}" if text.startswith(("of these", "one seed")) else text
 
 
 def sentence(found: Differences, row: PairDifference) -> str:
     """What is to be concluded about one pair's mean or class."""
-    what = f"mean {WORDS[found.metric]}" if row.score is None else f"{WORDS[found.metric]} of {row.score}"
+    what = (
+        f"mean {word(found.metric, found.measure)}"
+        if row.score is None
+        else f"{word(found.metric, found.measure)} of {row.score}"
+    )
     what += f" ({WORDS[found.kind]})"
     if row.about == "models":
         models = sum(row.seeds)
@@ -20,11 +63,12 @@ def sentence(found: Differences, row: PairDifference) -> str:
     if row.verdict == "not tested":
         return f"{who}{row.first} and {row.second} are not tested by {what}: {_too_few(found, row)}"
     assert row.difference is not None
-    numbers = f"{points(row.difference)} points of {what}, {_interval(found, row)}"
+    measure = found.measure
+    numbers = f"{points(row.difference, measure)} {measure.unit} of {what}, {_interval(found, row)}"
     if row.verdict in ("better", "worse"):
         return f"{who}{row.first} is {row.verdict} than {row.second}: {numbers}, p {shown_p(row.p_holm)}"
     if row.verdict == "practically equal":
-        margin = f"within ±{100 * found.choices.margin:g} points"
+        margin = f"within ±{measure.factor * found.choices.margin:g} {measure.unit}"
         return f"{who}{row.first} and {row.second} are practically equal ({margin}): {numbers}"
     more = f"; {needs(found, row.needed)}" if row.needed is not None else ""
     return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_holm)}{more}"
@@ -44,7 +88,7 @@ def _units(found: Differences, count: int) -> str:
 def _interval(found: Differences, row: PairDifference) -> str:
     assert row.low is not None
     assert row.high is not None
-    return f"{100 * found.choices.confidence:g} % interval {points(row.low)} to {points(row.high)}"
+    return f"{100 * found.choices.confidence:g} % interval {points(row.low, found.measure)} to {points(row.high, found.measure)}"
 
 
 def needs(found: Differences, more: Needed) -> str:
@@ -74,9 +118,9 @@ def _about(number: int) -> str:
     return f"about {-(-number // step) * step:,}"
 
 
-def points(value: float | None) -> str:
-    """A difference in points (hundredths), signed."""
-    return "–" if value is None else f"{100 * value:+.2f}"
+def points(value: float | None, measure: Measure = SHARE) -> str:
+    """A difference in points (hundredths) or the metric's own unit, signed."""
+    return "–" if value is None else f"{measure.factor * value:+.2f}"
 
 
 def shown_p(p: float | None) -> str:
@@ -111,8 +155,8 @@ def methods(found: Differences) -> str:
     said.append(
         "p values are Holm-adjusted (Holm 1979) over pairs for the mean, over pairs and classes for the classes; better "
         f"or worse: adjusted p <= {1 - found.choices.confidence:.2g} and an interval without 0; practically equal: the "
-        f"interval within ±{100 * found.choices.margin:g} points; what is needed is for a power of 80 % to find the "
-        "difference seen, or the margin if that is larger"
+        f"interval within ±{found.measure.factor * found.choices.margin:g} {found.measure.unit}; what is needed is for a "
+        "power of 80 % to find the difference seen, or the margin if that is larger"
     )
     return "; ".join(said) + "."
 
@@ -123,13 +167,16 @@ def order(found: Differences) -> list[str]:
         return []
     rank = found.ranking
     names = list(dict.fromkeys(name for row in found.means for name in (row.first, row.second)))
+    shown = ranked(found)[:_MOST_IN_ORDER]
     seeds = " and seeds" if all(min(row.seeds) > 1 for row in found.means) else ""
     each = ", ".join(
         f"{name} first in {100 * best:.0f} % (rank {low}{f'-{high}' if high != low else ''})"
         for name, best, (low, high) in zip(names, rank.best, rank.ranks, strict=True)
+        if name in shown
     )
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     unit = "groups" if found.grouped else "images"
     return [
-        f"order over {found.choices.resamples:,} bootstrap resamples of {unit}{seeds}: {each}; "
+        f"order over {found.choices.resamples:,} bootstrap resamples of {unit}{seeds}: {each}{more}; "
         f"Kendall's tau with the order seen {rank.stability:.2f}"
     ]
