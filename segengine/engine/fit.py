@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +17,7 @@ from segengine.engine import checkpoint
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved, StepDone
 from segengine.engine.pace import TimedSchedule
-from segengine.engine.step import Step
+from segengine.engine.step import Made, Step
 from segengine.engine.world import synchronize
 
 
@@ -80,6 +81,16 @@ def fit(
     return _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted, clock).run()
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """A step that the device was given; `number` counts from 1 over the whole run."""
+
+    made: Made
+    number: int
+    rate: float
+    images: int
+
+
 @dataclass
 class _Loop:
     step: Step
@@ -135,30 +146,49 @@ class _Loop:
             return False
         self.trainable.model.train()
         batches = self.stream.epoch(at.epoch, at.step_in_epoch * self.settings.accumulate)
-        began = self.clock()
+        began, flying, stop_after = self.clock(), deque[_Flight](), None
         while micro := list(islice(batches, self.settings.accumulate)):
             rate = self._rate()
-            loss, stopping = self.step(micro, stop=self.stop_wanted())
-            at.step += 1
+            made = self.step(micro, stop=self.stop_wanted())
+            flying.append(_Flight(made, at.step + len(flying) + 1, rate, self._images(micro)))
+            given = flying[-1].number
             if self.step.micro.limit is not None and self.step.micro.limit != at.micro_batch:
                 at.micro_batch = self.step.micro.limit
-                yield MicroBatchHalved(at.step, at.micro_batch)
-            at.step_in_epoch += 1
-            at.loss_sum += loss
-            images = self._images(micro)
-            at.images += images
+                yield MicroBatchHalved(given, at.micro_batch)
+            due = self._save_is_due(given)
+            keep, landed = 0 if due else self.step.ahead, []
+            while len(flying) > keep:
+                landed.append(flying.popleft())
+                if landed[-1].made.read()[1] and stop_after is None:
+                    # All processes stop after the same step, whichever of them read ahead to save.
+                    stop_after = landed[-1].number + self.step.ahead
+                if stop_after is not None and given >= stop_after:
+                    keep = 0
             self._spend(self.clock() - began)
-            yield StepDone(at.epoch + 1, at.step, self.steps_per_epoch, loss, rate, images, self.share)
-            if stopping:
+            for flight in landed:
+                yield self._booked(flight)
+            if stop_after is not None and given >= stop_after:
                 return True
-            if self._save_is_due():
+            if due:
                 yield from self._save("last")
             began = self.clock()
             if timed and self.used_up:
                 break
+        stopping = [flight.made.read()[1] for flight in flying]
         synchronize(self.step.world.device)  # what the device still does belongs to the steps
         self._spend(self.clock() - began)
-        return False
+        for flight in flying:
+            yield self._booked(flight)
+        return stop_after is not None or any(stopping)
+
+    def _booked(self, flight: _Flight) -> StepDone:
+        """Count a step whose numbers have been read."""
+        at, loss = self.progress, flight.made.read()[0]
+        at.step += 1
+        at.step_in_epoch += 1
+        at.loss_sum += loss
+        at.images += flight.images
+        return StepDone(at.epoch + 1, at.step, self.steps_per_epoch, loss, flight.rate, flight.images, self.share)
 
     def _spend(self, seconds: float) -> None:
         """Book the seconds of a step; a budget of minutes is what the first process' clock says, for all of them."""
@@ -177,9 +207,9 @@ class _Loop:
     def _images(self, micro: Sequence[Batch]) -> int:
         return sum(len(batch.indices) for batch in micro) * self.step.world.size
 
-    def _save_is_due(self) -> bool:
+    def _save_is_due(self, step: int) -> bool:
         every = self.settings
-        if every.save_steps is not None and self.progress.step % every.save_steps == 0:
+        if every.save_steps is not None and step % every.save_steps == 0:
             return True
         return every.save_minutes is not None and time.monotonic() - self.saved_at > 60 * every.save_minutes
 

@@ -13,16 +13,21 @@ from torch.nn.parallel import DistributedDataParallel
 from segengine.data.batches import Batch
 from segengine.data.mapping import IGNORE
 from segengine.engine.checkpoint import Trainable
+from segengine.engine.guard import Guard, on_its_way
 from segengine.engine.memory import MicroBatch, free_memory
 from segengine.engine.precision import Precision
-from segengine.engine.trouble import out_of_memory
+from segengine.engine.trouble import MachineError, out_of_memory
 from segengine.engine.world import World
 from segengine.errors import RunError
 
 
 @dataclass(frozen=True)
 class Step:
-    """How a step is made. `network` is what runs forward (the model, or its DDP or compiled wrapper)."""
+    """How a step is made. `network` is what runs forward (the model, or its DDP or compiled wrapper).
+
+    `ahead` steps more are given to the device before the numbers of one are read, so that it never waits for the host.
+    Where it isn't 0 the optimizer must be one that `steps_ahead` accepts.
+    """
 
     trainable: Trainable
     network: nn.Module
@@ -32,65 +37,102 @@ class Step:
     clip_norm: float | None
     name_of: Callable[[int], str]
     micro: MicroBatch = field(default_factory=MicroBatch)
+    ahead: int = 0
+    guard: Guard = field(default_factory=Guard)
 
-    def __call__(self, batches: Sequence[Batch], *, stop: bool = False) -> tuple[float, bool]:
-        """Make one step from the micro-batches of this process; returns its loss and whether any process wants to stop.
+    def __call__(self, batches: Sequence[Batch], *, stop: bool = False) -> Made:
+        """Make one step from the micro-batches of this process.
 
         The loss is weighted by valid pixels over all micro-batches and processes, so that accumulation and
         several processes compute what one large batch would.
 
-        Where memory runs out, the step is made again from micro-batches of half as many images, down to one (only
-        where a single process trains: the others would wait for each other).
+        Where memory runs out, the step is made again from micro-batches of half as many images, down to one; several
+        processes agree on that at their first step and after each halving.
 
         Raises:
-            RunError: the loss is not finite; names the images, before the weights are changed. Or memory is too small.
+            RunError: memory is too small; or the loss isn't finite, see `Made.read`, which is called here unless
+                steps are made ahead.
         """
         while True:
-            parts = self.micro.parts(batches)
-            try:
-                total, stopping = self._gradients(parts, stop)
+            parts = [batch.to(self.world.device) for batch in self.micro.parts(batches)]
+            numbers = self._attempt(parts, stop)
+            if numbers is not None:
                 break
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or self.world.size > 1 or not self.micro.halve(parts):
-                    raise
             # Out here the error with its frames, which hold the tensors of the attempt, is gone.
             self.trainable.optimizer.zero_grad(set_to_none=True)
             free_memory(self.world.device)
-        self._update()
-        return total, stopping
+        made = Made(self, parts, on_its_way(numbers) if self.ahead else numbers.tolist)
+        if not self.ahead:
+            made.read()
+        self._update(numbers[2:])
+        return made
 
-    def _gradients(self, batches: Sequence[Batch], stop: bool) -> tuple[float, bool]:
-        valid = [int((batch.masks != IGNORE).sum()) for batch in batches]
-        everywhere, stopping = self.world.total([float(sum(valid)), float(stop)])
-        total = 0.0
-        for i, (batch, pixels) in enumerate(zip(batches, valid, strict=True)):
+    def _attempt(self, parts: Sequence[Batch], stop: bool) -> Tensor | None:
+        """Gradients and numbers of the step; None where memory ran out and smaller parts are to be tried."""
+        alone, failure = self.micro.untried and self.world.size > 1, None
+        try:
+            numbers = self._gradients(parts, stop, alone)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or (self.world.size > 1 and not alone):
+                raise
+            failure = error
+        failed = self.world.total([float(failure is not None)])[0] > 0 if alone else failure is not None
+        if failed:
+            if not self.micro.halve(parts):
+                raise failure or MachineError("out of memory in another process")
+            return None
+        if alone:
+            self._average_gradients()
+            numbers = self._agreed(numbers)
+        self.micro.untried = False
+        return numbers
+
+    def _gradients(self, batches: Sequence[Batch], stop: bool, alone: bool) -> Tensor:
+        """Numbers float64 of the step: its loss, how many want to stop, and for each part how many losses aren't finite.
+
+        `alone`: gradients and numbers are of this process, for the others may have run out of memory.
+        """
+        world = self.world
+        valid = torch.stack([(batch.masks != IGNORE).sum() for batch in batches]).to(world.wide)
+        wish = torch.full_like(valid[:1], float(stop))
+        everywhere, stopping = world.summed(torch.cat([valid.sum()[None], wish]))
+        weights = (valid * world.size / everywhere.clamp(min=1)).float()
+        network = self.network
+        if alone and isinstance(network, DistributedDataParallel):
+            network = network.module
+        losses, flags = [], []
+        for i, batch in enumerate(batches):
             last = i == len(batches) - 1
-            unsynced = isinstance(self.network, DistributedDataParallel) and not last
-            with self.network.no_sync() if unsynced else nullcontext():  # type: ignore[operator]
-                total += self._backward(batch, pixels * self.world.size / max(1.0, everywhere))
-        [total] = self.world.total([total / self.world.size])
-        return total, stopping > 0
+            unsynced = isinstance(network, DistributedDataParallel) and not last
+            with network.no_sync() if unsynced else nullcontext():  # type: ignore[operator]
+                value, weighted = self._backward(network, batch, weights[i])
+            losses.append(weighted)
+            flags.append(~torch.isfinite(value))
+        total = torch.stack(losses).to(world.wide).sum() / world.size
+        numbers = torch.cat([torch.stack([total, stopping / world.size]), torch.stack(flags).to(world.wide)])
+        return numbers if alone else self._agreed(numbers)
 
-    def _backward(self, batch: Batch, weight: float) -> float:
-        device = self.world.device
-        images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-        target = batch.masks.to(device, non_blocking=True).long()
-        logits = self._logits(images)
-        value = self.loss(logits.float(), target)
+    def _agreed(self, numbers: Tensor) -> Tensor:
+        """The numbers over all processes; where one of them is no number, so is the sum."""
+        return self.world.summed(numbers)
+
+    def _average_gradients(self) -> None:
+        """What DDP does while it computes them."""
+        for parameter in self.trainable.model.parameters():
+            if parameter.grad is not None:
+                self.world.summed(parameter.grad.div_(self.world.size))
+
+    def _backward(self, network: nn.Module, batch: Batch, weight: Tensor) -> tuple[Tensor, Tensor]:
+        value = self.loss(self._logits(network, batch).float(), batch.masks.long())
         weighted = value * weight
-        found = float(weighted.detach())
-        finite = bool(torch.isfinite(value.detach()))
-        if self.world.total([float(not finite)])[0]:
-            guilty = [] if finite else self._guilty(batch, logits.detach(), target)
-            raise RunError(self._not_finite([name for names in self.world.gathered(guilty) for name in names]))
         scaler = self.trainable.scaler
-        (scaler.scale(weighted) if scaler else weighted).backward()
-        return found
+        (scaler.scale(self.guard.spoilt(weighted)) if scaler else weighted).backward()
+        return value.detach(), weighted.detach()
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, network: nn.Module, batch: Batch) -> Tensor:
         try:
             with self.precision.autocast():
-                logits: Tensor = self.network(images)
+                logits: Tensor = network(batch.images.contiguous(memory_format=torch.channels_last))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -100,8 +142,10 @@ class Step:
             ) from error
         return logits
 
-    def _update(self) -> None:
+    def _update(self, not_finite: Tensor) -> None:
         parts, scaler = self.trainable, self.trainable.scaler
+        if self.ahead:
+            self.guard.remember(not_finite)
         if self.clip_norm is not None:
             if scaler:
                 scaler.unscale_(parts.optimizer)
@@ -110,21 +154,53 @@ class Step:
             scaler.step(parts.optimizer)
             scaler.update()
         else:
-            parts.optimizer.step()
+            self.guard.step(parts.optimizer)
         parts.optimizer.zero_grad(set_to_none=True)
         parts.schedule.step()
         if parts.average is not None:
             parts.average.update_parameters(parts.model)
 
-    def _guilty(self, batch: Batch, logits: Tensor, target: Tensor) -> list[str]:
-        each = [self.loss(logits[i : i + 1].float(), target[i : i + 1]).detach() for i in range(len(logits))]
-        guilty = [i for i, value in enumerate(each) if not torch.isfinite(value)] or list(range(len(each)))
-        return [self.name_of(int(batch.indices[i])) for i in guilty]
-
-    def _not_finite(self, guilty: list[str]) -> str:
+    def not_finite(self, parts: Sequence[Batch]) -> RunError:
+        """The error for a step in which the losses of `parts` weren't finite; every process must ask for it."""
+        guilty = [name for part in parts for names in self.world.gathered(self._guilty(part)) for name in names]
+        everyone = [self.name_of(int(index)) for part in parts for index in part.indices]
+        guilty = guilty or everyone  # chance (dropout) made it, which doesn't come again
         more = f" and {len(guilty) - 5} more" if len(guilty) > 5 else ""
         rate = self.trainable.schedule.get_last_lr()[0]
-        return (
+        return RunError(
             f"the loss became infinite or NaN at images {', '.join(guilty[:5])}{more} (learning rate {rate:.3g}); the weights "
             "were not changed; lower training.optimizer.learning_rate, set training.clip_norm: 1, or look at these images"
         )
+
+    @torch.no_grad()
+    def _guilty(self, batch: Batch) -> list[str]:
+        """The images of a part whose loss isn't finite; the weights are still those that computed it."""
+        logits, target = self._logits(self.trainable.model, batch).float(), batch.masks.long()
+        if torch.isfinite(self.loss(logits, target)):
+            return []
+        each = [self.loss(logits[i : i + 1], target[i : i + 1]) for i in range(len(logits))]
+        guilty = [i for i, value in enumerate(each) if not torch.isfinite(value)] or list(range(len(each)))
+        return [self.name_of(int(batch.indices[i])) for i in guilty]
+
+
+@dataclass
+class Made:
+    """A step that was given to the device."""
+
+    step: Step
+    parts: Sequence[Batch]
+    arrived: Callable[[], list[float]]
+    numbers: tuple[float, bool] | None = None
+
+    def read(self) -> tuple[float, bool]:
+        """The step's loss, and whether any process wants to stop; waits until they are computed.
+
+        Raises:
+            RunError: the loss is not finite; names the images. The weights are those before the step.
+        """
+        if self.numbers is None:
+            loss, stopping, *bad = self.arrived()
+            if any(bad):
+                raise self.step.not_finite([part for part, flag in zip(self.parts, bad, strict=True) if flag])
+            self.numbers, self.parts = (loss, stopping > 0), ()
+        return self.numbers

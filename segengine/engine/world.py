@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from segengine.engine.launch import end_with_launcher
 from segengine.errors import RunError
@@ -43,6 +44,17 @@ class World:
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor)
         return [float(value) for value in tensor.tolist()]
+
+    @property
+    def wide(self) -> torch.dtype:
+        """The widest floating-point format of the device."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    def summed(self, numbers: Tensor) -> Tensor:
+        """`numbers`, a tensor on the device, summed in place over all processes; the host doesn't wait for a GPU."""
+        if self.size > 1:
+            dist.all_reduce(numbers)
+        return numbers
 
     def gathered(self, item: Any) -> list[Any]:
         """Every process's `item`, by rank."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segengine.nn.contracts import BackboneModule, DecoderModule
+from segengine.nn.replicating import ReplicatingConv2d
 
 
 class Segmenter(nn.Module):
@@ -31,7 +32,7 @@ class Segmenter(nn.Module):
         self.decoder = decoder
         self.num_classes = num_classes
         # 3x3 rather than 1x1: with narrow decoders nine times the weights reach useful logits in far fewer steps.
-        self.head = nn.Conv2d(decoder.out_channels, num_classes, kernel_size=3, padding=1, padding_mode="replicate")
+        self.head = ReplicatingConv2d(decoder.out_channels, num_classes)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         self.backbone_frozen = False

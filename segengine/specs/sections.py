@@ -177,11 +177,13 @@ class TrainingSection(Section):
     deterministic: bool = Field(
         default=False, description="bit-equal repeats on one machine, at some cost in speed on GPUs"
     )
-    compile: bool = Field(
-        default=False, description="torch.compile the network: faster steps after minutes of compilation"
+    compile: bool | Literal["auto"] = Field(
+        default="auto",
+        description="torch.compile the network: faster steps after a minute or two; auto does so on a GPU where training is "
+        "long enough, and says why or why not in run.json",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
-        default="auto", description="processes that prepare batches; 0 prepares them in the training process"
+        default="auto", description="threads (up to 2) or processes that prepare batches; 0: the training loop does"
     )
     ema: float | None = Field(
         default=None,

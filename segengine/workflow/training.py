@@ -10,11 +10,13 @@ import numpy as np
 
 from segengine.data.dataset import Dataset
 from segengine.engine import checkpoint
-from segengine.engine.assembly import moving_average, placed, shared
+from segengine.engine.assembly import moving_average, placed
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.cost import macs, parameter_count
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store, fit
+from segengine.engine.guard import steps_ahead
+from segengine.engine.memory import keep_freed_memory
 from segengine.engine.pace import TICKS, TimedSchedule
 from segengine.engine.peak import PeakMemory, tensor_bytes
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
@@ -34,6 +36,7 @@ from segengine.workflow.events import Listener, Note
 from segengine.workflow.finish import finish
 from segengine.workflow.listeners import Listeners
 from segengine.workflow.log import log
+from segengine.workflow.network import training_network
 from segengine.workflow.record import Recorder
 from segengine.workflow.request import RunRequest
 from segengine.workflow.setting import Setting, metric_policy
@@ -61,6 +64,7 @@ def train_run(
     precision = pick_precision(experiment.training.precision, world.device)
     listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
     setting = Setting(request, dataset, world, precision, policy, listeners)
+    keep_freed_memory(world.device)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
         model = placed(model, world.device)
@@ -82,21 +86,26 @@ def _train(
     trainable = _trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
     store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
     progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
+    loss = build_loss(request.experiment, dataset).to(world.device)
+    batches = training.epochs and training.epochs * stream.steps_per_epoch
+    network, compilation = training_network(setting, model, loss, batches)
     size = recorder.input_size()
     recorder.start(
         progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, input_size=size,
         parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
         strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
-        augmented_on=made.augmented_on,
+        augmented_on=made.augmented_on, compilation=compilation.as_dict(),
     )  # fmt: skip
     for text in filter(None, (note, made.note)):
         recorder.tell(Note(text))
+    if training.compile and (compilation.used or training.compile != "auto" or world.device.type == "cuda"):
+        recorder.tell(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
     if training.minutes is not None:
         recorder.tell(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
     step = Step(
-        trainable, shared(model, world, compiled=training.compile),
-        build_loss(request.experiment, dataset).to(world.device), setting.precision, world, training.clip_norm, names_of.__getitem__,
+        trainable, network, loss, setting.precision, world, training.clip_norm, names_of.__getitem__,
+        ahead=steps_ahead(trainable, world.device),
     )  # fmt: skip
     if not progress.step:
         seed_everything(request.seed)  # what counting and wrapping drew from the generator changes nothing

@@ -89,6 +89,7 @@ def problem(
     folder: Path, *, data: Bright | None = None, world: World | None = None, workers: int = 0, accumulate: int = 1,
     batch_size: int = 3, ema: float | None = None, score: Callable[[Counts], float] | None = None, seed: int = 0,
     loss: nn.Module | None = None, clip_norm: float | None = None, model: nn.Module | None = None, crop: int | None = 12,
+    ahead: int = 0, fused: bool = False,
     **settings: object,
 ) -> Problem:  # fmt: skip
     data, world = data or Bright(), world or World(CPU)
@@ -100,7 +101,7 @@ def problem(
         data, range(len(data.records)), pipeline, batch_size=batch_size, seed=seed, rank=world.rank,
         world_size=world.size, workers=workers,
     )  # fmt: skip
-    optimizer = AdamW(learning_rate=0.05).build(parameters=[{"params": list(model.parameters())}])
+    optimizer = AdamW(learning_rate=0.05).build(parameters=[{"params": list(model.parameters())}], fused=fused)
     steps = fit_settings.epochs and fit_settings.epochs * -(-stream.steps_per_epoch // accumulate)
     schedule = Cosine(warmup=0.1).build(optimizer=optimizer, total_steps=steps or TICKS)
     if steps is None:
@@ -112,7 +113,9 @@ def problem(
         )
     precision = pick_precision("auto", CPU)
     trainable = Trainable(model, optimizer, schedule, None, average)
-    step = Step(trainable, model, loss or CrossEntropy(), precision, world, clip_norm, lambda i: data.records[i].id)
+    step = Step(
+        trainable, model, loss or CrossEntropy(), precision, world, clip_norm, lambda i: data.records[i].id, ahead=ahead
+    )  # fmt: skip
 
     def count(evaluated: nn.Module) -> Counts:
         return evaluate(Predictor(evaluated, CPU, precision), data, range(len(data.records)), 2, world)
