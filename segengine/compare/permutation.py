@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,19 +21,19 @@ def signs(units: int, resamples: int, rng: np.random.Generator) -> tuple[Floats,
     return np.where(rng.integers(0, 2, (resamples, units)) == 1, -1.0, 1.0), False
 
 
-def flipped(each: Jackknife, flips: Floats) -> Floats:
-    """What a variant adds to the statistic under each row of signs: float64 [R, C].
+def flipped(variants: Sequence[Jackknife], flips: Floats) -> Floats:
+    """What each variant adds to the statistic under each row of signs: float64 [R, V, C].
 
     The values whose signs change are the jackknife pseudo-values, score + (G - 1) influence (Tukey 1958), whose mean is
     the score; for a mean over images without groups they are the images' own scores.
     """
     units = flips.shape[1]
-    pseudo = each.scores.mean(axis=0) + (units - 1) * each.influence.mean(axis=0)
-    return np.asarray(flips @ pseudo / units)
+    pseudo = np.stack([v.scores.mean(axis=0) + (units - 1) * v.influence.mean(axis=0) for v in variants], axis=1)
+    return np.asarray((flips @ pseudo.reshape(units, -1) / units).reshape(len(flips), *pseudo.shape[1:]))
 
 
 def p_of(difference: Floats, under_null: Floats, tail: Floats, *, exact: bool) -> Floats:
-    """Two-sided p [C] of `difference` [C] among what sign flips gave [R, C].
+    """Two-sided p [..., C] of `difference` [..., C] among what sign flips gave [R, ..., C].
 
     Random flips count the observed one too (Phipson & Smyth 2010). Where none of them reached it, p is known only to be
     at most 1 / (R + 1); then `tail`, the p of the t test, stands in if it is smaller, so that a correction for many
