@@ -112,7 +112,8 @@ def simulate(case: Case, repeats: int, seed: int = 0, resamples: int = 1000) -> 
         each = estimate(first, second)
         p = each.p()
         if case.seeds == 1:
-            p = p_of(each.difference, flipped(first, flips) - flipped(second, flips), p, exact=exact)
+            nulls = flipped((first, second), flips)
+            p = p_of(each.difference, nulls[:, 0] - nulls[:, 1], p, exact=exact)
         low, high = (float(end[-1]) for end in each.interval(0.95))
         decided[i] = p[-1] <= 0.05 and (low > 0 or high < 0)
         covered[i] = low <= truth <= high

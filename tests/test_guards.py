@@ -43,6 +43,7 @@ COMMANDS = {
     "plugins-list-parameters": ["plugins", "list", "--parameters", "--json"],
     "schema": ["schema", "--out", "-"],
     "compare": ["compare", "no-runs-here"],
+    "runs": ["runs", "."],
 }
 
 _RUN = """

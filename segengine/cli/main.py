@@ -23,6 +23,7 @@ COMMANDS = {
     "plugins": "plugins",
     "predict": "predict",
     "run": "run",
+    "runs": "runs",
     "schema": "schema",
     "validate": "validate",
 }
@@ -66,6 +67,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
       segengine validate experiments/abdomen.yaml     check a file before anything is spent
       segengine run experiments/abdomen.yaml          train every variant and seed, compare them
       segengine compare                               compare all finished runs under runs/
+      segengine runs                                  which runs there are, their state, size and scores
       segengine predict runs/abdomen/vgg11-seed0 pictures/ -o masks/
       segengine doctor                                what is installed, and what would be slow
     """

@@ -1,11 +1,15 @@
 """Scores by variant equal those from the counts themselves, over seeds and folds; absent classes are undefined."""
 
+import re
+
 import numpy as np
 import pytest
 
+from segengine.compare.differences import differences
 from segengine.compare.load import candidates
 from segengine.compare.summary import Comparison, Spread, compare, compare_folders
-from segengine.compare.verdict import verdict
+from segengine.compare.verdict import standing
+from segengine.compare.words import MODELS_ONLY, verdict
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
@@ -168,34 +172,65 @@ def test_no_finished_run_says_what_they_are(make, root):
         compared(root)
 
 
-def test_one_seed_calls_no_winner(make, root):
+def judged(root) -> str:
+    comparison = compared(root)
+    return verdict(comparison, "dice", [differences(comparison, "dice", kind) for kind in ("pooled", "per_image")])
+
+
+def many(variant, make, seeds, quality):
+    truth = np.random.default_rng(1).integers(50, 900, (24, 3))
+    for seed in range(seeds):
+        make(variant, seed, quality=quality, images=24, test=tuple(range(6, 24)), truth=truth)
+
+
+def test_with_one_seed_the_verdict_is_about_the_two_trained_models_and_says_so(make, root):
+    many("vgg", make, 1, 0.6)
+    many("resnet", make, 1, 0.9)
+    said = judged(root)
+    assert said.startswith("Mean Dice (pooled): resnet 0.9")
+    assert "Of these two trained models, resnet is better than vgg: +" in said
+    assert said.endswith(
+        "One seed shows what these models do; what another training would give needs at least 2 seeds."
+    )
+    assert "backbone" not in said
+
+
+def test_one_seed_of_one_variant_makes_it_about_the_models_too(make, root):
+    many("vgg", make, 1, 0.6)
+    many("resnet", make, 3, 0.9)
+    said = judged(root)
+    assert "Of these 4 trained models, resnet is better than vgg: +" in said
+    assert said.lower().endswith(f"{MODELS_ONLY}.")
+
+
+def test_with_several_seeds_the_verdict_is_about_the_variants(make, root):
+    many("vgg", make, 3, 0.6)
+    many("resnet", make, 3, 0.9)
+    said = judged(root)
+    assert re.search(r"vgg 0\.\d+ ± 0\.\d+\. resnet is better than vgg: \+", said)
+    assert "trained models" not in said
+
+
+def test_of_many_variants_the_verdict_is_about_the_two_best(make, root):
+    for variant, quality in (("a", 0.5), ("b", 0.9), ("c", 0.7), ("d", 0.8)):
+        many(variant, make, 1, quality)
+    assert "b is better than d: +" in judged(root)
+
+
+def test_too_few_units_are_said_in_the_verdict(make, root):
     make("vgg", quality=0.6)
     make("resnet", quality=0.9)
-    said = verdict(compared(root), "dice")
-    assert said.startswith("Mean Dice (pooled): resnet 0.88")
-    assert said.endswith("One seed: differences may be chance.")
-    assert not any(word in said for word in ("better", "best", "winner", "worse"))
-
-
-def test_one_seed_of_one_variant_is_enough_to_doubt(make, root):
-    make("vgg")
-    for seed in range(3):
-        make("resnet", seed, quality=0.9)
-    assert verdict(compared(root), "dice").endswith("One seed of vgg: differences may be chance.")
-
-
-def test_overlapping_seeds_may_be_chance_and_separate_ones_are_no_test(make, root):
-    for seed in range(3):
-        make("resnet", seed, quality=0.80)
-        make("vgg", seed, quality=0.80)
-        make("swin", seed, quality=0.95)
-    comparison = compared(root)
-    assert verdict(comparison, "dice").endswith(
-        "Every seed of swin is above every seed of resnet; this is a range over seeds, not a test."
+    assert (
+        "Of these two trained models, resnet and vgg are not tested by mean Dice (pooled): 2 groups; a test"
+        in judged(root)
     )
-    for seed in range(3):
-        (root / "abdomen" / f"swin-seed{seed}" / names.RUN).unlink()
-    assert verdict(compared(root), "dice").endswith("The seeds of resnet and vgg overlap: the order may be chance.")
+
+
+def test_one_variant_alone_gets_no_verdict(make, root):
+    make("vgg")
+    assert (
+        standing(compared(root), "dice") == "One variant, nothing to compare. One seed: another may score differently."
+    )
 
 
 def test_different_seeds_are_noted(make, root):

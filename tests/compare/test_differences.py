@@ -108,7 +108,8 @@ def test_sign_flips_are_exact_for_few_units_and_equal_a_plain_loop():
     models = [jackknife(each, np.ones_like(each), [0]) for each in (first, second)]
     models = [Jackknife(each.scores[None], each.influence[None]) for each in models]
     seen = models[0].scores[0] - models[1].scores[0]
-    p = p_of(seen, flipped(models[0], flips) - flipped(models[1], flips), np.array([0.5]), exact=exact)
+    nulls = flipped(models, flips)
+    p = p_of(seen, nulls[:, 0] - nulls[:, 1], np.array([0.5]), exact=exact)
     gap = (first - second)[:, 0]
     every = [abs(np.dot(row, gap)) >= abs(gap.sum()) - 1e-12 for row in product((-1, 1), repeat=8)]
     assert p[0] == pytest.approx(np.mean(every))
