@@ -44,13 +44,14 @@ def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str
     label = min(max(text_width(name, 13) for name, _ in rows) + 14, 200.0 if width >= 600 else width * 0.34)
     cell, high = (width - label) / len(names), 34.0
     turned = max(text_width(name, 12) for name in names) > cell - 8
+    cell = (width - label - 56) / len(names) if turned else cell  # the last name leans out to the right
     top = 26.0 if not turned else min(96.0, max(text_width(name, 12) for name in names) * 0.72 + 22)
     known = [value for _, values in rows for value in values if value is not None]
     low, span = min(known, default=0.0), max(max(known, default=1.0) - min(known, default=0.0), 1e-9)
     marks: list[Mark] = []
     for column, name in enumerate(names):
         x = label + cell * (column + 0.5)
-        said = fitting(name, 12, (top - 14) / 0.72 if turned else cell - 4)
+        said = fitting(name, 12, min(84.0, (top - 14) / 0.72) if turned else cell - 4)
         marks.append(
             text(x, top - 9, said, size=12, turned=-45) if turned else text(x, top - 9, said, size=12, anchor="middle")
         )
@@ -61,7 +62,7 @@ def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str
         for column, value in enumerate(values):
             share = None if value is None else (value - low) / span
             marks.append(_cell((label + cell * column, y, cell, high), value, share, f"{names[column]}, {name}"))
-    return Drawing(width + (60 if turned else 0), top + high * len(rows) + 10, tuple(marks))
+    return Drawing(width, top + high * len(rows) + 10, tuple(marks))
 
 
 def _cell(box: tuple[float, float, float, float], value: float | None, share: float | None, what: str) -> Mark:
