@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segengine.engine.cost import macs, parameter_count
-from segengine.engine.evaluation import confusions, evaluate
+from segengine.engine.evaluation import confusions, evaluate, evaluate_and_measure
 from segengine.engine.precision import pick_precision, repeatable
 from segengine.engine.prediction import Predictor
 from segengine.engine.world import World, pick_device
 from segengine.errors import RunError
+from segengine.metrics.calibration import calibration_error
+from segengine.metrics.pairs import ImagePair
+from segengine.metrics.surface import hausdorff
+from segengine.metrics.values import Measurement
 from tests.engine.tiny import CPU, Bright, network
 
 
@@ -113,3 +117,57 @@ def test_repeatable_seeds_torch_and_puts_its_switches_back() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
     with repeatable(5, deterministic=False):
         assert torch.equal(first, torch.rand(3))
+
+
+def measured_by(labels: tuple[str, ...]) -> Measurement:
+    metrics = {
+        "hd95": lambda pair: hausdorff(pair, 95),
+        "ece": lambda pair: calibration_error(pair, 15),
+    }
+    return Measurement(
+        {label: metrics[label] for label in labels},
+        {"hd95": True, "ece": False},
+        "ece" in labels,
+        2,
+        (0, 1),
+        (1.0, 2.0),
+    )
+
+
+class OneOf(World):
+    """A process of several that gathers nothing: its own share is seen."""
+
+    def gathered(self, item: object) -> list[object]:
+        return [item]
+
+
+def test_several_processes_measure_what_one_does() -> None:
+    data, predictor = Bright(7), Predictor(network(), CPU, pick_precision("auto", CPU))
+    measurement = measured_by(("hd95", "ece"))
+    counts, alone = evaluate_and_measure(predictor, data, range(7), 2, World(CPU), measurement=measurement)
+    shares = [
+        evaluate_and_measure(predictor, data, range(7), 2, OneOf(CPU, rank, 3), measurement=measurement)
+        for rank in range(3)
+    ]
+    together = {index: found for _, share in shares for index, found in share.items()}
+    assert sum(len(share) for _, share in shares) == 7
+    assert repr(dict(sorted(together.items()))) == repr(alone)  # NaN equals NaN, to the last digit
+    for index, table in evaluate(predictor, data, range(7), 2, World(CPU)).items():
+        np.testing.assert_array_equal(counts[index], table)  # measuring changes no count
+
+
+@pytest.mark.parametrize(("largest", "tile"), [(2048 * 2048, 1024), (1000, 32), (1000, 128)])
+def test_probabilities_come_with_their_truth_whole_or_in_bands(largest: int, tile: int) -> None:
+    class Pixelwise(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.cat([128 - images.float(), images.float() - 128], dim=1) / 40
+
+    data = Bright(2, (70, 50))
+    predictor = Predictor(Pixelwise(), CPU, pick_precision("auto", CPU), largest_pixels=largest, tile=tile)
+    _, found = evaluate_and_measure(predictor, data, [0, 1], 2, World(CPU), measurement=measured_by(("ece",)))
+    for index in (0, 1):
+        image, truth = data.pair(index)
+        logits = np.concatenate([128 - image.astype(float), image.astype(float) - 128], axis=2) / 40
+        chances = (np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)).transpose(2, 0, 1).astype(np.float32)
+        pair = ImagePair(truth, chances.argmax(axis=0).astype(np.uint8), 2, (0, 1), probabilities=lambda c=chances: [c])
+        assert found[index]["ece"][0][0] == pytest.approx(calibration_error(pair, 15)[0], rel=1e-4)

@@ -1,0 +1,194 @@
+"""`compare --metric` on values of each image: the same images for all, lower better in words, what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segengine.cli.main import main
+from segengine.compare.differences import differences
+from segengine.compare.summary import Comparison, compare_folders
+from segengine.compare.values import measured, with_values
+from segengine.metrics.scores import scores_of
+from segengine.metrics.values import MetricValues
+from segengine.runs.folder import RunFolder
+from segengine.runs.values import MetricRecord, write_values
+from tests.compare.conftest import Make
+
+IMAGES = tuple(range(2, 14))
+HD95 = MetricRecord(
+    label="hd95", words="HD95", better="lower", by_class=True, unit="mm", spacing=(0.5, 0.5), settings={"name": "hd95"}
+)
+NSD = HD95.model_copy(update={"label": "nsd-tolerance-2", "words": "NSD (tolerance 2)", "better": "higher", "unit": None,
+                              "settings": {"name": "nsd", "tolerance": 2.0}})  # fmt: skip
+
+
+def keep(folder: RunFolder, values: np.ndarray, record: MetricRecord = HD95, states: np.ndarray | None = None) -> None:
+    """Store values [N, C] of liver and spleen; a place in STATES for each, `both` unless given."""
+    classes = (1, 2) if record.by_class else None
+    states = np.full(values.shape, 3, np.uint8) if states is None else states.astype(np.uint8)
+    write_values(folder, "test", record, MetricValues(IMAGES, classes, values, states))
+
+
+def finished(make: Make, name: str, seed: int = 0, **more: object) -> RunFolder:
+    return make(name, seed, images=14, test=IMAGES, **more)
+
+
+def compared(root: Path, metric: str) -> Comparison:
+    (result,) = compare_folders([root], root)
+    assert isinstance(result, Comparison)
+    return with_values(result, metric)[0]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def distances() -> np.ndarray:
+    return np.random.default_rng(3).gamma(2, 3, (len(IMAGES), 2))
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main(["compare", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_the_nearer_surface_is_better_in_words_order_and_ranking(make, root, said, distances):
+    keep(finished(make, "vgg"), distances + 4 + 0.1 * np.random.default_rng(1).standard_normal(distances.shape))
+    keep(finished(make, "resnet"), distances)
+    code, out, err = said(root / "abdomen", "--metric", "hd95")
+    assert (code, err) == (0, "")
+    assert "Mean HD95 (per image; lower is better): resnet " in out
+    assert "of these two trained models, resnet is better than vgg: " in out.replace("Of these", "of these")
+    assert "mm of mean HD95 (per image), 95 % interval -4" in out
+    assert "resnet first in 100 % (rank 1), vgg first in 0 % (rank 2)" in out
+    assert "mean HD95 over classes in mm; lower is better" in out
+    assert "interval within ±0.5 mm" in out
+    assert "pooled" not in out
+
+
+def test_values_of_images_are_judged_as_the_same_scores_from_counts_are(make, root):
+    for name, quality in (("vgg", 0.7), ("resnet", 0.72)):
+        for seed in range(3):
+            finished(make, name, seed, quality=quality)
+    (plain,) = compare_folders([root], root)
+    assert isinstance(plain, Comparison)
+    record = NSD.model_copy(update={"label": "same", "settings": {"name": "same"}})
+    for unit in plain.units.units:
+        dice = scores_of(unit.stacked[:, 0], unit.stacked[:, 1], unit.stacked[:, 2])["dice"]
+        keep(unit.runs[0].folder, dice[:, 1:], record)
+    ours, theirs = differences(compared(root, "same"), "same", "per_image"), differences(plain, "dice", "per_image")
+    assert ours.grouped
+    for a, b in zip(ours.rows, theirs.rows, strict=True):
+        assert (a.verdict, a.units, a.score) == (b.verdict, b.units, b.score)
+        np.testing.assert_allclose([a.difference, a.low, a.high, a.p_holm], [b.difference, b.low, b.high, b.p_holm])
+    assert ours.ranking == theirs.ranking
+
+
+def test_an_image_in_which_one_model_has_no_distance_counts_for_none(make, root, said, distances):
+    vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
+    values, states = distances.copy(), np.full(distances.shape, 3)
+    values[0, 0], states[0, 0] = np.nan, 1  # vgg misses the hardest liver
+    distances[0, 0] = 500
+    values[5], states[5], distances[5] = np.nan, 0, np.nan  # neither has anything there
+    keep(vgg, values, states=states)
+    keep(resnet, distances, states=np.where(np.isnan(distances), 0, 3))
+    variants = {variant.name: variant for variant in compared(root, "hd95").variants}
+    without = np.delete(distances, [0, 5], axis=0)[:, 0].mean()
+    for variant in variants.values():
+        assert variant.scores["hd95", "per_image"].classes[1].mean == pytest.approx(without)
+    assert variants["vgg"].scores["dice", "pooled"].mean.mean is not None
+    _, out, _ = said(root / "abdomen", "--metric", "hd95")
+    assert (
+        "note: HD95 of liver: vgg missed it in 1 of 12 predictions; 1 of 12 images are left out for all models" in out
+    )
+
+
+def test_a_missed_class_stays_in_a_share(make, root, said, distances):
+    shares = distances / 100
+    shares[0, 0] = 0
+    states = np.full(shares.shape, 3)
+    states[0, 0] = 1
+    keep(finished(make, "vgg"), shares, NSD, states)
+    keep(finished(make, "resnet"), distances / 90, NSD)
+    assert compared(root, "nsd").variants[1].scores["nsd-tolerance-2", "per_image"].classes[1].mean == pytest.approx(
+        shares[:, 0].mean()
+    )
+    _, out, _ = said(root / "abdomen", "--metric", "nsd")
+    assert "vgg missed it in 1 of 12 predictions; such an image has a value like any other" in out
+
+
+def test_a_metric_of_whole_images_has_one_row(make, root, said, distances):
+    record = HD95.model_copy(update={"label": "ece", "words": "ECE", "by_class": False, "unit": None, "spacing": None,
+                                     "settings": {"name": "ece", "bins": 15}})  # fmt: skip
+    keep(finished(make, "vgg"), distances[:, :1] / 20, record)
+    keep(finished(make, "resnet"), distances[:, :1] / 30, record)
+    code, out, _ = said(root / "abdomen", "--metric", "ece", "--json")
+    (document,) = json.loads(out)["comparisons"]
+    assert (code, document["averaged"], document["differences"][0]["better"]) == (0, ["image"], "lower")
+    assert document["variants"][0]["ece"]["per_image"]["mean"]["mean"] == pytest.approx(distances[:, 0].mean() / 30)
+
+
+def test_runs_without_the_values_are_named_with_the_command_that_adds_them(make, root, said, distances):
+    vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
+    code, out, err = said(root / "abdomen", "--metric", "hd59")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "error: abdomen: --metric hd59: not measured on the test images of abdomen/resnet-seed0, abdomen/vgg-seed0; add it:",
+        f"error:   segengine evaluate {resnet.path} --metric hd59 --split test --save",
+        f"error:   segengine evaluate {vgg.path} --metric hd59 --split test --save",
+    ]
+    keep(vgg, distances, NSD.model_copy(update={"spacing": (0.5, 0.5), "unit": None}))
+    _, _, err = said(root / "abdomen", "--metric", "nsd-tolerance-2")
+    assert err.splitlines()[1] == (
+        f"error:   segengine evaluate {resnet.path} --metric '{{name: nsd, tolerance: 2.0}}' "
+        "-s 'evaluation.spacing=[0.5, 0.5]' --split test --save"
+    )
+    _, _, err = said(root / "abdomen", "--metric", "nds-tolerance-2")
+    assert "; did you mean 'nsd-tolerance-2'? Else add it:" in err
+
+
+def test_other_spacings_and_ambiguous_names_are_refused(make, root, said, distances):
+    vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
+    keep(vgg, distances)
+    keep(resnet, distances, HD95.model_copy(update={"spacing": (0.8, 0.8)}))
+    assert (
+        "--metric hd95: measured differently: HD95 with spacing 0.8 x 0.8 mm in abdomen/resnet-seed0; "
+        "HD95 with spacing 0.5 x 0.5 mm in abdomen/vgg-seed0; measure both alike"
+        in said(root / "abdomen", "--metric", "hd95")[2]
+    )
+    keep(vgg, distances, NSD)
+    keep(vgg, distances, NSD.model_copy(update={"label": "nsd-tolerance-3"}))
+    assert "--metric nsd: the runs have nsd-tolerance-2, nsd-tolerance-3; name one of them" in said(
+        root / "abdomen", "--metric", "nsd"
+    )[2]  # fmt: skip
+
+
+def test_a_damaged_table_is_named(make, root, distances):
+    folder = finished(make, "vgg")
+    keep(folder, distances)
+    path = folder / "metrics/test-hd95.csv"
+    path.write_text(path.read_text().replace("13,2,", "99,2,"))
+    (result,) = measured(compare_folders([root], root), "hd95")[0]
+    assert not isinstance(result, Comparison)
+    assert result.message == (
+        f"{path}: not a readable table of values (its images are not those of the split); the run folder is damaged"
+    )
+
+
+def test_the_page_is_of_dice_and_iou(make, root, said, tmp_path):
+    finished(make, "vgg")
+    code, _, err = said(root / "abdomen", "--metric", "hd95", "--html", tmp_path / "page.html")
+    assert code == 2
+    assert "--html and --out show dice or iou; leave out --metric, or them" in err
