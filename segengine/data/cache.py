@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 CacheKind = Literal["auto", "none", "ram", "disk", "device"]
 _VERSION = b"1"
 _GIB = 1024**3
+_KEPT_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,17 @@ class Disk:
             write_bytes(path, buffer.getvalue())
         return np.load(image, mmap_mode="r"), np.load(classes, mmap_mode="r")
 
+    def prune(self) -> None:
+        """Delete what no data set has needed for 30 days; this one's pairs count as needed now."""
+        needed = {self._path(index, what) for index in range(len(self.keys)) for what in ("image", "mask")}
+        oldest = time.time() - _KEPT_SECONDS
+        for path in self.folder.glob("??/*.npy"):
+            with contextlib.suppress(OSError):  # another process may do the same
+                if path in needed:
+                    os.utime(path)
+                elif path.stat().st_mtime < oldest:
+                    path.unlink()
+
     def _path(self, index: int, what: str) -> Path:
         key = self.keys[index]
         return self.folder / key[:2] / f"{key[2:]}.{what}.npy"
@@ -112,6 +125,7 @@ def cached(
     if kind == "disk":
         folder = folder or default_folder()
         disk = Disk(folder, tuple(pair_key(decode, i, mapped[i]) for i in range(len(decode.records))), decode)
+        disk.prune()
         try:
             in_threads(lambda i: disk(i) and None, range(len(decode.records)), "decoding", progress)
         except OSError as error:

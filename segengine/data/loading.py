@@ -8,7 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
+from itertools import count, islice
 from typing import Any, cast
 
 import cv2
@@ -23,6 +23,7 @@ from segengine.errors import DataError, SegengineError, SpecError
 
 Key = tuple[int, int]  # the pass over the data, and the index of a record
 CROP = "add {name: crop, size: 256} at the end of augmentations"
+_MOST_THREADS = 2
 _PREFETCH = 4  # batches that each worker prepares ahead
 
 
@@ -46,9 +47,13 @@ class TrainingStream:
         rank: int = 0,
         world_size: int = 1,
         workers: int = 0,
+        threads: bool | None = None,
         pin_memory: bool = False,
     ) -> None:
         """A stream over the records `indices`; `batch_size` counts the images of all processes together.
+
+        `workers` prepare batches ahead (0: the caller does, when asked for one): `threads` of this process, or processes;
+        None leaves the choice to `threads_do`.
 
         Raises:
             DataError: there is no image to train on.
@@ -68,6 +73,7 @@ class TrainingStream:
         self.steps_per_epoch = -(-len(self.indices) // batch_size)
         self._samples = _Augmented(dataset, pipeline, seed)
         self._workers = workers
+        self._threads = threads_do(pipeline, workers) if threads is None else threads
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._orders: dict[int, list[int]] = {}
         self._step = -1
@@ -94,7 +100,7 @@ class TrainingStream:
             yield batch
 
     def close(self) -> None:
-        """End worker processes; the stream can be used again."""
+        """End the workers; the stream can be used again."""
         self._step, self._batches = -1, iter(())
 
     def keys(self, step: int) -> list[Key]:
@@ -114,6 +120,8 @@ class TrainingStream:
         if not self._workers:
             batches = map(self._samples.__getitems__, keys)
             return (b.pin_memory() if isinstance(b, Batch) else b for b in batches) if self._pin_memory else batches
+        if self._threads:
+            return self._by_threads(keys)
         with warnings.catch_warnings():
             # Python 3.12 warns of any fork beside a thread; these workers never touch CUDA or the threads' locks.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -133,6 +141,32 @@ class TrainingStream:
                 multiprocessing_context="fork" if sys.platform == "linux" else None,
             )
             return iter(loader)
+
+    def _by_threads(self, keys: Iterator[list[Key]]) -> Iterator[Batch | _Failure]:
+        def load(some: list[Key]) -> Batch | _Failure:
+            batch = self._samples.__getitems__(some)
+            return batch.pin_memory() if self._pin_memory and isinstance(batch, Batch) else batch
+
+        pool = ThreadPoolExecutor(self._workers, "augment", initializer=cv2.setNumThreads, initargs=(0,))
+        try:
+            ahead = deque(pool.submit(load, some) for some in islice(keys, self._workers * _PREFETCH))
+            for some in keys:
+                batch = ahead.popleft().result()
+                ahead.append(pool.submit(load, some))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def threads_do(pipeline: Pipeline, workers: int) -> bool:
+    """Whether `workers` are threads: two at most, and nothing but OpenCV and NumPy in them, which let go of Python's lock.
+
+    On two busy cores, windows of 256 in batches of 16 with all of the geometry, one thread prepared 1.5 (480x360 in
+    colour) and 1.6 times (256x256 gray) the images a second of one process, and two threads 1.1 and 1.2 times those of
+    two processes, which hand each batch over through shared memory (tests/benchmarks/input_path.py). More of either
+    weren't measured, and more threads wait for each other's Python and slow the training loop's.
+    """
+    return pipeline.plannable and workers <= _MOST_THREADS
 
 
 def evaluation_batches(

@@ -1,5 +1,6 @@
 import os
 import pickle
+import time
 
 import cv2
 import numpy as np
@@ -96,6 +97,22 @@ def test_another_mapping_or_channels_are_other_entries(root, tmp_path):
     assert turned.pair(0)[0].shape == (20, 24, 3)
     assert isinstance(plain.pairs, Disk)
     assert not set(plain.pairs.keys) & set(turned.pairs.keys)
+
+
+def test_what_no_run_has_needed_for_30_days_leaves_the_disk(root, tmp_path):
+    folder = tmp_path / "cache"
+    data(root, cache="disk", cache_folder=folder)
+    days = 24 * 3600
+    needed, (unneeded, recent, foreign) = sorted(folder.rglob("*.npy")), (
+        folder / "ab" / f"{name}" for name in ("old.image.npy", "new.image.npy", "notes.txt")
+    )  # fmt: skip
+    for path, age in [*((path, 40) for path in needed), (unneeded, 31), (recent, 29), (foreign, 400)]:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (time.time() - age * days,) * 2)
+    data(root, cache="disk", cache_folder=folder)
+    assert sorted(p for p in folder.rglob("*") if p.is_file()) == sorted([*needed, recent, foreign])
+    assert all(time.time() - path.stat().st_mtime < days for path in needed)
 
 
 def test_the_disk_cache_is_in_the_users_cache_folder(root, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from segengine.data.geometric import Crop, Flip
-from segengine.data.loading import TrainingStream, evaluation_batches
+from segengine.data.loading import TrainingStream, evaluation_batches, threads_do
 from segengine.data.pipeline import Pipeline
 from segengine.data.pixels import BrightnessContrast
 from segengine.errors import DataError, SpecError
@@ -104,9 +104,10 @@ def test_the_augmentation_of_an_image_changes_from_pass_to_pass():
     assert not np.array_equal(images[0], images[1])
 
 
+@pytest.mark.parametrize("threads", [True, False])
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_any_number_of_workers_gives_the_same_samples(workers):
-    training = stream(workers=workers)
+def test_any_number_of_workers_gives_the_same_samples(workers, threads):
+    training = stream(workers=workers, threads=threads)
     try:
         assert_same(epochs(training), epochs(stream()))
     finally:
@@ -124,11 +125,11 @@ def test_any_number_of_processes_sees_the_same_samples(world_size, batch_size):
             assert np.array_equal(part[1], whole[1][rank::world_size])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_stream_joined_at_any_step_goes_on_as_if_never_left(workers):
+@pytest.mark.parametrize(("workers", "threads"), [(0, True), (2, True), (2, False)])
+def test_a_stream_joined_at_any_step_goes_on_as_if_never_left(workers, threads):
     expected = epochs(stream())
     for step in range(9):
-        training = stream(workers=workers if step in (1, 4) else 0)
+        training = stream(workers=workers if step in (1, 4) else 0, threads=threads)
         epoch, first = divmod(step, 3)
         rest = taken(training.epoch(epoch, first))
         for later in range(epoch + 1, 3):
@@ -137,8 +138,9 @@ def test_a_stream_joined_at_any_step_goes_on_as_if_never_left(workers):
         assert_same(rest, expected[step:])
 
 
-def test_an_epoch_left_early_can_be_started_again():
-    training = stream(workers=1)
+@pytest.mark.parametrize("threads", [True, False])
+def test_an_epoch_left_early_can_be_started_again(threads):
+    training = stream(workers=1, threads=threads)
     next(training.epoch(0))
     assert_same(taken(training.epoch(0)), epochs(stream(), 1))
     training.close()
@@ -147,13 +149,41 @@ def test_an_epoch_left_early_can_be_started_again():
 def test_workers_live_on_from_epoch_to_epoch_and_end_with_the_stream():
     import multiprocessing
 
-    training = stream(workers=2)
+    training = stream(workers=2, threads=False)
     list(training.epoch(0))
     first = {process.pid for process in multiprocessing.active_children()}
     list(training.epoch(1))
     assert {process.pid for process in multiprocessing.active_children()} == first
     training.close()
     assert not first & {process.pid for process in multiprocessing.active_children()}
+
+
+def augmenting():
+    return {thread.ident for thread in threading.enumerate() if thread.name.startswith("augment")}
+
+
+def test_threads_live_on_from_epoch_to_epoch_work_a_little_ahead_and_end_with_the_stream():
+    data = FakeDataset([(20, 30)] * 200)
+    training = TrainingStream(data, range(200), PIPELINE, batch_size=2, seed=1, workers=2, threads=True)
+    list(training.epoch(0, 90))
+    first = augmenting()
+    list(training.epoch(1, 0))
+    assert first
+    assert augmenting() == first
+    training.close()
+    assert not augmenting()
+    assert len(data.decoded) <= 2 * (10 + 100 + 8 + 1)
+
+
+def test_two_workers_are_threads_unless_a_transform_may_hold_pythons_lock():
+    class Opaque:
+        size = None
+
+        def apply(self, image, mask, rng):
+            return image, mask
+
+    assert [threads_do(PIPELINE, workers) for workers in (1, 2, 3)] == [True, True, False]
+    assert not threads_do(Pipeline([Opaque()]), 1)
 
 
 def test_loading_leaves_the_global_generators_alone():
@@ -177,7 +207,7 @@ def test_workers_use_one_thread_each():
             image = np.full((12, 16, 3), cv2.getNumThreads() + torch.get_num_threads(), np.uint8)
             return image, np.zeros((12, 16), np.uint8)
 
-    training = TrainingStream(Threads(), range(7), Pipeline([]), batch_size=2, seed=0, workers=1)
+    training = TrainingStream(Threads(), range(7), Pipeline([]), batch_size=2, seed=0, workers=1, threads=False)
     batch = next(training.epoch(0))
     training.close()
     # OpenCV tells 1 thread for "no threading".
@@ -187,11 +217,9 @@ def test_workers_use_one_thread_each():
 PARENT = os.getpid()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_samples_of_different_sizes_name_both_images_and_the_remedy(workers):
-    training = TrainingStream(
-        FakeDataset([(20, 30), (24, 18)]), [0, 1], Pipeline([]), batch_size=2, seed=0, workers=workers
-    )
+@pytest.mark.parametrize("how", [{}, {"workers": 1, "threads": True}, {"workers": 1, "threads": False}])
+def test_samples_of_different_sizes_name_both_images_and_the_remedy(how):
+    training = TrainingStream(FakeDataset([(20, 30), (24, 18)]), [0, 1], Pipeline([]), batch_size=2, seed=0, **how)
     with pytest.raises(DataError) as caught:
         list(training.epoch(0))
     one, other = "case/0 is 30x20 pixels with 3 channels", "case/1 is 18x24 pixels with 3 channels"
@@ -200,13 +228,13 @@ def test_samples_of_different_sizes_name_both_images_and_the_remedy(workers):
     assert str(caught.value) in {f"{start}{one} and {other}{remedy}", f"{start}{other} and {one}{remedy}"}
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_of_the_data_arrives_as_it_was_raised(workers):
+@pytest.mark.parametrize("how", [{}, {"workers": 1, "threads": True}, {"workers": 1, "threads": False}])
+def test_an_error_of_the_data_arrives_as_it_was_raised(how):
     class Broken(FakeDataset):
         def pair(self, index):
             raise DataError("case/3.png is cut short; restore it")
 
-    training = TrainingStream(Broken(), range(7), PIPELINE, batch_size=2, seed=0, workers=workers)
+    training = TrainingStream(Broken(), range(7), PIPELINE, batch_size=2, seed=0, **how)
     with pytest.raises(DataError, match=r"^case/3\.png is cut short; restore it$"):
         next(training.epoch(0))
 
