@@ -33,10 +33,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Round:
-    """One warp of all samples, and then `levels` changes of their levels; `wide` where 32 bits can't address pixels."""
+    """One warp of all samples, and then `levels` changes of their levels.
+
+    `straight` where nothing is turned or sheared, `wide` where 32 bits can't address the pixels of an image.
+    """
 
     groups: tuple[Group, ...]
     levels: int
+    straight: bool
     wide: bool
 
 
@@ -111,4 +115,5 @@ def _round(steps: Sequence[_Step], rows: Sequence[Sequence[float]]) -> Round:
     reach = np.abs(numbers[:, :6].reshape(-1, 3) @ corners.T).max()
     pixels = (numbers[:, 7] * numbers[:, 8]).max()
     wide = bool(reach >= _WIDE or pixels >= 2**31)
-    return Round(tuple(groups), max(len(levels) for _, levels in steps), wide)
+    straight = not numbers[:, [1, 3]].any()
+    return Round(tuple(groups), max(len(levels) for _, levels in steps), straight, wide)

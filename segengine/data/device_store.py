@@ -42,7 +42,7 @@ def stored(
     pixels = np.asarray(samples.sizes)[records].prod(axis=1).tolist()
     begins = np.cumsum([0, *pixels]).tolist()
     channels = samples.pair(records[0])[0].shape[2]
-    images = torch.empty((begins[-1], channels), dtype=torch.uint8, device=device)
+    images = torch.empty((channels, begins[-1]), dtype=torch.uint8, device=device)
     masks = torch.empty(begins[-1], dtype=torch.uint8, device=device)
     places = {record: (begin, *map(int, samples.sizes[record])) for record, begin in zip(records, begins, strict=False)}
 
@@ -54,7 +54,7 @@ def stored(
                 f"{samples.records[record].id} is not {width}x{height} pixels with {channels} channels any more; the file "
                 "has changed since its size was read; start again"
             )
-        images[begin : begin + height * width].copy_(_tensor(image).view(-1, channels))
+        images[:, begin : begin + height * width].copy_(_tensor(image).view(-1, channels).t())
         masks[begin : begin + height * width].copy_(_tensor(mask).view(-1))
         return mask
 

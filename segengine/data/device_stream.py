@@ -79,8 +79,12 @@ class DeviceStream:
             table = table.pin_memory().to(flat.masks.device, non_blocking=True)
         groups = augmented(flat, plan, table, self._pipeline.fill)
         if len(groups) > 1:
-            begins = (0, len(groups[0][0]))
-            shapes = [(plan.indices[at], images.shape[1:]) for at, (images, _) in zip(begins, groups, strict=False)]
+            begins = (0, len(groups[0][1]))
+            shapes = [
+                (plan.indices[at], (*masks.shape[1:], len(images)))
+                for at, (images, masks) in zip(begins, groups, strict=False)
+            ]
             raise differing_sizes(self._samples, shapes[0], shapes[1], CROP)
         [(images, masks)] = groups
-        return Batch(images.permute(0, 3, 1, 2), masks, torch.tensor(plan.indices, dtype=torch.int64))
+        images = images.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        return Batch(images, masks, torch.tensor(plan.indices, dtype=torch.int64))

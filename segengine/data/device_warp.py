@@ -20,61 +20,70 @@ _AT_ONCE = {"cpu": 2**16}  # pixels that are warped together, by kind of device:
 _AT_ONCE_ELSEWHERE = 2**22  # some 100 bytes a pixel while they are: 0.4 GiB
 
 Steps = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    """Images of any sizes, one behind the other: images uint8 [P, C], masks uint8 [P], rows of an image in order."""
+    """Images of any sizes, one behind the other, rows of an image in order: uint8 [C, P], and their masks uint8 [P].
+
+    Channels lie apart, which makes reading single pixels cheap on every device.
+    """
 
     images: Tensor
     masks: Tensor
 
 
 def augmented(store: Flat, plan: BatchPlan, table: Tensor, fill: int) -> list[tuple[Tensor, Tensor]]:
-    """The samples of `plan`, one entry for each size that comes out: images uint8 [n, h, w, C], masks uint8 [n, h, w].
+    """The samples of `plan`, one entry for each size that comes out: images uint8 [C, n, h, w], masks uint8 [n, h, w].
 
     `table` is the plan's on the device of `store`; `fill` is the image's value outside, where masks are 255.
     """
     flat, groups = store, []
     for numbers, round_ in zip(table, plan.rounds, strict=True):
         groups = [_group(flat, numbers[group.begin : group.end], group.size, round_, fill) for group in round_.groups]
-        images, masks = ([pair[part].flatten(0, 2) for pair in groups] for part in (0, 1))
-        flat = Flat(images[0], masks[0]) if len(groups) == 1 else Flat(torch.cat(images), torch.cat(masks))
+        flat = _joined([Flat(images.flatten(1), masks.flatten()) for images, masks in groups])
     return groups
 
 
-def _group(flat: Flat, numbers: Tensor, size: tuple[int, int], round_: Round, fill: int) -> tuple[Tensor, Tensor]:
+def _joined(parts: list[Flat]) -> Flat:
+    if len(parts) == 1:
+        return parts[0]
+    return Flat(torch.cat([part.images for part in parts], dim=1), torch.cat([part.masks for part in parts]))
+
+
+def _group(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int) -> tuple[Tensor, Tensor]:
     """Samples of one size, a few at a time, so that memory is bounded."""
-    height, width = size
-    images = flat.images.new_empty((len(numbers), height, width, flat.images.shape[1]))
-    masks = flat.masks.new_empty((len(numbers), height, width))
+    images = flat.images.new_empty((len(flat.images), len(numbers), *size))
+    masks = flat.masks.new_empty((len(numbers), *size))
     at_once = _AT_ONCE.get(numbers.device.type, _AT_ONCE_ELSEWHERE)
-    step = max(1, at_once // max(1, height * width))
+    step = max(1, at_once // max(1, size[0] * size[1]))
     for begin in range(0, len(numbers), step):
         some = slice(begin, begin + step)
-        image, masks[some] = _warped(flat, numbers[some], size, fill, wide=round_.wide)
+        image, masks[some] = _warped(flat, numbers[some], size, round_, fill)
         for level in range(round_.levels):
             image = _levelled(image, *numbers[some, PLACED + 2 * level : PLACED + 2 * level + 2, None].unbind(1))
-        images[some] = image
+        images[:, some] = image
     return images, masks
 
 
-def _warped(flat: Flat, numbers: Tensor, size: tuple[int, int], fill: int, *, wide: bool) -> tuple[Tensor, Tensor]:
-    """Images uint8 [b, h, w, C] and masks uint8 [b, h, w] of the samples in `numbers` float64 [b, ...]."""
-    kind = torch.int64 if wide else torch.int32
+def _warped(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int) -> tuple[Tensor, Tensor]:
+    """Images uint8 [C, b, h, w] and masks uint8 [b, h, w] of the samples in `numbers` float64 [b, ...]."""
+    kind = torch.int64 if round_.wide or flat.masks.numel() >= 2**31 else torch.int32
     down, across = (torch.arange(n, dtype=torch.float64, device=numbers.device) for n in size)
     a, b, c, d, e, f, offset, height, width = numbers[:, :PLACED, None].unbind(1)  # each [b, 1]
-    begin = offset.long()[..., None]
-    rows, columns = (n.to(kind)[..., None] for n in (height, width))
+    begin, rows, columns = (n.to(kind)[..., None] for n in (offset, height, width))
     straight = (b == 0) & (d == 0)
-    steps_x, steps_y = ((a, across), (b, down)), ((d, across), (e, down))
+    # Where nothing is turned, columns follow from columns and rows from rows: [b, 1, w] and [b, h, 1] do for [b, h, w].
+    steps_x = (a, across), (b, down[:1] if round_.straight else down)
+    steps_y = (d, across[:1] if round_.straight else across), (e, down)
 
     x, y = _nearest(steps_x, c, straight, kind, by_row=False), _nearest(steps_y, f, straight, kind, by_row=True)
-    outside = (x < 0) | (x >= columns) | (y < 0) | (y >= rows)
-    masks = flat.masks[begin + (_held(y, rows) * columns + _held(x, columns))]
+    outside = ((x < 0) | (x >= columns)) | ((y < 0) | (y >= rows))
+    masks = _read(flat.masks, (begin + _held(y, rows) * columns) + _held(x, columns))
     places = _fixed(steps_x, c, kind), _fixed(steps_y, f, kind)
     images = _bilinear(flat.images, begin, places, (rows, columns))
-    return images.masked_fill_(outside[..., None], fill), masks.masked_fill_(outside, IGNORE)
+    return images.masked_fill_(outside, fill), masks.masked_fill_(outside, IGNORE)
 
 
 def _fixed(steps: Steps, start: Tensor, kind: torch.dtype) -> Tensor:
@@ -117,28 +126,37 @@ def _held(indices: Tensor, size: Tensor) -> Tensor:
 
 
 def _bilinear(images: Tensor, begin: Tensor, places: tuple[Tensor, Tensor], size: tuple[Tensor, Tensor]) -> Tensor:
-    """Images uint8 [b, h, w, C] at fixed-point `places` x, y [b, h, w]; edge pixels are repeated outside.
+    """Images uint8 [C, b, h, w] at fixed-point `places` x, y [b, h, w]; edge pixels are repeated outside.
 
-    `begin` and `size` (height, width), each [b, 1, 1], say where in `images` uint8 [P, C] each image lies.
+    `begin` and `size` (height, width), each [b, 1, 1], say where in `images` uint8 [C, P] each image lies.
     """
     (x, y), (height, width) = places, size
     left, top = x >> FRACTION_BITS, y >> FRACTION_BITS
-    across, down = (((n & (_ONE - 1)).float() / _ONE)[..., None] for n in (x, y))
+    across, down = ((n & (_ONE - 1)).float() / _ONE for n in (x, y))
     upper, lower = (begin + _held(row, height) * width for row in (top, top + 1))
     left, right = _held(left, width), _held(left + 1, width)
-    above = _between(images[upper + left], images[upper + right], across)
-    below = _between(images[lower + left], images[lower + right], across)
-    return torch.round(above + (below - above) * down).to(torch.uint8)
+    planes = []
+    for plane in images:
+        above = _between(_read(plane, upper + left), _read(plane, upper + right), across)
+        below = _between(_read(plane, lower + left), _read(plane, lower + right), across)
+        planes.append(_between(above, below, down).round_().to(torch.uint8))
+    return torch.stack(planes)
+
+
+def _read(plane: Tensor, where: Tensor) -> Tensor:
+    """The pixels of uint8 [P] at the indices [b, h, w]."""
+    return plane.index_select(0, where.flatten()).view(where.shape)
 
 
 def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
     first = one.float()
-    return first + (other.float() - first) * share
+    return (other.float() - first).mul_(share).add_(first)
 
 
 def _levelled(images: Tensor, shift: Tensor, stretch: Tensor) -> Tensor:
-    """Images uint8 [b, h, w, C] with the formula of `Levels`; shift and stretch are float64 [b, 1]."""
-    flat = images.flatten(1)
-    mean = flat.sum(1, dtype=torch.int64).double()[:, None] / max(1, flat.shape[1])
+    """Images uint8 [C, b, h, w] with the formula of `Levels`; shift and stretch are float64 [b, 1]."""
+    values = max(1, images.numel() // max(1, images.shape[1]))
+    mean = images.sum((0, 2, 3), dtype=torch.int64).double()[:, None] / values
     times, plus = (1 + stretch).float(), (255 * shift - stretch * mean).float()
-    return flat.float().mul_(times).add_(plus).round_().clamp_(0, 255).to(torch.uint8).view_as(images)
+    changed = images.float().mul_(times[..., None]).add_(plus[..., None])
+    return changed.round_().clamp_(0, 255).to(torch.uint8)
