@@ -62,7 +62,7 @@ def test_all_is_known_before_training(root):
     assert np.bincount(classes.ravel(), minlength=2).tolist() == found.class_pixels[3].tolist()
 
 
-@pytest.mark.parametrize("kind", ["none", "ram", "disk"])
+@pytest.mark.parametrize("kind", ["none", "ram", "disk", "device"])
 def test_every_cache_gives_the_same_pairs(root, tmp_path, kind):
     plain, kept = data(root, cache="none"), data(root, cache=kind, cache_folder=tmp_path / "cache")
     for i in range(8):
@@ -135,6 +135,8 @@ def test_auto_takes_memory_only_where_it_fits(root, monkeypatch):
     found = data(root)
     assert not isinstance(found.pairs, Memory)
     assert "data.cache: auto decodes images anew in each epoch" in found.warnings[0]
+    [note] = (note for note in data(root, cache="device").warnings if "data.cache" in note)
+    assert note.startswith("data.cache: device decodes validation and test images anew each time: decoded images take")
     with pytest.raises(DataError, match=r"data.cache: ram: decoded images take .* at most half is used"):
         data(root, cache="ram")
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from segengine.data import device_warp
 from segengine.data.device_plan import batch_plan
@@ -283,6 +282,40 @@ def test_a_mask_of_one_class_gains_only_ignored_pixels_and_an_even_image_only_th
     assert np.array_equal(images[..., 0] == 0, masks == 255)
 
 
+def pairs(low, high):
+    return st.tuples(st.integers(low, high), st.integers(low, high))
+
+
+augmentations = st.lists(
+    st.one_of(
+        st.builds(MultiScale, st.integers(8, 90), st.sampled_from([(0.5, 1.5), (0.2, 4.0), (1.0, 1.0)]), pairs(1, 48),
+                  rare_share=st.sampled_from([0.0, 0.5])),
+        st.builds(Crop, pairs(1, 60), st.sampled_from(["random", "centre"])),
+        st.builds(Flip, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5])),
+        st.builds(Rotate, st.sampled_from([(-15, 15), (90, 90), (-180, 180)]), st.sampled_from([0.5, 1.0])),
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    augmentations, st.lists(pairs(1, 80), min_size=1, max_size=4), pairs(1, 40), st.integers(0, 2**32), st.booleans()
+)
+def test_any_pipeline_shows_the_same_on_the_cpu_and_on_the_device(transforms, sizes, last, seed, constant):
+    samples, pipeline = Samples(sizes, constant=3 if constant else None), Pipeline([*transforms, Crop(last)])
+    indices = range(len(sizes))
+    order = TrainingStream(samples, indices, pipeline, batch_size=3, seed=seed)
+    device = DeviceStream(order, samples, pipeline, stored(samples, indices, CPU))
+    made = taken(device, 1)
+    device.close()
+    assert_alike(made, taken(order, 1), levels=1)
+    if constant:
+        for batch in made:
+            assert set(batch.masks.unique().tolist()) <= {3, 255}
+            assert set(batch.images.unique().tolist()) <= {0, 200}
+
+
 def test_images_whose_pixels_32_bits_can_not_address_are_warped_alike():
     wide = np.tile(np.arange(100, dtype=np.uint8), (40, 400))
     turn = cropped(0, 35000, to=(32, 32)).then(rotated(32, 32, degrees=11))
@@ -301,28 +334,24 @@ def test_how_many_are_warped_at_once_changes_nothing(monkeypatch):
     device.close()
 
 
-class OneDevice(TorchDispatchMode):
-    """Refuses operations on tensors of another device: numbers that would be copied there first."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        assert all(tensor.device.type == "meta" for tensor in tree_leaves(args) if isinstance(tensor, torch.Tensor)), (
-            func
-        )
-        return func(*args, **(kwargs or {}))
-
-
-def test_nothing_waits_for_the_device():
-    """A meta tensor has no values: whatever asked for one, or for a number of true ones, would raise."""
+def test_nothing_waits_for_a_gpu_and_nothing_is_mixed_up_with_the_cpu():
+    """Fake tensors have no values and know their device: what asks for one, or combines two devices, raises."""
     samples, pipeline = Samples(), Pipeline([BrightnessContrast(0.2, 0.2), *USUAL])
     store = stored(samples, range(7), CPU)
     order = TrainingStream(samples, range(7), pipeline, batch_size=3, seed=1)
     plan = DeviceStream(order, samples, pipeline, store)._draw(0)
-    flat = Flat(store.flat.images.to("meta"), store.flat.masks.to("meta"))
-    table = torch.from_numpy(plan.table).to("meta")
-    with OneDevice():
-        [(images, masks)] = augmented(flat, plan, table, 0)
-    assert images.shape == (3, 3, *WINDOW)
-    assert masks.shape == (3, *WINDOW)
+    assert len(plan.rounds) == 2
+    with FakeTensorMode():
+        images, masks = (
+            torch.empty(tensor.shape, dtype=torch.uint8, device="cuda")
+            for tensor in (store.flat.images, store.flat.masks)
+        )
+        table = torch.empty(plan.table.shape, dtype=torch.float64, device="cuda")
+        with pytest.raises(DataDependentOutputException):
+            float(table.sum())
+        [(made, classes)] = augmented(Flat(images, masks), plan, table, 0)
+    assert (made.shape, made.device.type) == ((3, 3, *WINDOW), "cuda")
+    assert (classes.shape, classes.device.type) == ((3, *WINDOW), "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
