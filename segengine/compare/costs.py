@@ -9,12 +9,12 @@ from typing import Any
 
 from segengine.compare.load import LoadedRun
 from segengine.compare.pareto import pareto_front
-from segengine.compare.summary import Comparison, Metric
+from segengine.compare.summary import Comparison, Metric, kinds_of
 
 
 @dataclass(frozen=True)
 class VariantCost:
-    """One variant's cost: median, least and most over its runs (None: unknown), beside its mean pooled score 0..1."""
+    """One variant's cost: median, least and most over its runs (None: unknown), beside its mean score."""
 
     variant: str
     value: float | None
@@ -59,10 +59,10 @@ class _Kind:
 
 
 def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
-    """Every cost that at least one run states, each with its Pareto front against the mean pooled score."""
+    """Every cost that at least one run states, each with its Pareto front against the mean score (pooled, where it can be)."""
     runs = {name: [r for unit in units for r in unit.runs] for name, units in comparison.units.by_variant().items()}
-    scores = [variant.scores[metric, "pooled"].mean.mean for variant in comparison.variants]
-    found = (_cost(kind, runs, scores) for kind in _KINDS)
+    scores = [variant.scores[metric, kinds_of(metric)[0]].mean.mean for variant in comparison.variants]
+    found = (_cost(kind, runs, scores, comparison.measure(metric).sign) for kind in _KINDS)
     return tuple(cost for cost in found if any(variant.value is not None for variant in cost.variants))
 
 
@@ -71,13 +71,15 @@ def cost_problems(comparison: Comparison) -> list[str]:
     return [run.cost_problem for unit in comparison.units.units for run in unit.runs if run.cost_problem]
 
 
-def _cost(kind: _Kind, runs: dict[str, list[LoadedRun]], scores: Sequence[float | None]) -> Cost:
+def _cost(kind: _Kind, runs: dict[str, list[LoadedRun]], scores: Sequence[float | None], sign: int) -> Cost:
     by_run = {name: [(run, kind.value(run)) for run in members] for name, members in runs.items()}
     known = {name: [value for _, value in pairs if value is not None] for name, pairs in by_run.items()}
     conditions = [kind.conditions(run) for pairs in by_run.values() for run, value in pairs if value is not None]
     values = [float(median(each)) if each else None for each in known.values()]
     problem = "; ".join(_unequal(conditions))
-    front = pareto_front(scores, values, lower_is_better=kind.lower_is_better)
+    front = pareto_front(
+        [None if s is None else sign * s for s in scores], values, lower_is_better=kind.lower_is_better
+    )
     return Cost(
         kind.key, kind.label, kind.unit, kind.lower_is_better,
         tuple(
@@ -102,7 +104,9 @@ def _said(name: str, value: Any) -> str:
         return "measured by `segengine cost`" if value == "cost" else "measured at the run's end"
     if name in ("device", "memory"):
         return str(value)
-    return f"{value} {name}" if name == "threads" else f"{name} {value}"
+    if name == "threads":
+        return f"{value} thread{'s' * (value != 1)}"
+    return f"{name} {value}"
 
 
 def _network(_: LoadedRun) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.compare.differences import DEFAULTS, Choices, Differences, differences
 from segengine.compare.measures import SHARE, Measure
+from segengine.compare.render_costs import cost_data, cost_lines, cost_tables
 from segengine.compare.render_differences import as_data, section
 from segengine.compare.summary import (
     Comparison,
@@ -44,7 +45,7 @@ def grids(comparison: Comparison, metric: Metric, found: Sequence[Differences] =
     return [
         _scores(comparison, metric),
         *(_by_class(comparison, metric, kind) for kind in kinds_of(metric)),
-        _costs(comparison),
+        *(Grid(*table) for table in cost_tables(comparison, metric)),
         *(Grid(*table) for table in (text.tables if text else ())),
     ]
 
@@ -81,7 +82,7 @@ def remarks(comparison: Comparison, metric: Metric, found: Sequence[Differences]
     if comparison.confounders:
         lines.append("besides, these differ, and may be the reason for any difference:")
         lines += [f"  {'within a variant: ' if d.within else ''}{d.text()}" for d in comparison.confounders]
-    lines += [f"note: {note}" for note in comparison.notes]
+    lines += [f"note: {note}" for note in (*comparison.notes, *cost_lines(comparison, metric))]
     return [*lines, *left_out(comparison)]
 
 
@@ -146,6 +147,7 @@ def document(result: Comparison | Refusal, metric: Metric, choices: Choices = DE
         "notes": list(result.notes),
         "verdict": verdict(result, metric, found),
         "differences": as_data(found),
+        "costs": cost_data(result, metric),
         "left_out": others,
     }
 
@@ -196,15 +198,6 @@ def _direction(measure: Measure) -> str:
     return f"{unit}; lower is better" if measure.better == "lower" else unit
 
 
-def _costs(comparison: Comparison) -> Grid:
-    rows = [
-        (v.name, _large(v.parameters), _large(v.macs), _number(v.images_per_second), _number(v.minutes))
-        for v in comparison.variants
-    ]
-    header = ("variant", "parameters", "MACs an image", "images/s", "minutes")
-    return Grid("what a run costs; images/s and minutes are training's", header, tuple(rows))
-
-
 def _by_class(comparison: Comparison, metric: Metric, kind: Kind) -> Grid:
     """Variants by classes, or classes by variants, whichever is narrower."""
     caption = f"{word(metric, comparison.measure(metric))} by class, {'pooled over images' if kind == 'pooled' else 'mean over images'}"
@@ -225,19 +218,6 @@ def _score(spread: Spread) -> str:
     if spread.mean is None:
         return DASH
     return f"{spread.mean:.3f}" + (f" ± {spread.sd:.3f}" if spread.sd is not None else "")
-
-
-def _number(spread: Spread) -> str:
-    return DASH if spread.mean is None else f"{spread.mean:.1f}"
-
-
-def _large(value: int | None) -> str:
-    if value is None:
-        return DASH
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.1f} {unit}"
-    return str(value)
 
 
 def cell(text: str) -> str:
