@@ -161,10 +161,11 @@ class TrainingStream:
 def threads_do(pipeline: Pipeline, workers: int) -> bool:
     """Whether `workers` are threads: two at most, and nothing but OpenCV and NumPy in them, which let go of Python's lock.
 
-    On two busy cores, windows of 256 in batches of 16 with all of the geometry, one thread prepared 1.5 (480x360 in
-    colour) and 1.6 times (256x256 gray) the images a second of one process, and two threads 1.1 and 1.2 times those of
-    two processes, which hand each batch over through shared memory (tests/benchmarks/input_path.py). More of either
-    weren't measured, and more threads wait for each other's Python and slow the training loop's.
+    Windows of 256 in batches of 16 with all of the geometry, two cores that others used as well, medians of ten pairs:
+    one thread prepared 1.5 (480x360 in colour) and 1.6 times (256x256 gray) the images a second of one process, and two
+    threads 1.1 and 1.2 times those of two processes, which hand each batch over through shared memory; single runs
+    with two gave 0.7 to 1.3 (tests/benchmarks/input_path.py). More of either weren't measured, and more threads wait
+    for each other's Python and slow the training loop's.
     """
     return pipeline.plannable and workers <= _MOST_THREADS
 

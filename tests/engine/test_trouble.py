@@ -40,7 +40,8 @@ def train_while_a_worker_is_killed(folder: Path) -> None:
             if isinstance(event, StepDone) and event.step == 1:
                 os.kill(p.stream._batches._workers[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
     except Exception as error:
-        (folder / "said").write_text(str(explained(error) or error))  # explained already if a checkpoint was being written
+        # It is explained already where a checkpoint was being written.
+        (folder / "said").write_text(str(explained(error) or error))
     os._exit(0)
 
 
