@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -92,25 +93,35 @@ class Step:
 
         `alone`: gradients and numbers are of this process, for the others may have run out of memory.
         """
-        world = self.world
-        valid = torch.stack([(batch.masks != IGNORE).sum() for batch in batches]).to(world.wide)
-        wish = torch.full_like(valid[:1], float(stop))
-        everywhere, stopping = world.summed(torch.cat([valid.sum()[None], wish]))
-        weights = (valid * world.size / everywhere.clamp(min=1)).float()
-        network = self.network
+        world, network = self.world, self.network
+        weights, stopping = self._weights(batches, stop)
         if alone and isinstance(network, DistributedDataParallel):
             network = network.module
-        losses, flags = [], []
-        for i, batch in enumerate(batches):
+        losses, values = [], []
+        for i, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             last = i == len(batches) - 1
             unsynced = isinstance(network, DistributedDataParallel) and not last
             with network.no_sync() if unsynced else nullcontext():  # type: ignore[operator]
-                value, weighted = self._backward(network, batch, weights[i])
+                value, weighted = self._backward(network, batch, weight)
             losses.append(weighted)
-            flags.append(~torch.isfinite(value))
+            values.append(value)
+        if world.size == 1 and not self.ahead:  # the host needs them at once
+            bad = [float(not math.isfinite(value.item())) for value in values]
+            return torch.tensor([sum(loss.item() for loss in losses), float(stop), *bad], dtype=torch.float64)
         total = torch.stack(losses).to(world.wide).sum() / world.size
-        numbers = torch.cat([torch.stack([total, stopping / world.size]), torch.stack(flags).to(world.wide)])
+        flags = (~torch.isfinite(torch.stack(values))).to(world.wide)
+        numbers = torch.cat([torch.stack([total, stopping / world.size]), flags])
         return numbers if alone else self._agreed(numbers)
+
+    def _weights(self, batches: Sequence[Batch], stop: bool) -> tuple[Sequence[Tensor | None], Tensor]:
+        """Each part's share of all processes' valid pixels times their number, None for 1; and how many want to stop."""
+        world = self.world
+        if world.size == 1 and len(batches) == 1:
+            return [None], torch.full((), float(stop), dtype=world.wide, device=world.device)
+        valid = torch.stack([(batch.masks != IGNORE).sum() for batch in batches]).to(world.wide)
+        wish = torch.full_like(valid[:1], float(stop))
+        everywhere, stopping = world.summed(torch.cat([valid.sum()[None], wish]))
+        return list((valid * world.size / everywhere.clamp(min=1)).float()), stopping
 
     def _agreed(self, numbers: Tensor) -> Tensor:
         """The numbers over all processes; where one of them is no number, so is the sum."""
@@ -122,9 +133,9 @@ class Step:
             if parameter.grad is not None:
                 self.world.summed(parameter.grad.div_(self.world.size))
 
-    def _backward(self, network: nn.Module, batch: Batch, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _backward(self, network: nn.Module, batch: Batch, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         value = self.loss(self._logits(network, batch).float(), batch.masks.long())
-        weighted = value * weight
+        weighted = value if weight is None else value * weight
         scaler = self.trainable.scaler
         (scaler.scale(self.guard.spoilt(weighted)) if scaler else weighted).backward()
         return value.detach(), weighted.detach()
