@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -24,6 +24,7 @@ from segengine.compare.units import Unit
 Verdict = Literal["better", "worse", "practically equal", "not distinguishable", "not tested"]
 _SEED = 20_220_831
 _PARTS = ("scores", "influence")
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -167,26 +168,36 @@ def _tests(table: _Table, flips: Floats, choices: Choices, *, exact: bool) -> _T
     The p is that of sign flips where it's about models, of the t test with both variances else, NaN where none is made.
     """
     counts = np.array([len(each.scores) for each in table.variants])
-    nulls = flipped(table.variants, flips) if table.units >= MINIMUM_UNITS else None
+    nulls = None
+    if table.units >= MINIMUM_UNITS:
+        nulls = np.ascontiguousarray(flipped(table.variants, flips).swapaxes(0, 1))
     several = len(counts) * (len(counts) - 1) // 2
     out = np.full((7, several, table.held.shape[1]), np.nan)
     start = 0
     for i in range(len(counts) - 1):
-        for count in np.unique(counts[i + 1 :]):
-            others = i + 1 + np.flatnonzero(counts[i + 1 :] == count)
+        for others in _alike(counts, i + 1):
             second = Jackknife(*(np.stack([getattr(table.variants[j], part) for j in others]) for part in _PARTS))
             each = estimate(table.variants[i], second)
             low, high = each.interval(choices.confidence)
             p = np.full_like(each.difference, np.nan)
             if nulls is not None:
                 p = each.p()
-                if min(counts[i], count) < 2:
-                    p = p_of(each.difference, nulls[:, i, None] - nulls[:, others], p, exact=exact)
+                if min(counts[i], counts[others[0]]) < 2:
+                    under_null = (nulls[i] - nulls[others]).swapaxes(0, 1)
+                    p = p_of(each.difference, under_null, p, exact=exact)
                 p = np.where(np.minimum(table.held[i], table.held[others]) < MINIMUM_UNITS, np.nan, p)
             rows = start + others - i - 1
             out[:, rows] = each.difference, each.units, each.seeds, each.df, low, high, p
         start += len(counts) - i - 1
     return _Tests((out[0], out[1], out[2], out[3]), (out[4], out[5]), out[6])
+
+
+def _alike(counts: NDArray[np.int64], start: int) -> Iterator[NDArray[np.int64]]:
+    """The variants from `start` on in parts with equal numbers of seeds, small enough for a processor's cache."""
+    for count in np.unique(counts[start:]):
+        places = start + np.flatnonzero(counts[start:] == count)
+        for first in range(0, len(places), _AT_ONCE):
+            yield places[first : first + _AT_ONCE]
 
 
 class _Cell(NamedTuple):

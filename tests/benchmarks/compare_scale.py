@@ -1,7 +1,7 @@
 """Time and memory of `segengine compare` as a whole process, on many runs that are made up.
 
     python tests/benchmarks/compare_scale.py [--runs 100] [--images 1000] [--classes 10] [--resamples 2000]
-                                             [--seeds 1 5] [--repeats 3] [--keep FOLDER] [--json FILE]
+                                             [--per-group 1] [--seeds 1 5] [--repeats 3] [--keep FOLDER] [--json FILE]
 
 For each number of seeds: --runs runs, so 100 variants with 1 seed and 20 variants with 5. Prints seconds of wall clock and of
 processor time and the process's largest memory, each the best of the repeats, and whether torch was imported.
@@ -28,7 +28,6 @@ from segengine.runs.folder import RunFolder
 from segengine.runs.tables import COUNTS_HEADER, ImageRow, write_images
 
 SIDE = 256
-GROUP = 4  # images of one patient
 
 
 def main() -> None:
@@ -36,6 +35,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--per-group", type=int, default=1, help="images of a patient; 1 has no groups")
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--repeats", type=int, default=3)
@@ -48,7 +48,7 @@ def main() -> None:
         for seeds in given.seeds:
             folder = root / f"seeds{seeds}" / "made-up"
             if not folder.exists():
-                make_runs(folder, given.runs // seeds, seeds, given.images, given.classes)
+                make_runs(folder, given, seeds)
             rows.append(
                 {"variants": given.runs // seeds, "seeds": seeds} | measured(folder, given.resamples, given.repeats)
             )
@@ -59,15 +59,17 @@ def main() -> None:
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     if given.json:
-        about = {k: v for k, v in vars(given).items() if k in ("runs", "images", "classes", "resamples")}
+        about = {k: v for k, v in vars(given).items() if k in ("runs", "images", "classes", "per_group", "resamples")}
         given.json.write_text(json.dumps({**about, "cores": os.cpu_count(), "results": rows}, indent=2) + "\n")
 
 
-def make_runs(experiment: Path, variants: int, seeds: int, images: int, classes: int) -> None:
+def make_runs(experiment: Path, given: argparse.Namespace, seeds: int) -> None:
     """Run folders as training leaves them: counts of every image with a true and a wrong class in many places."""
+    variants, images, classes = given.runs // seeds, given.images, given.classes
     rng = np.random.default_rng(0)
     truth = np.where(rng.random((images, classes)) < 0.7, rng.integers(20, 4000, (images, classes)), 0)
-    rows = [ImageRow(i, f"p{i // GROUP}/s{i:04}", f"p{i // GROUP}", "test", SIDE, SIDE) for i in range(images)]
+    groups = [f"p{i // given.per_group}" for i in range(images)]
+    rows = [ImageRow(i, f"{group}/s{i:04}", group, "test", SIDE, SIDE) for i, group in enumerate(groups)]
     for variant in range(variants):
         for seed in range(seeds):
             folder = RunFolder(experiment / f"v{variant:03}-seed{seed}")
