@@ -56,6 +56,11 @@ Make = Callable[..., RunFolder]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
+    """Makes run folders below tmp_path / "runs": see `maker`."""
+    return maker(tmp_path)
+
+
+def maker(tmp_path: Path) -> Make:
     """`make("vgg", seed=0, quality=0.8, settings={"training.epochs": 5}, experiment=..., images=..., **run_json)`."""
 
     def run(

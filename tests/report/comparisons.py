@@ -13,9 +13,10 @@ import pytest
 from segengine.compare.differences import Choices
 from segengine.compare.summary import Comparison, compare_folders
 from segengine.report.comparison.contents import Contents, contents_of
+from segengine.report.comparison.page import comparison_page
 from segengine.runs import names
 from segengine.runs.tables import append_metrics
-from tests.compare.conftest import Make
+from tests.compare.conftest import Make, maker
 
 EVIL = "<script>document.title='broken'</script>"
 CLASSES = ("background", f"liver {EVIL}", "spleen \"&' |$_#")
@@ -59,6 +60,22 @@ def comparison(root: Path) -> Comparison:
 
 def contents(root: Path) -> Contents:
     return contents_of(comparison(root), "dice", QUICK)
+
+
+THREE = {f"vgg11 {EVIL}": 0.70, "resnet18": 0.86, "mobilenet": 0.861}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    """A comparison of three variants with three seeds each, the best two alike."""
+    folder = tmp_path_factory.mktemp("three")
+    experiment(maker(folder), folder / "runs", THREE)
+    return contents(folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def page(three: Contents) -> str:
+    return comparison_page([three])
 
 
 class Browser:

@@ -6,11 +6,9 @@ from html import unescape
 
 import pytest
 
-from segengine.report.comparison.page import comparison_page
-from tests.compare.conftest import make
-from tests.report.comparisons import EVIL, Browser, browser, contents, experiment
+from tests.report.comparisons import EVIL, Browser, browser, page, three
 
-__all__ = ["browser", "make"]
+__all__ = ["browser", "page", "three"]
 
 # A page under test reports what it saw in an element of its own. Its policy lets no other script run than the page's
 # and this one; what the policy forbids is itself reported as a violation.
@@ -53,12 +51,6 @@ def probed(browser: Browser, page: str, script: str = "", *flags: str, width: in
     found = re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)
     assert found, dom[-2000:]
     return json.loads(unescape(found[1]))
-
-
-@pytest.fixture
-def page(make, tmp_path):
-    experiment(make, tmp_path / "runs", {f"vgg11 {EVIL}": 0.70, "resnet18": 0.86, "mobilenet": 0.861})
-    return comparison_page([contents(tmp_path / "runs")])
 
 
 def test_the_page_opens_without_an_error_a_violation_or_a_request(browser, page):

@@ -13,11 +13,12 @@ from segengine.report.comparison.gallery import most_disagreed
 from segengine.report.comparison.methods import REFERENCES, paragraph, references
 from segengine.report.comparison.page import comparison_page
 from segengine.report.comparison.words import verdict
+from segengine.runs.costs import CostRecord, Latency, write_cost
+from segengine.runs.folder import RunFolder
 from tests.compare.conftest import make
-from tests.report.comparisons import CLASSES, EVIL, QUICK, comparison, contents, experiment
+from tests.report.comparisons import CLASSES, EVIL, QUICK, comparison, contents, experiment, page, three
 
-__all__ = ["make"]
-THREE = {f"vgg11 {EVIL}": 0.70, "resnet18": 0.86, "mobilenet": 0.861}
+__all__ = ["make", "page", "three"]
 
 
 class _Outline(HTMLParser):
@@ -45,15 +46,8 @@ class _Outline(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture
-def page(make, tmp_path):
-    experiment(make, tmp_path / "runs", THREE)
-    return comparison_page([contents(tmp_path / "runs")])
-
-
-def test_the_verdict_stands_first_in_two_sentences(make, tmp_path):
-    experiment(make, tmp_path / "runs", THREE)
-    first, second = verdict(contents(tmp_path / "runs").view)
+def test_the_verdict_stands_first_in_two_sentences(three):
+    first, second = verdict(three.view)
     assert re.fullmatch(
         r"mobilenet has the highest mean Dice, 0\.\d{3}; it is better than vgg11 .*, and not distinguishable from resnet18 "
         r"\(next resnet18: \+\d\.\d\d points, 95 % interval -\d\.\d\d to \+\d\.\d\d\)\.",
@@ -116,9 +110,8 @@ def test_the_page_asks_nobody_for_anything(page):
     )
 
 
-def test_ids_are_unique_and_references_to_them_hold(make, tmp_path):
-    experiment(make, tmp_path / "runs", THREE)
-    twice = _Outline(comparison_page([contents(tmp_path / "runs")] * 2))
+def test_ids_are_unique_and_references_to_them_hold(three):
+    twice = _Outline(comparison_page([three] * 2))
     ids = [attributes["id"] for _, attributes in twice.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for _, attributes in twice.tags:
@@ -144,10 +137,8 @@ def test_every_part_has_its_heading_and_every_figure_its_words(page):
     assert all(a.get("scope") in ("col", "row") for a in outline.all("th"))
 
 
-def test_scores_come_with_intervals_the_best_first(make, tmp_path):
-    experiment(make, tmp_path / "runs", THREE)
-    found = contents(tmp_path / "runs")
-    table = found.scores[0]
+def test_scores_come_with_intervals_the_best_first(three):
+    table = three.scores[0]
     assert table.header[:4] == ("variant", "seeds", "mean Dice", "SD over seeds")
     means = [row[2].sort for row in table.rows]
     assert means == sorted(means, reverse=True)
@@ -158,9 +149,8 @@ def test_scores_come_with_intervals_the_best_first(make, tmp_path):
         assert high - low < 0.2
 
 
-def test_drawings_are_well_formed_and_complete(make, tmp_path):
-    experiment(make, tmp_path / "runs", THREE)
-    figures = contents(tmp_path / "runs").all_figures
+def test_drawings_are_well_formed_and_complete(three):
+    figures = three.all_figures
     assert [figure.name for figure in figures] == [
         "differences", "differences-by-class", "ranking", "cost-parameters", "cost-macs", "cost-minutes", "cost-images_per_second",
         "classes", "curve-score", "curve-loss", "confusion-1", "confusion-2", "confusion-3",
@@ -186,10 +176,9 @@ def test_a_point_of_a_cost_says_its_numbers(make, tmp_path):
     assert "on the Pareto front" not in by_name["large"]
 
 
-def test_the_methods_cite_only_what_they_used_and_list_all_that_they_cite(make, tmp_path):
-    experiment(make, tmp_path / "several", THREE)
-    experiment(make, tmp_path / "single", {"a": 0.9, "b": 0.7}, 1)
-    several, single = (paragraph(contents(tmp_path / name).view) for name in ("several", "single"))
+def test_the_methods_cite_only_what_they_used_and_list_all_that_they_cite(make, tmp_path, three):
+    experiment(make, tmp_path / "runs", {"a": 0.9, "b": 0.7}, 1)
+    several, single = (paragraph(view) for view in (three.view, contents(tmp_path / "runs").view))
     assert "We compared 3 variants" in several
     assert "each trained with 3 seeds, on the same 30 test images of 15 groups" in several
     assert ("Welch 1947" in several, "Welch 1947" in single) == (True, False)
@@ -249,3 +238,37 @@ def test_a_metric_of_union_draws_too(make, tmp_path):
     assert found.scores[0].header[2] == "mean IoU"
     assert "Jaccard 1912" in paragraph(found.view)
     assert isinstance(found.all_figures[0], Figure)
+
+
+def test_costs_that_were_measured_have_charts_of_their_own(make, tmp_path):
+    folders = experiment(make, tmp_path / "runs", {"slow": 0.9, "fast": 0.6}, 1)
+    for folder, milliseconds in zip(folders, (80.0, 20.0), strict=True):
+        latency = Latency(batch=1, repeats=9, median_ms=milliseconds, low_ms=milliseconds, high_ms=milliseconds)
+        cost = CostRecord(
+            measured="2026-01-01T00:00:00+00:00", by="cost", network_of=folder.name, device="CPU", threads=2, torch="2.9",
+            precision="fp32", channels=1, size=(256, 256), latency=latency,
+        )  # fmt: skip
+        write_cost(RunFolder(folder), cost)
+    found = contents(tmp_path / "runs")
+    figure = next(figure for figure in found.all_figures if figure.name == "cost-latency")
+    assert "slow: 80 ms" in figure.description
+    assert "Measured with device CPU" in figure.description or "CPU, 2 threads" in figure.description
+    assert [cell.text for cell in next(row for row in found.costs.rows if row[0].text == "fast")].count("20") == 1
+
+
+def test_folds_and_runs_without_curves_make_a_page_too(make, tmp_path):
+    for variant, quality in (("a", 0.9), ("b", 0.7)):
+        for fold in range(2):
+            make(
+                variant,
+                0,
+                quality=quality,
+                fold=fold,
+                images=40,
+                test=tuple(range(20 * fold, 20 * fold + 20)),
+                root=tmp_path / "runs",
+            )
+    found = contents(tmp_path / "runs")
+    assert "in 2-fold cross-validation, the folds' images put together" in paragraph(found.view)
+    assert found.figures["curves"] == ()
+    assert "Training</h2>" not in comparison_page([found])

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from segengine.compare.costs import Cost
-from segengine.compare.summary import KINDS, METRICS, Metric
-from segengine.metrics.scores import evaluate_stacked
+from segengine.compare.ratios import ratios
+from segengine.compare.summary import KINDS
 from segengine.report.comparison.view import View
 
 Rows = list[dict[str, Any]]
@@ -110,11 +110,9 @@ def _confusion(view: View) -> Iterator[dict[str, Any]]:
 def _images(view: View) -> Iterator[dict[str, Any]]:
     """Each image's scores of each model, so that anything else can be computed from them."""
     ids, groups = view.comparison.units.ids, view.comparison.units.groups
-    metric: Metric = view.metric if view.metric in METRICS else "dice"
     for unit in view.comparison.units.units:
-        for row, (id_, group) in enumerate(zip(ids, groups, strict=True)):
-            scores = evaluate_stacked(unit.stacked[row : row + 1]).pooled[metric]
-            each = {
-                f"{metric} {c}": None if np.isnan(s) else float(s) for c, s in zip(view.classes, scores, strict=True)
-            }
-            yield {"image": id_, "group": group, "variant": unit.variant, "seed": unit.seed, **each}
+        above, below = ratios(unit.stacked, np.arange(len(ids)), view.metric, "pooled")
+        for id_, group, tops, bottoms in zip(ids, groups, above.tolist(), below.tolist(), strict=True):
+            head = {"image": id_, "group": group, "variant": unit.variant, "seed": unit.seed}
+            pairs = zip(view.classes, tops, bottoms, strict=True)
+            yield {**head, **{f"{view.metric} {name}": a / b if b else None for name, a, b in pairs}}
