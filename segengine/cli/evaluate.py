@@ -47,7 +47,7 @@ def command(
       segengine evaluate runs/abdomen/vgg11-seed0
       segengine evaluate runs/abdomen/vgg11-seed0 --split validation
       segengine evaluate runs/abdomen/vgg11-seed0 --metric hd95 --metric "{name: nsd, tolerance: 2}"
-      segengine evaluate runs/abdomen/vgg11-seed0 --metric hd95 -s "evaluation.spacing=[0.8, 0.8]" --save
+      segengine evaluate runs/abdomen/vgg11-seed0 --metric assd -s "evaluation.spacing=[0.8, 0.8]" --save
       segengine evaluate runs/abdomen/vgg11-seed0 -s data.source.root=other/hospital
     """
     from rich.console import Console

@@ -20,6 +20,7 @@ from tests.docs.photos import write_photos
 TINY = [
     "-s", "training.epochs=1", "-s", "training.batch_size=2", "-s", "augmentations=[{name: crop, size: 32}]",
     "-s", "model.decoder=linknet", "-s", "training.optimizer={name: sgd, momentum: 0}", "--device", "cpu",
+    "-s", "evaluation.metrics=[hd95]",
 ]  # fmt: skip
 """One step on small crops, for any of the shown experiments."""
 SIDE = 64
