@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segengine.nn.auxiliary import auxiliary_head, supervision_heads
 from segengine.nn.contracts import BackboneModule, DecoderModule
 from segengine.nn.replicating import ReplicatingConv2d
 
@@ -40,6 +41,20 @@ class Segmenter(nn.Module):
         self.register_buffer("mean", torch.tensor(backbone.mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std, dtype=torch.float32).view(1, -1, 1, 1))
 
+        self.auxiliary = nn.ModuleList()
+
+    def add_auxiliary_heads(self) -> None:
+        """Supervise inner maps in training: the decoder's where it gives some (U-Net++), else the backbone's last but one."""
+        inner = getattr(self.decoder, "inner_channels", ())
+        if inner:
+            self.auxiliary = supervision_heads(inner, self.num_classes)
+        else:
+            self.auxiliary = nn.ModuleList([auxiliary_head(self.backbone.channels[-2:][0], self.num_classes)])
+
+    def drop_auxiliary_heads(self) -> None:
+        """What is predicted needs none of them."""
+        self.auxiliary = nn.ModuleList()
+
     def freeze_backbone(self) -> None:
         """Fix the backbone: no gradients, and from now on it runs as in evaluation even while the rest trains.
 
@@ -56,12 +71,28 @@ class Segmenter(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits; in training with auxiliary heads theirs follow, [B, (1 + heads) * K, H, W]."""
         height, width = images.shape[-2:]
         x = self._padded(self._normalised(images))
-        logits: Tensor = self.head(self.decoder(self.backbone(x))).float()
-        if logits.shape[-2:] != x.shape[-2:]:
-            logits = F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        features = self.backbone(x)
+        if self.training and len(self.auxiliary):
+            logits = torch.cat([self._resized(each, x) for each in self._supervised(features)], dim=1)
+        else:
+            logits = self._resized(self.head(self.decoder(features)), x)
         return logits[..., :height, :width]
+
+    def _supervised(self, features: list[Tensor]) -> list[Tensor]:
+        if getattr(self.decoder, "inner_channels", ()):
+            decoded, inner = self.decoder.with_inner(features)  # type: ignore[operator]
+        else:
+            decoded, inner = self.decoder(features), features[-2:][:1]
+        return [self.head(decoded), *(head(each) for head, each in zip(self.auxiliary, inner, strict=True))]
+
+    def _resized(self, logits: Tensor, like: Tensor) -> Tensor:
+        logits = logits.float()
+        if logits.shape[-2:] == like.shape[-2:]:
+            return logits
+        return F.interpolate(logits, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
     def _normalised(self, images: Tensor) -> Tensor:
         return (images.float() / 255 - self.mean) / self.std

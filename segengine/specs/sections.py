@@ -113,6 +113,13 @@ class ModelSection(Section):
         default=False,
         description="keep the backbone as it starts, its batch normalisation's statistics too; sensible with trained weights",
     )
+    auxiliary_weight: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of the mean loss of heads that exist in training alone: on the inner nodes of unet-plus-plus (deep "
+        "supervision, Zhou et al., 2018), else on the backbone's last map but one (Zhao et al., PSPNet, 2017, with 0.4); 0: none",
+    )
 
 
 class EarlyStopping(Section):

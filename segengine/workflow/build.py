@@ -39,14 +39,19 @@ def preflight(experiment: Experiment) -> None:
         raise SpecError("\n".join(dict.fromkeys(problems)))
 
 
-def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int) -> Segmenter:
-    """The network, freshly initialised from torch's generator (pretrained weights where the backbone says so)."""
+def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, training: bool = False) -> Segmenter:
+    """The network, freshly initialised from torch's generator (pretrained weights where the backbone says so).
+
+    With `training` it has the auxiliary heads, if the experiment asks for some.
+    """
     from segengine.nn.segmenter import Segmenter
 
     model = experiment.model
     backbone = model.backbone.build(in_channels=channels, output_stride=model.decoder.wanted_stride)
     decoder = model.decoder.build(channels=backbone.channels, strides=backbone.strides)
     segmenter = Segmenter(backbone, decoder, num_classes)
+    if training and model.auxiliary_weight:
+        segmenter.add_auxiliary_heads()
     if model.freeze_backbone:
         segmenter.freeze_backbone()
     return segmenter
@@ -173,8 +178,9 @@ def _decaying_or_not(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]
 def build_loss(experiment: Experiment, dataset: Dataset) -> nn.Module:
     """The loss, told the training images' class frequencies."""
     from segengine.data.mapping import IGNORE
+    from segengine.nn.auxiliary import SupervisedLoss
 
     pixels = dataset.class_pixels[list(dataset.splits["train"])].sum(0)
-    return experiment.loss.build(
-        num_classes=len(dataset.mapper.labels), ignore_index=IGNORE, class_pixels=[int(n) for n in pixels]
-    )
+    classes, weight = len(dataset.mapper.labels), experiment.model.auxiliary_weight
+    loss = experiment.loss.build(num_classes=classes, ignore_index=IGNORE, class_pixels=[int(n) for n in pixels])
+    return SupervisedLoss(loss, classes, weight) if weight else loss

@@ -66,7 +66,7 @@ def train_run(
     setting = Setting(request, dataset, world, precision, policy, listeners)
     keep_freed_memory(world.device)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
-        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes)
+        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
         model = placed(model, world.device)
         recorder = Recorder(setting.request, dataset, world, policy, listeners)
         if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
@@ -92,7 +92,7 @@ def _train(
     size = recorder.input_size()
     recorder.start(
         progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, input_size=size,
-        parameters=parameter_count(model), macs=macs(model, dataset.channels, *size),
+        parameters=parameter_count(model) - parameter_count(model.auxiliary), macs=macs(model, dataset.channels, *size),
         strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
         augmented_on=made.augmented_on, compilation=compilation.as_dict(),
     )  # fmt: skip
@@ -129,6 +129,7 @@ def _train(
     world.barrier()  # the main process writes the checkpoint that all of them read
     best = checkpoint.load(store.best)
     model.load_state_dict(best["model"])
+    model.drop_auxiliary_heads()
     return finish(setting, model, recorder, stop_wanted)
 
 

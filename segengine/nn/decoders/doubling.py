@@ -33,11 +33,43 @@ class DoublingDecoder(nn.Module):
         initialize_decoder(self.core)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        levels, (height, width) = self.pyramid.levels(features)
-        if self.pyramid.full_size:
-            levels = [levels[0][:, :0], *levels]
+        levels, (height, width) = self._levels(features)
         x: Tensor = self.core(levels)
         return x[..., :height, :width]
+
+    def _levels(self, features: list[Tensor]) -> tuple[list[Tensor], tuple[int, int]]:
+        levels, size = self.pyramid.levels(features)
+        return ([levels[0][:, :0], *levels] if self.pyramid.full_size else levels), size
+
+
+class DenseDecoder(DoublingDecoder):
+    """U-Net++, whose nodes at the finest level before the last one can be supervised (Zhou et al., 2018).
+
+    `inner_channels` are theirs, from the shallowest to the deepest; an image that is no multiple of the deepest stride
+    leaves them a margin, which is cropped.
+    """
+
+    def __init__(self, levels: Pyramid, core: UnetPlusPlusDecoder, out_channels: int) -> None:
+        super().__init__(levels, core, out_channels)
+        self._inner = [f"x_{i}_{core.depth - 1}" for i in range(core.depth - 1, 0, -1)]
+        self.inner_channels = (core.skip_channels[core.depth - 1],) * len(self._inner)
+
+    def with_inner(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The decoder's map, and those of its inner nodes [B, inner_channels[i], H/s, W/s], s 1 or 2."""
+        levels, (height, width) = self._levels(features)
+        found: dict[str, Tensor] = {}
+        hooks = [
+            self.core.blocks[name].register_forward_hook(lambda _, __, out, name=name: found.update({name: out}))  # type: ignore[index, union-attr]
+            for name in self._inner
+        ]
+        try:
+            x: Tensor = self.core(levels)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        maps = [found[name] for name in self._inner]
+        stride = x.shape[-2] // maps[0].shape[-2] if maps else 1
+        return x[..., :height, :width], [m[..., : -(-height // stride), : -(-width // stride)] for m in maps]
 
 
 def unet(channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int]) -> DoublingDecoder:
@@ -61,7 +93,7 @@ def unet_plus_plus(
         core.blocks[f"x_0_{levels.doublings}"] = nn.Identity()
     else:
         core = UnetPlusPlusDecoder(_encoder(levels), widths, n_blocks=levels.doublings)
-    return DoublingDecoder(levels, core, widths[-1])
+    return DenseDecoder(levels, core, widths[-1])
 
 
 def manet(
