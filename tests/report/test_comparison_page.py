@@ -12,7 +12,9 @@ from segengine.report.comparison.figure import Figure
 from segengine.report.comparison.gallery import most_disagreed
 from segengine.report.comparison.methods import REFERENCES, paragraph, references
 from segengine.report.comparison.page import comparison_page
+from segengine.report.comparison.palette import STEPS, colours, contrast
 from segengine.report.comparison.words import verdict
+from segengine.report.theme import DARK, LIGHT
 from segengine.runs.costs import CostRecord, Latency, write_cost
 from segengine.runs.folder import RunFolder
 from tests.compare.conftest import make
@@ -65,6 +67,7 @@ def test_the_verdict_stands_first_in_two_sentences(three):
         ({"a": 0.9}, 1, "a reaches a mean Dice of 0."),
         ({"a": 0.9, "b": 0.6}, 1, "Of these two trained models, a is better than b: +"),
         ({"a": 0.9, "b": 0.6}, 3, "a is better than b: +"),
+        ({"a": 0.9, "b": 0.6, "c": 0.5}, 1, "Of these 3 trained models, a is the best: its mean Dice, 0."),
         ({"a": 0.9, "b": 0.6, "c": 0.5}, 3, "a is the best of the 3 variants: its mean Dice, 0."),
     ],
 )
@@ -272,3 +275,14 @@ def test_folds_and_runs_without_curves_make_a_page_too(make, tmp_path):
     assert "in 2-fold cross-validation, the folds' images put together" in paragraph(found.view)
     assert found.figures["curves"] == ()
     assert "Training</h2>" not in comparison_page([found])
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_can_be_read_on_every_ground(theme):
+    roles = colours(theme)
+    for step in range(STEPS + 1):
+        assert contrast(roles[f"on-heat-{step}"], roles[f"heat-{step}"]) >= 4.5, step
+    for role in ("ink", "muted", "better", "worse"):
+        assert contrast(roles[role], roles["ground"]) >= 4.5, role
+    for role in ("equal", *(f"series-{place}" for place in range(8))):
+        assert contrast(roles[role], roles["ground"]) >= 3, role

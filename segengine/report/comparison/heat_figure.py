@@ -34,7 +34,7 @@ def heat_figure(view: View) -> Figure:
     ]
     said = f" Hardest: {min(worst)[1]} with {min(worst)[0]:.3f} at the lowest." if worst else ""
     starred = " A star marks classes outside the mean." if left_out else ""
-    described = f"{word} of {len(rows) - 1} classes for {len(names)} variants, darker is higher.{said}{starred}"
+    described = f"{word} of {len(rows) - 1} classes for {len(names)} variants; the stronger the colour, the higher.{said}{starred}"
     narrow = max(NARROW, 110.0 + 46 * len(names))
     return Figure("classes", f"{word} by class, pooled over images", described, draw, score_table(view, "pooled"),
                   width=max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names)), narrow=narrow)  # fmt: skip

@@ -13,6 +13,7 @@ STEPS = 20
 """Steps of the heat colours, `heat-0` to `heat-20`."""
 DASHES = (None, "7 3", "2 3", "9 3 2 3", "12 4", "4 2", "1 2", "9 2 2 2 2 2")
 
+_INKS = ("#05080b", "#ffffff")
 _SERIES = {
     "light": ("#0072b2", "#d55e00", "#00815e", "#b8518f", "#2f9bd6", "#9a6a00", "#5b4fa2", "#4d565e"),
     "dark": ("#56b4e9", "#f0913d", "#2fc79a", "#e08bbd", "#9bd0f2", "#e5c04a", "#a79df0", "#b3bcc4"),
@@ -31,7 +32,7 @@ def colours(theme: Theme) -> dict[str, str]:
     for step in range(STEPS + 1):
         heat = _along(theme.ramp, step / STEPS)
         roles[f"heat-{step}"] = heat
-        roles[f"on-heat-{step}"] = "#10151a" if _brightness(heat) > 0.4 else "#ffffff"
+        roles[f"on-heat-{step}"] = max(_INKS, key=lambda ink, ground=heat: contrast(ink, ground))  # type: ignore[misc]
     return roles
 
 
@@ -77,9 +78,16 @@ def _along(ramp: Sequence[str], share: float) -> str:
     return hexadecimal((red, green, blue))
 
 
-def _brightness(colour: str) -> float:
-    red, green, blue = from_hexadecimal(colour)
-    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+def contrast(a: str, b: str) -> float:
+    """The contrast ratio of two colours, 1 to 21 (WCAG 2.1)."""
+    low, high = sorted((_luminance(a), _luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [value / 255 for value in from_hexadecimal(colour)]
+    red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 _OF_FILE = colours(LIGHT)

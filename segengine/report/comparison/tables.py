@@ -38,7 +38,7 @@ def score_table(view: View, kind: Kind) -> Table:
         rows.append([named(variant.name), seeds, cells[0][place], spread, *(column[place] for column in cells[1:])])
     level = f"{100 * view.choices.confidence:g} % interval"
     how = "pooled over images" if kind == "pooled" else "mean over images"
-    below = f"; below each score its {level}" if any(end is not None for column in ends for end in column) else ""
+    below = f", with {level}s" if any(end is not None for column in ends for end in column) else ""
     star = "; * not in the mean" if any(not facts.averaged for facts in comparison.classes) else ""
     classes = [facts.name + ("" if facts.averaged else " *") for facts in comparison.classes]
     header = ("variant", "seeds", f"mean {word}", "SD over seeds", *classes)

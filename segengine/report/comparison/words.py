@@ -42,18 +42,18 @@ def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
     verdicts = {name: _seen_from(row, best) for name, row in against.items()}
     ordered = [view.names[i] for i in view.ranked[1:]]
     second = ordered[0]
+    models = sum(len(variant.seeds) for variant in view.comparison.variants)
+    only = any(row.about == "models" for row in against.values())
+    who = f"Of these {models} trained models, {best}" if only else best
     if set(verdicts.values()) == {"not tested"}:
         unit = f"{found.units} {view.units_word}{'s' * (found.units != 1)}"
-        why = (
-            f"{unit}, and a test needs at least {MINIMUM_UNITS}"
-            if found.units < MINIMUM_UNITS
-            else "some scores are undefined"
-        )
-        return f"{best} has the highest {what}, {mean:.3f}, but no difference is tested: there are {why}."
+        few = found.units < MINIMUM_UNITS
+        why = f"{unit}, and a test needs at least {MINIMUM_UNITS}" if few else "some scores are undefined"
+        return f"{who} has the highest {what}, {mean:.3f}, but no difference is tested: {'there are ' * few}{why}."
     gap = _gap(against[second], best, found)
     if set(verdicts.values()) == {"better"}:
-        which = f"the best of the {len(view.names)} variants"
-        return f"{best} is {which}: its {what}, {mean:.3f}, is above that of every other, next {second} ({gap})."
+        which = "the best" if only else f"the best of the {len(view.names)} variants"
+        return f"{who} is {which}: its {what}, {mean:.3f}, is above that of every other, next {second} ({gap})."
     parts = []
     for verdict, said in (
         ("better", "better than {}"), ("practically equal", "practically equal to {}"),
@@ -63,7 +63,7 @@ def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
         names = [name for name in ordered if verdicts[name] == verdict]
         if names:
             parts.append(said.format(_listed(names)))
-    return f"{best} has the highest {what}, {mean:.3f}; it is {', and '.join(parts)} (next {second}: {gap})."
+    return f"{who} has the highest {what}, {mean:.3f}; it is {', and '.join(parts)} (next {second}: {gap})."
 
 
 def _gap(row: PairDifference, best: str, found: Differences) -> str:

@@ -34,6 +34,18 @@
     });
   }
 
+  // A drawing that is wider than its place can be scrolled by keyboard; the others are no stops on the way.
+  const reach = () => {
+    for (const canvas of document.querySelectorAll(".canvas")) {
+      if (canvas.scrollWidth <= canvas.clientWidth + 1) continue;
+      canvas.tabIndex = 0;
+      canvas.setAttribute("role", "group");
+      canvas.setAttribute("aria-label", canvas.querySelector("title").textContent);
+    }
+  };
+  window.addEventListener("resize", reach);
+  reach();
+
   const hint = document.getElementById("hint");
   const show = (point) => {
     hint.replaceChildren(...point.dataset.tip.split("\n").map((line) => {
