@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 )
 @device_option
 @click.option(
-    "--gpus", type=click.IntRange(min=1), metavar="N", help="Train each run on N GPUs of this machine, one process a GPU."
+    "--gpus",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Train each run on N GPUs of this machine, one process a GPU.",
 )
 @click.option(
     "--executor", metavar="NAME", help="Where runs execute: local, ray, or a plugin's; by default what the file says."
@@ -83,12 +86,18 @@ def command(
 
 def _loaded(spec: Path, overrides: tuple[str, ...], executor: str | None, jobs: int | None) -> LoadedExperiment:
     """The experiment; the options that name an executor are short for overrides."""
+    import json
+
+    from segengine.components.lookup import dump
     from segengine.specs.load import load_experiment
 
     loaded = load_experiment(spec, overrides)
-    more = [f"executor={executor}"] if executor and executor != loaded.executor.name else []
-    more += [f"executor.jobs={jobs}"] if jobs else []
-    return load_experiment(spec, (*overrides, *more)) if more else loaded
+    if executor and executor != loaded.executor.name:
+        loaded = load_experiment(spec, (*overrides, f"executor={executor}"))
+    if not jobs:
+        return loaded
+    chosen = json.dumps({**dump(loaded.executor), "jobs": jobs})
+    return load_experiment(spec, (*overrides, f"executor={chosen}"))
 
 
 def _in_this_process(

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from segengine.components.jobs import WORKER, Job, JobEnded, Place, Work
 
-_TAIL = 4000  # bytes
+TAIL = 16_000  # bytes: the stack of a crash is long
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CRASHED = 70
 """Exit code (EX_SOFTWARE of sysexits.h) of a job that let an error through."""
@@ -52,7 +52,7 @@ class JobProcess:
     def ended(self, code: int) -> JobEnded:
         """How it ended, with the last of what it said; its files are gone then."""
         size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - _TAIL))
+        self._said.seek(max(0, size - TAIL))
         said = self._said.read().decode(errors="replace")
         self._told.close()
         self._said.close()
@@ -84,7 +84,15 @@ def spawned(job: Job, place: Place, environment: Mapping[str, str] | None = None
         document: dict[str, Any] = {**job.document, "device": place.device, "share": place.share}
         child.stdin.write(json.dumps(document).encode() + b"\n")
         child.stdin.flush()
-        return _Poll(child.pid, lambda wait: child.wait() if wait else child.poll())
+        stdin = child.stdin
+
+        def ask(wait: bool) -> int | None:
+            code = child.wait() if wait else child.poll()
+            if code is not None:
+                stdin.close()
+            return code
+
+        return _Poll(child.pid, ask)
 
     return JobProcess(job, start)
 

@@ -68,7 +68,7 @@ def _end(processes: list[JobProcess], *, at_once: bool) -> None:
         time.sleep(0.05)
     for process in processes:
         process.send(signal.SIGKILL)
-        process.poll(wait=True)
+        process.ended(process.poll(wait=True) or 0)
 
 
 class _Starter:

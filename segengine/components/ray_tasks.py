@@ -89,7 +89,6 @@ class RayTasks:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         import ray
 
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own there, which ends the process
         try:
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -98,6 +97,8 @@ class RayTasks:
                 f"executor: there is no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')} ({said}); start one with "
                 "`ray start --head`, or leave `address` out to use this machine alone"
             ) from error
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there, which end the process
 
     def _run(self, jobs: Iterator[Job], desk: Desk) -> Iterator[JobEnded]:
         import ray

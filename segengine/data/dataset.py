@@ -17,7 +17,7 @@ from segengine.data.images import ImageFacts, common_channels, common_window, su
 from segengine.data.mapping import IGNORE, Label, Mapper, MaskSurvey
 from segengine.data.parallel import Progress, in_threads
 from segengine.data.records import SPLITS, Record, counted, listed
-from segengine.data.splits import SplitPlan, indices, split_records
+from segengine.data.splits import Folds, SplitPlan, indices, split_records
 from segengine.data.survey import survey_masks
 from segengine.errors import DataError
 
@@ -91,7 +91,7 @@ def prepare(
     notes = [*getattr(records, "notes", ())]
     usable = split_records(_with_masks(records, notes), split, group=group, fold=fold)
     splits = indices(usable)
-    _check_not_empty(splits)
+    _check_not_empty(splits, without_validation=isinstance(split, Folds) and not split.validation)
     survey = survey_masks([r.mask for r in usable if r.mask is not None], common_folder(usable), progress=progress)
     facts = survey_images(usable, progress)
     sizes = _checked_sizes(usable, facts, survey)
@@ -114,8 +114,8 @@ def prepare(
     return Dataset(usable, splits, mapper, channels, window, sizes, class_pixels, print_, warnings, pairs, both)
 
 
-def _check_not_empty(splits: Mapping[str, tuple[int, ...]]) -> None:
-    for name in ("train", "validation"):
+def _check_not_empty(splits: Mapping[str, tuple[int, ...]], *, without_validation: bool) -> None:
+    for name in ("train",) if without_validation else ("train", "validation"):
         if not splits[name]:
             raise DataError(
                 f"there is no {name} image; add a folder for it, or write data.split with a share for {name}"

@@ -30,7 +30,10 @@ class Fractions:
 
 @dataclass(frozen=True)
 class Folds:
-    """Cross-validation: fold j of `folds` tests; `validation` is the share of the rest that chooses the checkpoint."""
+    """Cross-validation: fold j of `folds` tests; `validation` is the share of the rest that chooses the checkpoint.
+
+    With 0 nothing does, and the last checkpoint is taken.
+    """
 
     folds: int
     validation: float = 0.1
@@ -144,8 +147,8 @@ def _by_fractions(records: list[Record], plan: Fractions) -> list[Record]:
 
 
 def _by_folds(records: list[Record], plan: Folds, fold: int | None) -> list[Record]:
-    if plan.folds < 2 or not 0 < plan.validation < 1:
-        raise SpecError("data.split: folds must be at least 2, and validation a share between 0 and 1")
+    if plan.folds < 2 or not 0 <= plan.validation < 1:
+        raise SpecError("data.split: folds must be at least 2, and validation a share from 0 to below 1")
     if fold is None or not 0 <= fold < plan.folds:
         raise SpecError(
             f"data.split has {plan.folds} folds, and fold {fold} was asked for; choose 0 to {plan.folds - 1}"
@@ -155,7 +158,7 @@ def _by_folds(records: list[Record], plan: Folds, fold: int | None) -> list[Reco
     shares = {str(j): 1 / plan.folds for j in range(plan.folds)}
     folds = _assign(records, shares, plan.seed, plan.by)
     rest = [r for r in records if folds[r.id] != str(fold)]
-    shares = {"train": 1 - plan.validation, "validation": plan.validation}
+    shares = {"train": 1 - plan.validation, "validation": plan.validation} if plan.validation else {"train": 1.0}
     chosen = _assign(rest, shares, plan.seed, plan.by)
     return [replace(r, split=chosen.get(r.id, "test")) for r in records]
 

@@ -47,6 +47,8 @@ def conduct(
         audience(Note(f"{plan.folder}: already finished"))
         yield _heard(audience, Outcome(plan, "finished", "", RunFolder(plan.folder).read()))
     desk = _Desk(device, audience, stop_wanted, dict(waiting))
+    if not waiting:
+        return
     with single_threaded() as restore_threads:
         datasets = Datasets(audience)
         jobs = (_job(plan, datasets, restore_threads) for plan in waiting.values())

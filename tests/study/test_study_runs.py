@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
@@ -46,6 +47,30 @@ def test_folds_test_every_image_exactly_once(tmp_path: Path) -> None:
             | groups["validation"] & groups["test"]
         )
         assert json.loads((fold / "run.json").read_text())["fold"] == int(fold.name[12])
+
+
+def test_folds_without_validation_take_the_last_checkpoint_and_become_one_set_of_counts(tmp_path: Path) -> None:
+    source = "source: {name: folders, root: data, images: '*/images/*.png', masks: '*/masks/*.png'}"
+    split = "  split: {folds: 2, validation: 0}\naugmentations:"
+    spec = SPEC.replace("source: {name: folders, root: data}", source).replace("augmentations:", split)
+    write_problem(tmp_path, spec.replace("epochs: 3", "epochs: 2"))
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 0, done.err
+    folds = [tmp_path / f"runs/blobs/default-fold{k}-seed0" for k in range(2)]
+    for fold in folds:
+        assert json.loads((fold / "run.json").read_text())["best"]["epoch"] == 2
+        assert {row["split"] for row in images(fold)} == {"train", "test"}
+        assert (fold / "report.html").exists()
+    found = json.loads(segengine("compare", "--json", folder=tmp_path).out)["comparisons"][0]
+    assert found["images"] == 9
+    pooled = np.zeros((3, 3), int)
+    for fold in folds:
+        for line in (fold / "counts/test.csv").read_text().splitlines()[1:]:
+            _, truth, predicted, pixels = map(int, line.split(","))
+            pooled[truth, predicted] += pixels
+    assert pooled.sum() == 9 * 48 * 48
+    dice = 2 * np.diag(pooled) / (pooled.sum(0) + pooled.sum(1))
+    assert found["variants"][0]["dice"]["pooled"]["mean"]["mean"] == pytest.approx(dice[1:].mean())
 
 
 @pytest.mark.usefixtures("no_report")

@@ -113,12 +113,6 @@ def test_a_second_ctrl_c_stops_at_once_and_the_run_still_goes_on(problem: Path, 
     assert_equals_undisturbed(problem, study)
 
 
-def test_after_an_interruption_the_rest_of_the_study_is_not_started(problem: Path) -> None:
-    assert run("run", "blobs.yaml", folder=problem, blow=Blow(STEP, 2, signal.SIGTERM)) == TERMINATED
-    assert not (problem / "runs/blobs/slow-seed0").exists()
-    assert "not started" in said(problem)
-
-
 def test_a_run_does_not_go_on_with_changed_data(problem: Path, study: Study) -> None:
     assert run(*PLAIN, folder=problem, blow=Blow(STEP, 5, signal.SIGTERM)) == TERMINATED
     image = problem / "data/train/images/tr0.png"
