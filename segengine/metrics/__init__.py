@@ -1,1 +1,1 @@
-"""Confusion counts and the scores that follow from them. numpy only."""
+"""Confusion counts and the scores that follow from them; metrics measured on each image. numpy and scipy only."""
