@@ -42,11 +42,17 @@ if TYPE_CHECKING:
     metavar="N",
     help="Runs at a time; by default the number of GPUs, and 1 without any.",
 )
+@click.option(
+    "--find-lr",
+    "find_rate",
+    is_flag=True,
+    help="Begin no run: try rising learning rates on the first variant (or --variant), and suggest one, with a plot.",
+)
 @click.option("--fresh", is_flag=True, help="Start over; earlier runs are set aside, not deleted.")
 @json_option
 def command(
     spec: Path, overrides: tuple[str, ...], out: Path, variants: tuple[str, ...], seeds: tuple[int, ...], device: str,
-    gpus: int | None, executor: str | None, jobs: int | None, fresh: bool, as_json: bool,
+    gpus: int | None, executor: str | None, jobs: int | None, find_rate: bool, fresh: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Train every variant and seed of an experiment file, and compare them.
 
@@ -58,6 +64,7 @@ def command(
     Examples:
       segengine run experiments/abdomen.yaml
       segengine run experiments/abdomen.yaml --variant vgg11 -s training.epochs=3 -o runs/quick
+      segengine run experiments/abdomen.yaml --find-lr
       segengine run experiments/abdomen-gpu.yaml --gpus 4
       segengine run experiments/abdomen-gpu.yaml --executor ray
     """
@@ -65,6 +72,8 @@ def command(
 
     loaded = _loaded(spec, overrides, executor, jobs)
     chosen = plans(loaded, out, variants, seeds)
+    if find_rate:
+        return _find_rate(chosen[0], device, as_json)
     if gpus and gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _together(gpus, device)
 
@@ -144,6 +153,34 @@ def _apart(chosen: list[RunPlan], device: str, fresh: bool) -> tuple[list[Outcom
             overview.close()
     order = [plan.name for plan in chosen]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.plan.name)), stop_wanted.exit_code
+
+
+def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
+    """The learning-rate finder, in this process alone."""
+    from segengine.cli.console import ConsoleListener
+    from segengine.engine.world import World, pick_device
+    from segengine.study.local import request_of
+    from segengine.workflow.build import preflight
+    from segengine.workflow.data import load_dataset
+    from segengine.workflow.rate_finding import find_rate
+
+    preflight(plan.experiment)
+    console = ConsoleListener()
+    try:
+        dataset = load_dataset(plan.experiment, plan.fold, console)
+        found = find_rate(request_of(plan), dataset, World(pick_device(device)), console, plan.folder.parent)
+    finally:
+        console.close()
+    if as_json:
+        files = {"table": str(found.table), "picture": str(found.picture)}
+        print_json({"variant": plan.variant, "learning_rate": found.rate, "steps": found.steps, **files})
+        return 0
+    if found.rate is None:
+        click.echo(f"The loss never fell in {found.steps} steps: no rate to suggest for {plan.variant}.")
+    else:
+        click.echo(f"Suggested for {plan.variant}: training.optimizer.learning_rate: {found.rate:.2g}")
+    click.echo(f"The loss at each rate: {found.table} and {found.picture}")
+    return 0
 
 
 def _silent(event: Any) -> None:
