@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -54,6 +56,8 @@ def load_backbone(
 ) -> None:
     """Copy `state` into `backbone`; the first convolution is adapted to `in_channels` (see `convolution_for`).
 
+    What was loaded is kept as the attribute `initial_weights` of the backbone, for run.json (see `_loaded`).
+
     Keys of the file that belong to a classifier may be left over, and those of `whole_model`, which is asked for all
     keys of the network that the backbone was cut from only where something is left over in parts that it has.
 
@@ -93,6 +97,25 @@ def load_backbone(
             f"give the weights of exactly this model"
         )
     backbone.load_state_dict(matched)
+    adapted = any(name and matched[key].shape != state[name].shape for key, name in spelled.items())
+    left_over = sorted(set(state) - {name for name in spelled.values() if name})
+    counters = [key for key, name in spelled.items() if name is None]
+    backbone.initial_weights = _loaded(source, len(own), counters, left_over, adapted)  # type: ignore[assignment]
+
+
+def _loaded(source: str, tensors: int, counters: list[str], left_over: list[str], adapted: bool) -> dict[str, Any]:
+    """What came from where: the file with its sha256 (None: no local file), how many of the backbone's tensors it filled,
+    those that it lacks and that don't matter, its keys that weren't used, and whether the first layer was adapted.
+    """
+    path = Path(source)
+    digest = None
+    if path.is_file():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "file": source, "sha256": digest, "tensors": tensors, "loaded": tensors - len(counters), "missing": counters,
+        "unused": left_over, "first_layer_adapted": adapted,
+    }  # fmt: skip
 
 
 def _adapted(value: Tensor, wanted: Tensor, in_channels: int) -> Tensor:

@@ -61,7 +61,8 @@ class RunRecord(_Block):
     `images_per_second`, `train_seconds` and `train_memory` are training's; a run that didn't come that far lacks them.
     `threads` are torch's on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
     pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once;
-    `augmented_on` is where training batches were made: cpu, device, or both in order of a run that went on elsewhere.
+    `augmented_on` is where training batches were made: cpu, device, or both in order of a run that went on elsewhere;
+    `compilation` says whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys.
     """
 
     status: Status
@@ -89,6 +90,8 @@ class RunRecord(_Block):
     training_size: tuple[int, int] | None = None
     micro_batch: dict[str, Any] | None = None
     augmented_on: str | None = None
+    compilation: dict[str, Any] | None = None
+    initial_weights: dict[str, Any] | None = None
     data: DataRecord
     labels: tuple[LabelRecord, ...] = Field(min_length=2)
     ignored: tuple[Raw, ...] = ()

@@ -160,8 +160,19 @@ def _facts(setting: Setting, run: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "Data": {"images": images, "fingerprint": data["fingerprint"], "channels": data["channels"]},
+        **({"Initial weights": _weights_in_words(run["initial_weights"])} if run.get("initial_weights") else {}),
         "Cost": {**cost, "device": device, "precision": run["precision"]},
         "Scores": {k: ", ".join(v) if isinstance(v, list) else v for k, v in run["metric_policy"].items()},
         "Versions": {**run["versions"], **run["plugins"]},
         "Started": {"at": run["started"], "by": run["command"], "commit": (run["git"] or {}).get("commit", "")},
     }
+
+
+def _weights_in_words(loaded: Mapping[str, Any]) -> dict[str, str]:
+    unused = loaded["unused"]
+    more = f": {', '.join(unused[:4])}{', ...' if len(unused) > 4 else ''}" if unused else ""
+    return {
+        "file": loaded["file"], "sha256": loaded["sha256"] or "",
+        "coverage": f"{loaded['loaded']} of the backbone's {loaded['tensors']} tensors; {len(unused)} keys of the file unused{more}"
+        + ("; first layer adapted to the images' channels" if loaded["first_layer_adapted"] else ""),
+    }  # fmt: skip

@@ -169,7 +169,7 @@ class Recorder:
             plugins=plugin_versions(packages), git=git_state(request.loaded.path.resolve().parent),
             overrides=list(request.loaded.overrides), parameters=cost["parameters"], macs=cost["macs"], macs_size=list(size),
             strides=list(cost["strides"]), training_size=cost["training_size"], augmented_on=cost["augmented_on"],
-            compilation=cost["compilation"],
+            compilation=cost["compilation"], initial_weights=cost["initial_weights"],
             data={
                 "fingerprint": data.fingerprint, "images": {split: len(ids) for split, ids in data.splits.items()},
                 "channels": data.channels, "window": list(data.window) if data.window else None, "warnings": list(data.warnings),

@@ -95,6 +95,7 @@ def _train(
         parameters=parameter_count(model) - parameter_count(model.auxiliary), macs=macs(model, dataset.channels, *size),
         strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
         augmented_on=made.augmented_on, compilation=compilation.as_dict(),
+        initial_weights=getattr(model.backbone, "initial_weights", None),
     )  # fmt: skip
     for text in filter(None, (note, made.note)):
         recorder.tell(Note(text))

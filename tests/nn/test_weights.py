@@ -113,3 +113,29 @@ def test_a_file_without_a_state_dict_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"none\.pth does not exist"):
         read_weights(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("kind", ["vgg", "timm", "resnet plugin"])
+def test_a_backbone_remembers_the_file_its_hash_and_its_keys(tmp_path, kind):
+    import hashlib
+
+    import timm
+
+    path = tmp_path / "w.safetensors"
+    if kind == "vgg":
+        save_file(with_classifier(vgg().state_dict()), path)
+        loaded = build_vgg(11, batch_norm=False, in_channels=1, output_stride=32, weights=str(path))
+    else:
+        name = "resnet18" if kind == "resnet plugin" else "test_resnet"
+        save_file(timm.create_model(name).state_dict(), path)
+        if kind == "timm":
+            loaded = build_timm(name, in_channels=1, output_stride=32, weights=str(path))
+        else:
+            resnet = pytest.importorskip("segengine_resnet").ResNet(depth=18, weights=str(path))
+            loaded = resnet.build(in_channels=1)
+    facts, keys = loaded.initial_weights, list(loaded.state_dict())
+    assert facts["file"] == str(path)
+    assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (facts["loaded"], facts["tensors"], facts["missing"]) == (len(keys), len(keys), [])
+    assert facts["unused"] == (["classifier.0.weight"] if kind == "vgg" else ["fc.bias", "fc.weight"])
+    assert facts["first_layer_adapted"]
