@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils._foreach_utils import _group_tensors_by_device_and_dtype
 
 from segengine.engine.world import World
+from segengine.errors import RunError
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -39,6 +40,19 @@ class MovingAverage(AveragedModel):
 def moving_average(model: nn.Module, decay: float) -> MovingAverage:
     """An exponential moving average of all weights and buffers (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017)."""
     return MovingAverage(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
+def with_shared_statistics(model: Module, world: World) -> Module:
+    """The model with batch normalisation over the batches of all processes (SyncBN); names of weights stay.
+
+    Raises:
+        RunError: several processes without GPUs, for which torch has none.
+    """
+    if world.size == 1:
+        return model
+    if world.device.type != "cuda":
+        raise RunError("training.sync_batch_norm among several processes needs GPUs; set it to false")
+    return cast("Module", nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
 
 
 def shared(network: nn.Module, world: World) -> nn.Module:

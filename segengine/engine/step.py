@@ -70,7 +70,7 @@ class Step:
 
     def _attempt(self, parts: Sequence[Batch], stop: bool) -> Tensor | None:
         """Gradients and numbers of the step; None where memory ran out and smaller parts are to be tried."""
-        alone, failure = self.micro.untried and self.world.size > 1, None
+        alone, failure = self.micro.untried and self.world.size > 1 and not self._talks_in_forward(), None
         try:
             numbers = self._gradients(parts, stop, alone)
         except (RuntimeError, MemoryError) as error:
@@ -87,6 +87,10 @@ class Step:
             numbers = self._agreed(numbers)
         self.micro.untried = False
         return numbers
+
+    def _talks_in_forward(self) -> bool:
+        """Whether processes wait for each other within the network, so that none can try alone."""
+        return any(isinstance(module, nn.SyncBatchNorm) for module in self.trainable.model.modules())
 
     def _gradients(self, batches: Sequence[Batch], stop: bool, alone: bool) -> Tensor:
         """Numbers float64 of the step: its loss, how many want to stop, and for each part how many losses aren't finite.

@@ -10,7 +10,7 @@ import numpy as np
 
 from segengine.data.dataset import Dataset
 from segengine.engine import checkpoint
-from segengine.engine.assembly import moving_average, placed
+from segengine.engine.assembly import moving_average, placed, with_shared_statistics
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.cost import macs, parameter_count
 from segengine.engine.events import Counts
@@ -68,6 +68,8 @@ def train_run(
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
         model = placed(model, world.device)
+        if experiment.training.sync_batch_norm:
+            model = with_shared_statistics(model, world)
         recorder = Recorder(setting.request, dataset, world, policy, listeners)
         if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
             recorder.check_same_data()

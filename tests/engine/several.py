@@ -12,7 +12,7 @@ from torch import nn
 
 from segengine.engine.assembly import shared
 from segengine.engine.checkpoint import weights_hash
-from segengine.engine.events import EpochDone, StepDone
+from segengine.engine.events import EpochDone, MicroBatchHalved, StepDone
 from segengine.engine.fit import fit
 from segengine.engine.world import World, open_world
 from tests.engine.tiny import problem
@@ -31,10 +31,10 @@ class Plain(nn.Module):
         return result
 
 
-def train(folder: Path, world: World) -> dict[str, Any]:
+def train(folder: Path, world: World, model: nn.Module | None = None) -> dict[str, Any]:
     """Train the tiny problem; what this process saw and ended with."""
     torch.set_num_threads(1)
-    model = Plain()
+    model = model or Plain()
     p = problem(folder, world=world, model=model, batch_size=6, epochs=3)
     step = type(p.step)(**{**p.step.__dict__, "network": shared(model, world)})
     seen: list[list[int]] = []
@@ -49,11 +49,25 @@ def train(folder: Path, world: World) -> dict[str, Any]:
         "counts": {index: table.tolist() for index, table in last.counts.items()},
         "seen": seen,
         "hash": weights_hash(model),
+        "halved": [event.images for event in events if isinstance(event, MicroBatchHalved)],
         "weights": [parameter.detach().tolist() for parameter in model.parameters()],
     }
 
 
-def process(rank: int, size: int, port: int, folder: Path) -> None:
+class Hungry(Plain):
+    """Without memory for more than `most` images in the second process."""
+
+    def __init__(self, rank: int, most: int) -> None:
+        super().__init__()
+        self.rank, self.most = rank, most
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and self.rank == 1 and len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().forward(images)
+
+
+def process(rank: int, size: int, port: int, folder: Path, most: int | None = None) -> None:
     """One of `size` processes; leaves its result in the folder."""
     os.environ |= {
         "RANK": str(rank),
@@ -63,5 +77,5 @@ def process(rank: int, size: int, port: int, folder: Path) -> None:
         "MASTER_PORT": str(port),
     }
     with open_world("cpu") as world:
-        result = train(folder / "run", world)
+        result = train(folder / "run", world, None if most is None else Hungry(rank, most))
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))

@@ -20,10 +20,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def on(size: int, folder: Path) -> list[dict[str, Any]]:
+def on(size: int, folder: Path, most: int | None = None) -> list[dict[str, Any]]:
     port = free_port()
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=process, args=(rank, size, port, folder)) for rank in range(size)]
+    workers = [context.Process(target=process, args=(rank, size, port, folder, most)) for rank in range(size)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -51,3 +51,14 @@ def test_several_processes_compute_what_one_does(size: int, tmp_path: Path) -> N
     # Seven images on two or three processes: each counted exactly once.
     assert sorted(together[0]["counts"]) == list(range(7))
     assert sum(np.sum(table) for table in together[0]["counts"].values()) == 7 * (20 * 24 - 9)
+
+
+@pytest.mark.slow
+def test_where_one_process_lacks_memory_all_halve_and_make_the_same_steps(tmp_path: Path) -> None:
+    alone = train(tmp_path / "alone", World(torch.device("cpu")))
+    together = on(2, tmp_path, most=1)
+    assert [result["halved"] for result in together] == [[1], [1]]
+    assert len({result["hash"] for result in together}) == 1
+    np.testing.assert_allclose(together[0]["losses"], alone["losses"], rtol=1e-4)
+    for ours, theirs in zip(together[0]["weights"], alone["weights"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
