@@ -66,7 +66,9 @@ def test_variants_that_always_crash_cost_only_themselves_and_the_table_says_why(
     assert last["killed"].startswith(
         "failed killed-seed0: its process was ended by SIGKILL (mostly the system does that"
     )
-    assert last["eats"].startswith("failed eats-seed0: batch normalisation can't learn from one image")  # memory ran out down to one
+    assert last["eats"].startswith(
+        "failed eats-seed0: batch normalisation can't learn from one image"
+    )  # memory ran out down to one
     assert "leaves   failed" in [line.rstrip() for line in lines]
     for name in ("leaves", "killed"):
         document = status(runs / f"{name}-seed0")

@@ -128,6 +128,21 @@ def test_without_validation_images_there_is_no_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_runs_in_a_new_python_each_give_the_same_bits(study: Study, tmp_path: Path) -> None:
+    write_problem(tmp_path, SPEC + VARIANTS)
+    done = segengine("run", "blobs.yaml", "-s", "executor={name: local, start: spawn, jobs: 1}", folder=tmp_path)
+    assert done.code == 0, done.err
+    for variant in ("plain", "slow"):
+        run, forked = tmp_path / f"runs/blobs/{variant}-seed0", study.folder / f"runs/blobs/{variant}-seed0"
+        for name in ("checkpoints/weights.safetensors", "counts/test.csv", "counts/validation.csv"):
+            assert (run / name).read_bytes() == (forked / name).read_bytes()
+        assert (
+            json.loads((run / "run.json").read_text())["command"]
+            == json.loads((forked / "run.json").read_text())["command"]
+        ), "both name the command of the study"
+
+
+@pytest.mark.slow
 def test_two_processes_make_one_run_folder_in_the_usual_form(study: Study, tmp_path: Path) -> None:
     write_problem(tmp_path, SPEC.replace("batch_size: 2", "batch_size: 4") + VARIANTS)
     command = [
