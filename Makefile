@@ -1,9 +1,10 @@
 # `make run`: set up, train the sample experiment with two backbones, compare. `make test`: set up, run every check.
+# `make bench`: measure speed and memory.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test setup setup-test check clean
+.PHONY: run test setup setup-test check bench clean
 
 run: setup
 	$(BIN)/segengine run experiments/abdomen.yaml
@@ -34,6 +35,10 @@ check:
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q -n 2 --durations=10
+
+# Speed and memory beside a plain loop and the limit, on this machine; about 15 minutes on two cores.
+bench: setup
+	$(BIN)/python -m tests.benchmarks --json benchmarks.json --markdown benchmarks.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
