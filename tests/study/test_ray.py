@@ -87,8 +87,10 @@ def test_a_study_on_ray_gives_the_same_bits_though_a_node_dies_in_the_middle(
 
 @needs_ray
 @pytest.mark.slow
-def test_an_interrupted_study_on_ray_saves_what_runs(cluster: Cluster, tmp_path: Path) -> None:
-    write_problem(tmp_path, SPEC.replace("epochs: 3", "epochs: 3000") + VARIANTS)
+def test_a_study_on_ray_that_is_asked_to_stop_starts_no_other_run_and_goes_on_on_this_machine(
+    cluster: Cluster, study: Study, tmp_path: Path
+) -> None:
+    write_problem(tmp_path, SPEC + VARIANTS)
     running = command(tmp_path, cluster, "--executor", "ray", "--jobs", "1")
     until = time.monotonic() + 300
     while not (tmp_path / "runs/blobs/plain-seed0/log.txt").exists():
@@ -96,10 +98,10 @@ def test_an_interrupted_study_on_ray_saves_what_runs(cluster: Cluster, tmp_path:
         time.sleep(0.02)
     running.terminate()
     assert running.wait(120) == 143, (tmp_path / "said.txt").read_text()
-    document = json.loads((tmp_path / "runs/blobs/plain-seed0/run.json").read_text())
-    assert (document["status"], document["message"]) == ("interrupted", "continue with the same command")
     assert "not started slow-seed0" in (tmp_path / "said.txt").read_text()
-    assert (tmp_path / "runs/blobs/plain-seed0/checkpoints/last.pt").exists()
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 0, done.err
+    assert_equal_runs(tmp_path, study)
 
 
 def test_without_ray_there_is_one_line_that_says_what_to_install(
