@@ -95,8 +95,6 @@ def command(
 
     if as_json and as_markdown:
         raise click.UsageError("--json and --markdown exclude each other; name one")
-    if metric not in METRICS and (html or out):
-        raise click.UsageError("--html and --out show dice or iou; leave out --metric, or them")
     targets = Targets(html, out, pictures)
     targets.check()
     results = compare_folders(runs, runs_dir, split, only_vary)

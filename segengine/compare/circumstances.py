@@ -11,7 +11,7 @@ from segengine.runs.tables import read_metrics
 
 FACTS = (
     "budget", "trained", "data.channels", "data.window", "training_size", "checkpoint_rule", "precision", "device",
-    "processes", "micro_batch", "augmented_on", "versions", "plugins",
+    "processes", "initial_weights", "micro_batch", "augmented_on", "versions", "plugins",
 )  # fmt: skip
 """Paths, or their beginnings, of what is compared besides settings."""
 
@@ -32,6 +32,8 @@ def circumstances(runs: Sequence[LoadedRun], settings: Iterable[str]) -> list[di
         {path: value for path, value in _facts(run).items() if not _follows(path, differing, timed=timed)}
         for run in runs
     ]
+    if not any(path.startswith("model.backbone") for path in differing):
+        facts = [{**each, "initial_weights": _initial(run)} for each, run in zip(facts, runs, strict=True)]
     return _only_differing(facts)
 
 
@@ -52,6 +54,12 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
         **{f"versions.{name}": value for name, value in record.versions.items() if name not in _NO_NUMBERS},
         **{f"plugins.{name}": value for name, value in record.plugins.items()},
     }
+
+
+def _initial(run: LoadedRun) -> str | None:
+    """Which file of weights the backbone began with, by content; None where none was read or a run doesn't say it."""
+    digest = (run.record.initial_weights or {}).get("sha256")
+    return f"sha256 {digest[:12]}" if digest else None
 
 
 def _trained(run: LoadedRun) -> Mapping[str, Any]:

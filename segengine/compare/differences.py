@@ -17,9 +17,8 @@ from segengine.compare.measures import SHARE, Measure
 from segengine.compare.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
 from segengine.compare.power import Needed, Sources, needed
 from segengine.compare.ranking import Ranking, ranking
-from segengine.compare.ratios import places, ratios, value_ratios
+from segengine.compare.ratios import places, unit_ratios
 from segengine.compare.summary import Comparison, Kind, Metric
-from segengine.compare.units import Unit
 
 Verdict = Literal["better", "worse", "practically equal", "not distinguishable", "not tested"]
 _SEED = 20_220_831
@@ -131,7 +130,7 @@ def differences(comparison: Comparison, metric: Metric, kind: Kind, choices: Cho
 
 def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind: Kind) -> _Table:
     by_variant, place = comparison.units.by_variant(), places(comparison.units.groups)
-    sums = [[_sums(unit, place, metric, kind) for unit in members] for members in by_variant.values()]
+    sums = [[unit_ratios(unit, place, metric, kind) for unit in members] for members in by_variant.values()]
     denominators = [b for each in sums for _, b in each]
     defined = np.all([b.sum(axis=0) > 0 for b in denominators], axis=0)
     over = [k for k in averaged if defined[k]]
@@ -145,12 +144,6 @@ def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind
     undefined = tuple(k for k in averaged if not defined[k])
     classes = tuple(facts.name for facts in comparison.classes)
     return _Table(tuple(by_variant), classes, tuple(variants), held, units, tuple(averaged), undefined)
-
-
-def _sums(unit: Unit, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
-    if metric in unit.values:
-        return value_ratios(unit.values[metric], place)
-    return ratios(unit.stacked, place, metric, kind)
 
 
 @dataclass(frozen=True, eq=False)

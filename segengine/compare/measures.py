@@ -16,6 +16,16 @@ class Measure:
     factor: float = 100.0
 
     @property
+    def is_share(self) -> bool:
+        """Whether values are shares, 0 to 1, told in points; else they are lengths in `unit`."""
+        return self.unit == "points"
+
+    @property
+    def in_unit(self) -> str:
+        """` in mm` after a length's name; nothing for shares."""
+        return "" if self.is_share else f" in {self.unit}"
+
+    @property
     def sign(self) -> int:
         """1 where higher is better, else -1."""
         return 1 if self.better == "higher" else -1

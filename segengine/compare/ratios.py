@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 
 from segengine.compare.intervals import Floats
 from segengine.compare.summary import Kind, Metric
+from segengine.compare.units import Unit
 from segengine.metrics.stacked import Stacked
 
 
 def places(groups: Sequence[str]) -> NDArray[np.int64]:
     """The number of each image's group, int64 [N], 0..G-1."""
     return np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
+
+def unit_ratios(unit: Unit, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
+    """Numerators and denominators [G, K] of a metric from a unit's values of each image, or from its counts."""
+    if metric in unit.values:
+        return value_ratios(unit.values[metric], place)
+    return ratios(unit.stacked, place, metric, kind)
 
 
 def ratios(stacked: Stacked, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:

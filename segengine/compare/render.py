@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from segengine.compare.differences import DEFAULTS, Choices, Differences, differences
-from segengine.compare.measures import SHARE, Measure
+from segengine.compare.measures import Measure
 from segengine.compare.render_costs import cost_data, cost_lines, cost_tables
 from segengine.compare.render_differences import as_data, section
 from segengine.compare.summary import (
@@ -194,8 +194,7 @@ def _scores(comparison: Comparison, metric: Metric) -> Grid:
 
 def _direction(measure: Measure) -> str:
     """What lengths are in, and that less of them is better: what a reader of scores doesn't expect."""
-    unit = "" if measure.unit == SHARE.unit else f" in {measure.unit}"
-    return f"{unit}; lower is better" if measure.better == "lower" else unit
+    return f"{measure.in_unit}; lower is better" if measure.better == "lower" else measure.in_unit
 
 
 def _by_class(comparison: Comparison, metric: Metric, kind: Kind) -> Grid:

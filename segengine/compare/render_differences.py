@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from segengine.compare.differences import Differences, PairDifference
+from segengine.compare.summary import METRICS
 from segengine.compare.verdict import WORDS, word
 from segengine.compare.words import leading, methods, order, points, ranked, sentence, shown_p
 
@@ -46,8 +47,9 @@ def section(found: Sequence[Differences]) -> DifferencesText | None:
     lines += order(first)
     if first.undefined:
         lines.append(
-            f"the means compared are without {', '.join(first.undefined)}, which some model has in neither truth nor "
-            f"prediction ({WORDS[first.kind]})"
+            f"the means compared are without {', '.join(first.undefined)}, which some model has "
+            + ("in neither truth nor prediction" if first.metric in METRICS else "without a value in any image")
+            + f" ({WORDS[first.kind]})"
         )
     return DifferencesText(tuple(tables), tuple(lines), f"Methods: {methods(first)}")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from segengine.compare.intervals import Floats, Jackknife, estimate, jackknife
 from segengine.compare.permutation import MINIMUM_UNITS
-from segengine.compare.ratios import places, ratios
+from segengine.compare.ratios import places, unit_ratios
 from segengine.compare.summary import Comparison, Kind, Metric
 
 Interval = tuple[float, float]
@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ScoreIntervals:
-    """Intervals of one variant's mean and of its classes (by index), within 0..1; None with too few units."""
+    """Intervals of one variant's mean and of its classes (by index), shares within 0..1, lengths from 0; None with too few units."""
 
     mean: Interval | None
     classes: tuple[Interval | None, ...]
@@ -30,14 +30,17 @@ def score_intervals(comparison: Comparison, metric: Metric, kind: Kind, confiden
     every seed.
     """
     place = places(comparison.units.groups)
+    most = 1.0 if comparison.measure(metric).is_share else np.inf
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     return [
-        _of([ratios(unit.stacked, place, metric, kind) for unit in members], averaged, confidence)
+        _of([unit_ratios(unit, place, metric, kind) for unit in members], averaged, confidence, most)
         for members in comparison.units.by_variant().values()
     ]
 
 
-def _of(sums: Sequence[tuple[Floats, Floats]], averaged: Sequence[int], confidence: float) -> ScoreIntervals:
+def _of(
+    sums: Sequence[tuple[Floats, Floats]], averaged: Sequence[int], confidence: float, most: float
+) -> ScoreIntervals:
     counts = np.stack([(b > 0).sum(axis=0) for _, b in sums])
     over = [k for k in averaged if counts[:, k].any()]
     models = [jackknife(a, b, over) for a, b in sums]
@@ -46,7 +49,7 @@ def _of(sums: Sequence[tuple[Floats, Floats]], averaged: Sequence[int], confiden
     units = len(sums[0][1])
     if units < MINIMUM_UNITS:
         return ScoreIntervals(None, (None,) * counts.shape[1])
-    low, high = (np.clip(end, 0.0, 1.0) for end in estimate(variant, nothing).interval(confidence))
+    low, high = (np.clip(end, 0.0, most) for end in estimate(variant, nothing).interval(confidence))
     known = np.append(counts.min(axis=0) >= MINIMUM_UNITS, True) & np.isfinite(low) & np.isfinite(high)
     ends: list[Interval | None] = [
         (float(a), float(b)) if ok else None for a, b, ok in zip(low, high, known, strict=True)

@@ -94,7 +94,7 @@ def _differences(
 def _difference(path: str, values: Sequence[Any], variants: Sequence[str]) -> Difference:
     who: dict[str, dict[str, None]] = {}
     for value, variant in zip(values, variants, strict=True):
-        who.setdefault(_short(value), {})[variant] = None
+        who.setdefault(short(value), {})[variant] = None
     listed = {text: tuple(names) for text, names in who.items()}
     several = len({name for names in listed.values() for name in names}) < sum(map(len, listed.values()))
     return Difference(path, listed, within=several)
@@ -116,12 +116,12 @@ def _walk(
         yield path, values
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A component as `resnet {depth: 34}`, anything else as YAML's flow style would have it."""
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{key}: {_short(item)}" for key, item in value.items() if key != "name")
+        inner = ", ".join(f"{key}: {short(item)}" for key, item in value.items() if key != "name")
         name = str(value.get("name", ""))
         return f"{name} {{{inner}}}".strip() if inner else name or "{}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_short, value)) + "]"
+        return "[" + ", ".join(map(short, value)) + "]"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -14,6 +14,7 @@ from segengine.compare.load import LoadedRun
 from segengine.compare.measures import SHARE, Measure
 from segengine.compare.summary import ClassFacts, Comparison, Metric, Refusal, ScoreTable, Spread, VariantSummary
 from segengine.compare.units import Unit
+from segengine.components.built_ins import BUILT_INS
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.pairs import STATES
 from segengine.registry import suggest
@@ -99,7 +100,7 @@ def _refuse_if_lacking(runs: Sequence[LoadedRun], split: str, label: str) -> Non
     if not lacking:
         return
     there = sorted({stored for run in runs for stored in stored_labels(run.folder, split)})
-    near = "" if having else suggest(label, ["dice", "iou", *there])
+    near = "" if having else suggest(label, ["dice", "iou", *there, *_names()])
     more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
     said = f"--metric {label}: not measured on the {split} images of {', '.join(run.name for run in lacking[:_MOST_NAMED])}{more}"
     how = _asking_for(having[0], split, label) if having else label
@@ -108,6 +109,11 @@ def _refuse_if_lacking(runs: Sequence[LoadedRun], split: str, label: str) -> Non
         for run in lacking[:_MOST_NAMED]
     ]
     raise ComparisonError("\n".join([f"{said}; {f'{near} Else ' if near else ''}add it:", *commands]))
+
+
+def _names() -> list[str]:
+    """What metrics measured on each image are called."""
+    return [entry.name for entry in BUILT_INS if entry.group.endswith(".metrics")]
 
 
 def _asking_for(run: LoadedRun, split: str, label: str) -> str:

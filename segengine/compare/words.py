@@ -102,12 +102,14 @@ def needs(found: Differences, more: Needed) -> str:
         return f"needs {' or '.join(alone)}"
     if more.both is None:
         return "no reachable number of images would tell"
-    return f"needs {_more_units(found, more.both[0])} and about {more.both[1]} more seeds a variant"
+    return f"needs {_more_units(found, more.both[0])} and {_about(more.both[1])} more seeds a variant"
 
 
 def _more_units(found: Differences, units: int) -> str:
     images = round(units * found.images / found.units)
-    return f"{_about(images)} more images" + (f" ({_about(units)} groups)" if found.grouped else "")
+    return f"{_about(images)} more image{'s' * (images != 1)}" + (
+        f" ({_about(units)} group{'s' * (units != 1)})" if found.grouped else ""
+    )
 
 
 def _about(number: int) -> str:

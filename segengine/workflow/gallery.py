@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segengine.compare.summary import kinds_of
 from segengine.errors import DataError, SegengineError, unexpected
 from segengine.report.comparison.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
 from segengine.runs import names
@@ -56,9 +57,12 @@ def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Ga
 
 
 def _best(comparison: Comparison, chosen: Chosen) -> list[int]:
-    """The best variants by mean pooled score; those without one last."""
-    means = [variant.scores[chosen.metric, "pooled"].mean.mean for variant in comparison.variants]
-    return sorted(range(len(means)), key=lambda i: 1.0 if (mean := means[i]) is None else -mean)[:MOST_VARIANTS]
+    """The best variants by mean score; those without one last."""
+    kind, sign = kinds_of(chosen.metric)[0], comparison.measure(chosen.metric).sign
+    means = [variant.scores[chosen.metric, kind].mean.mean for variant in comparison.variants]
+    return sorted(range(len(means)), key=lambda i: np.inf if (mean := means[i]) is None else -sign * mean)[
+        :MOST_VARIANTS
+    ]
 
 
 def _places(runs: Sequence[LoadedRun], split: str) -> list[int]:

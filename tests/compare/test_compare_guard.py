@@ -296,6 +296,21 @@ def only(root, *paths):
     return compare(found, None, paths)
 
 
+def test_of_equal_backbones_the_content_of_the_initial_weights_is_compared(make, root):
+    for name, digest in (("short", "a" * 64), ("long", "b" * 64)):
+        epochs = {"training.epochs": 20 if name == "short" else 40, "model.backbone.name": "vgg"}
+        make(name, settings=epochs, initial_weights={"file": "w.pt", "sha256": digest})
+    assert [d.text() for d in compared(root).confounders] == [
+        f"initial_weights: sha256 {'b' * 12} (long), sha256 {'a' * 12} (short)"
+    ]
+
+
+def test_other_backbones_begin_with_other_weights_anyway(make, root):
+    for name in ("vgg", "resnet"):
+        make(name, initial_weights={"file": f"{name}.pt", "sha256": name[0] * 64})
+    assert compared(root).confounders == ()
+
+
 def test_only_vary_covers_what_is_below_its_path_and_nothing_else(make, root):
     make("resnet")
     make("vgg", settings={"model.backbone.depth": 34, "training.epochs": 40})

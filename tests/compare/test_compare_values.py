@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from segengine.compare.summary import Comparison, compare_folders
 from segengine.compare.values import measured, with_values
 from segengine.metrics.scores import scores_of
 from segengine.metrics.values import MetricValues
+from segengine.report.comparison.gallery import most_disagreed
 from segengine.runs.folder import RunFolder
 from segengine.runs.values import MetricRecord, write_values
 from tests.compare.conftest import Make
@@ -145,7 +148,7 @@ def test_runs_without_the_values_are_named_with_the_command_that_adds_them(make,
     code, out, err = said(root / "abdomen", "--metric", "hd59")
     assert (code, out) == (2, "")
     assert err.splitlines() == [
-        "error: abdomen: --metric hd59: not measured on the test images of abdomen/resnet-seed0, abdomen/vgg-seed0; add it:",
+        "error: abdomen: --metric hd59: not measured on the test images of abdomen/resnet-seed0, abdomen/vgg-seed0; did you mean 'hd95'? Else add it:",
         f"error:   segengine evaluate {resnet.path} --metric hd59 --split test --save",
         f"error:   segengine evaluate {vgg.path} --metric hd59 --split test --save",
     ]
@@ -187,8 +190,68 @@ def test_a_damaged_table_is_named(make, root, distances):
     )
 
 
-def test_the_page_is_of_dice_and_iou(make, root, said, tmp_path):
+def test_page_and_files_show_distances_in_their_unit_the_lowest_first(make, root, said, tmp_path, distances):
+    for name, more in (("vgg", 40), ("resnet", 30)):
+        for seed in (0, 1):
+            keep(finished(make, name, seed), distances + more + seed)
+    targets = ("--html", tmp_path / "page.html", "--out", tmp_path / "out", "--pictures", 0)
+    code, _, err = said(root / "abdomen", "--metric", "hd95", "--resamples", 200, *targets)
+    assert code == 0, err
+    page, files = (tmp_path / "page.html").read_text(), tmp_path / "out"
+    assert "HD95 in mm, mean over images; lower is better, with 95 % intervals" in page
+    assert "mm of difference; left of 0 the first is better" in page
+    assert "The lowest score of each column is bold" in page
+    assert "margin of ±0.5 mm within" in page
+    assert "Confusion is of pixel counts" in page
+    assert 'aria-sort="ascending"' in page
+    assert not re.search(r"\d points", page)
+    assert "The score is HD95 (in mm, lower is better), measured on each image" in (files / "methods.txt").read_text()
+    with (files / "scores.csv").open(newline="") as file:
+        (resnet,) = (r for r in csv.DictReader(file) if (r["variant"], r["class"]) == ("resnet", "(mean)"))
+    assert resnet["kind"] == "per_image"
+    assert float(resnet["mean"]) == pytest.approx(distances.mean() + 30.5)
+    assert 1 < float(resnet["low"]) < float(resnet["mean"]) < float(resnet["high"])
+    with (files / "images.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    assert float(first["hd95 liver"]) in (pytest.approx(distances[0, 0] + 30), pytest.approx(distances[0, 0] + 40))
+    assert not (files / "confusion.csv").exists()
+
+
+def test_a_metric_of_whole_images_makes_a_page_too(make, root, said, tmp_path, distances):
+    record = HD95.model_copy(
+        update={"label": "ece", "words": "ECE", "by_class": False, "unit": None, "settings": {"name": "ece"}}
+    )
+    for name, part in (("vgg", 200), ("resnet", 100)):
+        keep(finished(make, name), distances[:, :1] / part, record)
+    code, _, err = said(
+        root / "abdomen", "--metric", "ece", "--resamples", 200, "--html", tmp_path / "page.html", "--pictures", 0
+    )
+    assert code == 0, err
+    assert "resnet is worse than vgg: +3.16 points of mean ECE (per image)" in (tmp_path / "page.html").read_text()
+
+
+def test_the_images_shown_are_those_of_the_widest_spread_of_the_values(make, root, distances):
+    keep(finished(make, "resnet"), distances)
+    distances = distances.copy()
+    distances[7] += 50
+    distances[3] += 20
+    keep(finished(make, "vgg"), distances)
+    found = compared(root, "hd95")
+    images = most_disagreed(found, "hd95", 2).images
+    assert [image.row for image in images] == [7, 3]
+    assert [image.spread for image in images] == pytest.approx([50, 20])
+
+
+def test_a_class_without_any_value_is_left_out_in_these_words(make, root, said, distances):
+    distances[:, 0] = np.nan
+    for name in ("vgg", "resnet"):
+        keep(finished(make, name), distances, states=np.where(np.isnan(distances), 1, 3))
+    code, out, _ = said(root / "abdomen", "--metric", "hd95", "--resamples", 200)
+    assert code == 0
+    assert "the means compared are without liver, which some model has without a value in any image (per image)" in out
+
+
+def test_a_name_near_a_known_metric_is_suggested_where_nothing_is_stored(make, root, said):
     finished(make, "vgg")
-    code, _, err = said(root / "abdomen", "--metric", "hd95", "--html", tmp_path / "page.html")
-    assert code == 2
-    assert "--html and --out show dice or iou; leave out --metric, or them" in err
+    _, _, err = said(root / "abdomen", "--metric", "hd59")
+    assert "did you mean 'hd95'?" in err

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segengine.compare.differences import Choices, differences
+from segengine.compare.differences import Choices, Differences, differences
 from segengine.compare.intervals import Jackknife, estimate, jackknife, unit_variance
 from segengine.compare.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
-from segengine.compare.power import Sources, needed
+from segengine.compare.power import Needed, Sources, needed
 from segengine.compare.ranking import ranking
 from segengine.compare.ratios import places, ratios
 from segengine.compare.summary import ClassFacts, Comparison
 from segengine.compare.units import Unit, Units
-from segengine.compare.words import methods, order, sentence
+from segengine.compare.words import methods, needs, order, sentence
 from segengine.metrics.scores import evaluate_stacked
 
 
@@ -221,3 +221,12 @@ def test_the_order_is_as_firm_as_the_gaps():
 def test_the_same_counts_give_the_same_numbers():
     runs = [differences(comparison({"a": 1.6, "b": 1.5}), "dice", "pooled") for _ in range(2)]
     assert runs[0] == runs[1]
+
+
+def test_one_more_group_is_said_in_the_singular():
+    found = Differences("dice", "pooled", Choices(), True, 120, 40, False, (), (), None)
+    assert needs(found, Needed(1, None, None)) == "needs about 3 more images (about 1 group)"
+    assert (
+        needs(found, Needed(2, 1, None)) == "needs about 6 more images (about 2 groups) or about 1 more seed a variant"
+    )
+    assert needs(found, Needed(None, None, (40, 647))).endswith("(about 40 groups) and about 650 more seeds a variant")

@@ -1,6 +1,7 @@
 """The page of a comparison: all its parts, nothing from elsewhere, every name as plain text."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -214,10 +215,29 @@ def test_the_images_shown_are_those_of_the_widest_spread(make, tmp_path):
             right, truth, predicted = stacked[row][:, 1:].astype(float)
             dice.append((2 * right / (truth + predicted)).mean())
         expected[id_] = max(dice) - min(dice)
-    chosen = most_disagreed(found, "dice", 4)
-    assert [image.id for image in chosen.images] == sorted(expected, key=lambda id_: -expected[id_])[:4]
-    assert [image.spread for image in chosen.images] == pytest.approx(sorted(expected.values(), reverse=True)[:4])
+    group_of, ranked = (
+        dict(zip(found.units.ids, found.units.groups, strict=True)),
+        sorted(expected, key=lambda id_: -expected[id_]),
+    )
+    first = [id_ for i, id_ in enumerate(ranked) if group_of[id_] not in {group_of[other] for other in ranked[:i]}]
+    assert first[:12] != ranked[:12]
+    chosen = most_disagreed(found, "dice", 12)
+    assert [image.id for image in chosen.images] == first[:12]
+    assert [image.spread for image in chosen.images] == pytest.approx([expected[id_] for id_ in first[:12]])
     assert chosen.tied == 0
+    assert chosen.rule.startswith("No group has a second image here before every group with a spread has one")
+    more = most_disagreed(found, "dice", 17).images
+    assert {image.group for image in more} == set(group_of.values())
+    assert [image.id for image in more] == sorted((image.id for image in more), key=lambda id_: -expected[id_])
+    alone = replace(found, units=replace(found.units, groups=found.units.ids))
+    chosen = most_disagreed(alone, "dice", 12)
+    assert [image.id for image in chosen.images] == ranked[:12]
+    assert chosen.rule == ""
+
+
+def test_a_budget_of_minutes_stands_in_the_methods(make, tmp_path):
+    experiment(make, tmp_path / "runs", {"a": 0.9, "b": 0.7}, 1, budget={"minutes": 20.0})
+    assert "Every model was trained for 20 minutes of training each" in paragraph(contents(tmp_path / "runs").view)
 
 
 def test_ties_are_counted_and_agreement_shows_nothing(make, tmp_path):

@@ -21,12 +21,14 @@ Shares = NDArray[np.float64]
 
 
 def confusion_figures(view: View) -> list[Figure]:
-    """Of the MOST best variants, summed over images and seeds."""
-    return [_figure(view, place, i) for place, i in enumerate(view.ranked[:MOST], start=1)]
+    """Of the MOST best variants, summed over images and seeds; none of a metric that isn't from counts."""
+    if view.confusions is None:
+        return []
+    return [_figure(view, view.confusions[i], place, i) for place, i in enumerate(view.ranked[:MOST], start=1)]
 
 
-def _figure(view: View, place: int, i: int) -> Figure:
-    counts, classes, name = view.confusions[i], view.classes, view.names[i]
+def _figure(view: View, counts: NDArray[np.int64], place: int, i: int) -> Figure:
+    classes, name = view.classes, view.names[i]
     shares = row_shares(counts)
     found = ", ".join(f"{c} {100 * shares[k, k]:.0f} %" for k, c in enumerate(classes) if not np.isnan(shares[k, k]))
     errors = np.nan_to_num(shares)

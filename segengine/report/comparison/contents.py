@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from segengine.compare.costs import Cost, costs_of
 from segengine.compare.differences import Choices
 from segengine.compare.summary import Comparison, Metric
-from segengine.compare.verdict import WORDS
 from segengine.report.comparison.confusion_figure import confusion_figures
 from segengine.report.comparison.cost_figure import cost_figures
 from segengine.report.comparison.curve_figure import curve_figures
@@ -59,10 +58,10 @@ def contents_of(comparison: Comparison, metric: Metric, choices: Choices, galler
         if found.ranking is not None:
             figures["ranking"] = (rank_figure(found.ranking, view.names, view.ranked, choices.resamples),)
     figures["costs"] = tuple(
-        cost_figures(costs, f"mean {WORDS[metric]}", [each.mean for each in view.intervals["pooled"]])
+        cost_figures(costs, f"mean {view.word}", [each.mean for each in view.intervals[view.kind]], view.measure)
     )
     figures["classes"] = (heat_figure(view),)
     figures["curves"] = tuple(curve_figures(view))
     figures["confusion"] = tuple(confusion_figures(view))
-    scores = (score_table(view, "pooled"), score_table(view, "per_image"))
+    scores = tuple(score_table(view, kind) for kind in view.intervals)
     return Contents(view, scores, tuple(tables), cost_table(view, costs), costs, figures, gallery)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from segengine.compare.costs import Cost
+from segengine.compare.measures import SHARE, Measure
 from segengine.compare.score_intervals import Interval
 from segengine.report.comparison.axes import below, beside
 from segengine.report.comparison.figure import HALF, Figure
@@ -29,9 +30,11 @@ from segengine.report.comparison.table import named, numeric, table_of
 _LABELLED = 12  # up to so many points carry their names
 
 
-def cost_figures(costs: Sequence[Cost], score: str, intervals: Sequence[Interval | None]) -> list[Figure]:
+def cost_figures(
+    costs: Sequence[Cost], score: str, intervals: Sequence[Interval | None], measure: Measure = SHARE
+) -> list[Figure]:
     """One figure a cost; `score` is what the vertical axis shows, `intervals` are the variants' own."""
-    return [_figure(cost, score, intervals) for cost in costs if sum(_placed(v) for v in _points(cost)) > 0]
+    return [_figure(cost, score, intervals, measure) for cost in costs if sum(_placed(v) for v in _points(cost)) > 0]
 
 
 def _points(cost: Cost) -> list[tuple[float | None, float | None]]:
@@ -42,7 +45,7 @@ def _placed(values: tuple[float | None, float | None]) -> bool:
     return None not in values
 
 
-def _figure(cost: Cost, score: str, intervals: Sequence[Interval | None]) -> Figure:
+def _figure(cost: Cost, score: str, intervals: Sequence[Interval | None], measure: Measure) -> Figure:
     better = "fewer" if not cost.unit else "less" if cost.lower_is_better else "more"
     each = "; ".join(
         f"{v.variant}: {amount(cost, v.value)}, {score} {v.score:.3f}{' (on the front)' if v.on_front else ''}"
@@ -58,7 +61,7 @@ def _figure(cost: Cost, score: str, intervals: Sequence[Interval | None]) -> Fig
     table = table_of(f"cost-{cost.key}", f"{cost.label} and {score}", ("variant", cost.label, score, "on the front"), rows,
                      words=(0, 3))  # fmt: skip
     title = f"{score} against {cost.label}"
-    draw = _drawing(cost, score, intervals)
+    draw = _drawing(cost, score, intervals, measure)
     return Figure(f"cost-{cost.key}", title, described, draw, table, HALF, interactive=True)
 
 
@@ -76,7 +79,9 @@ def amount(cost: Cost, value: float | None) -> str:
     return f"{shown(float(f'{value:.3g}'))}{unit}"
 
 
-def _drawing(cost: Cost, score: str, intervals: Sequence[Interval | None]) -> Callable[[float], Drawing]:
+def _drawing(
+    cost: Cost, score: str, intervals: Sequence[Interval | None], measure: Measure
+) -> Callable[[float], Drawing]:
     known = [(i, v.value, v.score) for i, v in enumerate(cost.variants) if v.value is not None and v.score is not None]
     values, scores = [x for _, x, _ in known], [y for _, _, y in known]
     ends = [*scores, *(end for i, _, _ in known for end in intervals[i] or ())]
@@ -90,7 +95,7 @@ def _drawing(cost: Cost, score: str, intervals: Sequence[Interval | None]) -> Ca
         direction = "←" if cost.lower_is_better else "→"
         title = f"{cost.label}{unit}{' (logarithmic)' if many else ''}; better {direction}"
         marks = [
-            text(4, 14, f"{score} ↑", role="muted"),
+            text(4, 14, f"{score}{measure.in_unit} {'↑' if measure.sign > 0 else '↓'}", role="muted"),
             *beside(up, left, right, most=5),
             *below(across, top, bottom, title, most=5),
         ]
@@ -105,7 +110,7 @@ def _drawing(cost: Cost, score: str, intervals: Sequence[Interval | None]) -> Ca
 
 
 def _front(cost: Cost, across: Scale, up: Scale) -> list[Mark]:
-    """The front as steps: at this cost, no variant here scores more."""
+    """The front as steps: at this cost, no variant here scores better."""
     on = sorted((v.value, v.score) for v in cost.variants if v.on_front and v.value is not None and v.score is not None)
     if len(on) < 2:
         return []

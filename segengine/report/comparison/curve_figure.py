@@ -22,7 +22,7 @@ def curve_figures(view: View) -> list[Figure]:
     """Of the validation score and of the training loss, each where any run has it; of the MOST best variants."""
     shown = [i for i in view.ranked[:MOST] if view.courses[i].score or view.courses[i].loss]
     kinds: list[tuple[str, str, Callable[[Course], Values]]] = [
-        ("curve-score", f"Validation mean {WORDS[view.metric]}", lambda course: course.score),
+        ("curve-score", f"Validation mean {WORDS[view.curve_metric]}", lambda course: course.score),
         ("curve-loss", "Training loss", lambda course: course.loss),
     ]
     return [_figure(view, shown, *kind) for kind in kinds if any(kind[2](view.courses[i]) for i in shown)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from segengine.compare.differences import Differences, PairDifference
-from segengine.compare.verdict import WORDS
+from segengine.compare.measures import Measure
+from segengine.compare.verdict import WORDS, word
 from segengine.compare.words import points
 from segengine.report.comparison.axes import below
 from segengine.report.comparison.figure import Figure
@@ -26,11 +27,11 @@ def difference_figures(
     """Of the means, whose numbers the page's own table holds, and of the classes; at most MOST rows each."""
     figures = []
     if rows := _defined(means):
-        title = f"Differences of mean {WORDS[found.metric]}, {WORDS[found.kind]}"
+        title = f"Differences of mean {word(found.metric, found.measure)}, {WORDS[found.kind]}"
         figures.append(Figure("differences", title, _described(found, rows), _drawing(found, [("", rows)])))
     if rows := _defined(by_class):
         pairs = {f"{row.first} − {row.second}": [r for r in rows if _pair(r) == _pair(row)] for row in rows}
-        title = f"Differences of {WORDS[found.metric]} by class, {WORDS[found.kind]}"
+        title = f"Differences of {word(found.metric, found.measure)} by class, {WORDS[found.kind]}"
         table = difference_table(found, by_class, "differences-by-class")
         drawing = _drawing(found, list(pairs.items()))
         figures.append(Figure("differences-by-class", title, _described(found, rows), drawing, table))
@@ -47,14 +48,17 @@ def _pair(row: PairDifference) -> tuple[str, str]:
 
 def _described(found: Differences, rows: Sequence[PairDifference]) -> str:
     each = "; ".join(
-        f"{_name(row)} {points(row.difference)}"
-        + (f", {points(row.low)} to {points(row.high)}" if row.low is not None else "")
+        f"{_name(row)} {points(row.difference, found.measure)}"
+        + (f", {points(row.low, found.measure)} to {points(row.high, found.measure)}" if row.low is not None else "")
         + f", {row.verdict}"
         for row in rows[:8]
     )
     more = f"; and {len(rows) - 8} more in the table" if len(rows) > 8 else ""
-    level = f"{100 * found.choices.confidence:g} % intervals"
-    return f"Differences in points with {level}, around zero and a margin of ±{100 * found.choices.margin:g} points: {each}{more}."
+    unit, level = found.measure.unit, f"{100 * found.choices.confidence:g} % intervals"
+    return (
+        f"Differences in {unit} with {level}, around zero and a margin of ±{found.measure.factor * found.choices.margin:g} {unit}: "
+        f"{each}{more}."
+    )
 
 
 def _name(row: PairDifference, *, short: bool = False) -> str:
@@ -66,8 +70,9 @@ def _name(row: PairDifference, *, short: bool = False) -> str:
 def _drawing(found: Differences, parts: Sequence[tuple[str, Sequence[PairDifference]]]) -> Callable[[float], Drawing]:
     """Parts with a heading each (none if it is empty), a line for each row."""
     all_rows = [row for _, rows in parts for row in rows]
-    values = [100 * x for row in all_rows for x in (row.difference, row.low, row.high) if x is not None]
-    margin = 100 * found.choices.margin
+    factor, side = found.measure.factor, "right" if found.measure.sign > 0 else "left"
+    values = [factor * x for row in all_rows for x in (row.difference, row.low, row.high) if x is not None]
+    margin = factor * found.choices.margin
     ends = [*values, 0.0, *((-margin, margin) if margin <= 3 * max(map(abs, values)) + 1 else ())]
     widest = max(text_width(_name(row, short=bool(head)), 13) for head, rows in parts for row in rows)
 
@@ -82,11 +87,21 @@ def _drawing(found: Differences, parts: Sequence[tuple[str, Sequence[PairDiffere
                 drawn.append(text(4, y + 19, fitting(head, 13, width - 8), size=13, bold=True, halo=True))
                 y += 28
             for row in rows:
-                drawn.append(_row(row, scale, (y, high), width, name=_name(row, short=bool(head)), beside=beside))
+                drawn.append(
+                    _row(
+                        row,
+                        scale,
+                        (y, high),
+                        width,
+                        measure=found.measure,
+                        name=_name(row, short=bool(head)),
+                        beside=beside,
+                    )
+                )
                 y += high
         frame = [
             _margin(scale, margin, top, y),
-            *below(scale, top, y, "points of difference; right of 0 the first is better"),
+            *below(scale, top, y, f"{found.measure.unit} of difference; {side} of 0 the first is better"),
         ]
         return Drawing(width, y + 46, (*frame, line(scale(0), top, scale(0), y, "ink", width=1.2), *drawn))
 
@@ -98,13 +113,22 @@ def _margin(scale: Scale, margin: float, top: float, bottom: float) -> Mark:
     return rect(low, top, high - low, bottom - top, "margin")
 
 
-def _row(row: PairDifference, scale: Scale, at: tuple[float, float], width: float, *, name: str, beside: bool) -> Mark:
+def _row(
+    row: PairDifference,
+    scale: Scale,
+    at: tuple[float, float],
+    width: float,
+    *,
+    measure: Measure,
+    name: str,
+    beside: bool,
+) -> Mark:
     """`at`: the row's top and height."""
     role, shape, hollow = _LOOK[row.verdict]
     top, high = at
     y = top + high / 2 if beside else top + high - 14
     assert row.difference is not None
-    said = f"{points(row.difference)}  {row.verdict}"
+    said = f"{points(row.difference, measure)}  {row.verdict}"
     if beside:
         left = text(scale.start - 14, y + 4, fitting(name, 13, scale.start - 16), size=13, anchor="end")
         marks = [left, text(scale.end + 14, y + 4, said, role=role, size=12.5)]
@@ -115,7 +139,7 @@ def _row(row: PairDifference, scale: Scale, at: tuple[float, float], width: floa
             text(width - 4, top + 15, said, role=role, size=12, anchor="end", halo=True),
         ]
     if row.low is not None and row.high is not None:
-        a, b = scale(100 * row.low), scale(100 * row.high)
+        a, b = scale(measure.factor * row.low), scale(measure.factor * row.high)
         marks += [line(a, y, b, y, role, width=2.4), *(line(x, y - 5, x, y + 5, role, width=1.6) for x in (a, b))]
-    marks.append(point(scale(100 * row.difference), y, shape, role, hollow=hollow))
+    marks.append(point(scale(measure.factor * row.difference), y, shape, role, hollow=hollow))
     return group(mark("title", f"{_name(row)}: {said}"), *marks)

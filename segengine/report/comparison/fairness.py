@@ -8,6 +8,7 @@ from typing import Any
 
 from segengine.compare.costs import cost_problems
 from segengine.compare.render import left_out
+from segengine.compare.settings import short
 from segengine.report.comparison.view import View
 from segengine.report.numbers import plural
 
@@ -91,11 +92,5 @@ def _look_up(settings: Mapping[str, Any], path: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """A setting on one line, a component by its name first."""
-    if isinstance(value, Mapping):
-        name = str(value.get("name", ""))
-        inner = ", ".join(f"{key}: {_flow(item)}" for key, item in value.items() if key != "name")
-        return f"{name} {{{inner}}}".strip() if inner else name or "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_flow, value)) + "]" if value else "none"
-    return "none" if value is None else str(value)
+    """A setting on one line; what isn't there is `none`."""
+    return "none" if value is None or value == [] else short(value)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.compare.ratios import ratios
-from segengine.compare.summary import METRICS, Comparison, Metric
+from segengine.compare.ratios import unit_ratios
+from segengine.compare.summary import Comparison, Metric, kinds_of
 from segengine.report.labels import LabelLike
 
 MOST_VARIANTS = 8
 Pixels = NDArray[np.uint8]
+_RULE = "No group has a second image here before every group with a spread has one: neighbouring images of a group show the same."
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,14 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The images to show, the widest spread first; `tied` others have the last one's spread."""
+    """The images to show, the widest spread first; `tied` others have the spread of the last one
+    taken; `rule` says what else decided.
+    """
 
     images: tuple[Disagreement, ...]
     tied: int
     metric: Metric
+    rule: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +64,40 @@ class Gallery:
 def most_disagreed(comparison: Comparison, metric: Metric, count: int) -> Chosen:
     """The `count` images with the largest spread of the variants' scores, by their first seeds; equals by id.
 
+    Where images have groups (patients, videos), at most one of each, until every group with a spread has one: neighbouring
+    slices show the same disagreement.
+
     An image's score is its mean over the averaged classes that it or the prediction has. Images in which fewer than two
     variants have a score, or all have the same one, show no disagreement and are left out.
     """
-    metric = metric if metric in METRICS else "dice"
     scores = _scores(comparison, metric)
     known = np.isfinite(scores)
     high, low = (np.where(known, scores, fill).T for fill in (-np.inf, np.inf))
     spread = np.where(known.sum(axis=0) > 1, high.max(axis=1) - low.min(axis=1), 0.0)
     ids, groups = comparison.units.ids, comparison.units.groups
     order = sorted(np.flatnonzero(spread > 0).tolist(), key=lambda row: (-round(float(spread[row]), 9), ids[row]))
+    grouped = len(set(groups)) < len(groups)
+    rounds = _rounds([groups[row] for row in order]) if grouped else [0] * len(order)
+    ranked = [row for _, row in sorted(zip(rounds, order, strict=True), key=lambda pair: pair[0])]
     images = tuple(
         Disagreement(
             row, ids[row], groups[row],
             tuple(float(s) if np.isfinite(s) else None for s in scores[:, row]), float(spread[row]),
         )
-        for row in order[:count]
+        for row in sorted(ranked[:count], key=order.index)
     )  # fmt: skip
-    tied = sum(round(float(spread[row]), 9) == round(images[-1].spread, 9) for row in order[count:]) if images else 0
-    return Chosen(images, tied, metric)
+    last = (sorted(rounds)[len(images) - 1], round(float(spread[ranked[len(images) - 1]]), 9)) if images else None
+    tied = sum(
+        (part, round(float(spread[row]), 9)) == last
+        for part, row in zip(sorted(rounds)[count:], ranked[count:], strict=True)
+    )
+    return Chosen(images, tied, metric, _RULE if grouped else "")
+
+
+def _rounds(groups: Sequence[str]) -> list[int]:
+    """0 for the first image of each group, 1 for all others."""
+    first: dict[str, int] = {}
+    return [int(first.setdefault(group, place) != place) for place, group in enumerate(groups)]
 
 
 def _scores(comparison: Comparison, metric: Metric) -> NDArray[np.float64]:
@@ -87,7 +106,7 @@ def _scores(comparison: Comparison, metric: Metric) -> NDArray[np.float64]:
     each = np.arange(comparison.image_count)
     found = []
     for members in comparison.units.by_variant().values():
-        a, b = ratios(members[0].stacked, each, metric, "pooled")
+        a, b = unit_ratios(members[0], each, metric, kinds_of(metric)[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             score = np.where(b > 0, a / b, np.nan)[:, averaged]
         count = np.isfinite(score).sum(axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.compare.verdict import WORDS
 from segengine.report.comparison.figure import NARROW, Figure
 from segengine.report.comparison.palette import heat
 from segengine.report.comparison.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
@@ -14,8 +13,8 @@ from segengine.report.comparison.view import View
 
 def heat_figure(view: View) -> Figure:
     """Classes down, variants across (the best first), and their means last; pooled over images."""
-    comparison, word = view.comparison, WORDS[view.metric]
-    tables = [comparison.variants[i].scores[view.metric, "pooled"] for i in view.ranked]
+    comparison, word, sign = view.comparison, view.word, view.measure.sign
+    tables = [view.tables[i] for i in view.ranked]
     names = [view.names[i] for i in view.ranked]
     rows = [
         (facts.name + ("" if facts.averaged else " *"), [t.classes[k].mean for t in tables])
@@ -25,22 +24,31 @@ def heat_figure(view: View) -> Figure:
     left_out = any(not facts.averaged for facts in comparison.classes)
 
     def draw(width: float) -> Drawing:
-        return _map(rows, names, width)
+        return _map(rows, names, width, sign)
 
     worst = [
-        (min(v for v in values if v is not None), name)
+        (min(sign * v for v in values if v is not None), name)
         for name, values in rows[:-1]
         if any(v is not None for v in values)
     ]
-    said = f" Hardest: {min(worst)[1]} with {min(worst)[0]:.3f} at the lowest." if worst else ""
+    said = (
+        f" Hardest: {min(worst)[1]} with {sign * min(worst)[0]:.3f} at the {'lowest' if sign > 0 else 'highest'}."
+        if worst
+        else ""
+    )
+    stronger = "higher" if sign > 0 else "lower, and better"
     starred = " A star marks classes outside the mean." if left_out else ""
-    described = f"{word} of {len(rows) - 1} classes for {len(names)} variants; the stronger the colour, the higher.{said}{starred}"
+    described = (
+        f"{word}{view.measure.in_unit} of {len(rows) - 1} classes for {len(names)} variants; the stronger the colour, "
+        f"the {stronger}.{said}{starred}"
+    )
+    how = "pooled over images" if view.kind == "pooled" else "mean over images"
     narrow = max(NARROW, 110.0 + 46 * len(names))
-    return Figure("classes", f"{word} by class, pooled over images", described, draw, score_table(view, "pooled"),
+    return Figure("classes", f"{word}{view.measure.in_unit} by class, {how}", described, draw, score_table(view, view.kind),
                   width=max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names)), narrow=narrow)  # fmt: skip
 
 
-def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str], width: float) -> Drawing:
+def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str], width: float, sign: int) -> Drawing:
     label = min(max(text_width(name, 13) for name, _ in rows) + 14, 200.0 if width >= 600 else width * 0.34)
     cell, high = (width - label) / len(names), 34.0
     turned = max(text_width(name, 12) for name in names) > cell - 8
@@ -60,7 +68,7 @@ def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str
         y = top + high * place + (6 if last else 0)
         marks.append(text(label - 10, y + 21, fitting(name, 13, label - 12), size=13, anchor="end", bold=last))
         for column, value in enumerate(values):
-            share = None if value is None else (value - low) / span
+            share = None if value is None else (value - low if sign > 0 else low + span - value) / span
             marks.append(_cell((label + cell * column, y, cell, high), value, share, f"{names[column]}, {name}"))
     return Drawing(width, top + high * len(rows) + 10, tuple(marks))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from segengine.compare.verdict import WORDS
 from segengine.compare.words import methods as statistics
 from segengine.report.comparison.view import View
 from segengine.report.numbers import plural
@@ -86,8 +85,16 @@ def _scores(view: View) -> str:
     left_out = [facts.name for facts in view.comparison.classes if not facts.averaged]
     without = f" (without {', '.join(left_out)})" if left_out else ""
     source = {"dice": " (Dice 1945)", "iou": " (Jaccard 1912)"}.get(view.metric, "")
+    if not view.from_counts:
+        classes = f", then over {plural(len(over), 'class', 'classes')}" if len(view.classes) > 1 else ""
+        unit = "" if view.measure.is_share else f"in {view.measure.unit}, "
+        return (
+            f"The score is {view.word} ({unit}{view.measure.better} is better), measured on each image at its own size and averaged over "
+            f"the images that have a value{classes}"
+            f"{without}; images in which some model has no value though truth or prediction has the class are left out for all models."
+        )
     return (
-        f"The score is {WORDS[view.metric]}{source} at the images' own size, from pixel counts pooled over all images, and averaged "
+        f"The score is {view.word}{source} at the images' own size, from pixel counts pooled over all images, and averaged "
         f"over {plural(len(over), 'class', 'classes')}{without}; a class in neither truth nor prediction is undefined and left out, "
         "and pixels ignored in the truth count nowhere."
     )
@@ -98,6 +105,8 @@ def _trained(view: View) -> str:
     same = not any(d.path.startswith(("budget", "trained", "training.")) for d in view.comparison.confounders)
     parts = [f"{budget[key]:,} {key}" for key in ("epochs", "steps", "images") if isinstance(budget.get(key), int)]
     more = f" ({', '.join(parts[1:])} seen)" if len(parts) > 1 else ""
+    if budget.get("minutes"):  # how many steps that made is each run's own
+        parts, more = [f"{budget['minutes']:g} minutes of training each"], ""
     trained = f"Every model was trained for {parts[0]}{more}" if parts and same else ""
     kept = f"the checkpoint kept is that with the {rule}" if rule else ""
     said = "; ".join(part for part in (trained, kept) if part)

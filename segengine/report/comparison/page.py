@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segengine.compare.render import preface
+from segengine.compare.verdict import WORDS
 from segengine.report.comparison import palette
 from segengine.report.comparison.contents import Contents
 from segengine.report.comparison.fairness import fairness
 from segengine.report.comparison.gallery import Gallery, Picture
 from segengine.report.comparison.methods import paragraph, references
 from segengine.report.comparison.pictures import tiles
+from segengine.report.comparison.view import View
 from segengine.report.comparison.words import verdict
 from segengine.report.encoding import png_of
 from segengine.report.labels import hexadecimal
@@ -62,22 +64,24 @@ def _part(contents: Contents, prefix: str) -> dict[str, Any]:
     return {
         "prefix": prefix, "title": view.comparison.title, "verdict": verdict(view), "about": preface(view.comparison),
         "contents": contents, "figures": contents.figures, "fairness": fairness(view), "methods": methods,
-        "references": references(methods), "gallery": _gallery(contents.gallery, view.names, prefix),
-        "level": f"{100 * view.choices.confidence:g} %", "margin": f"{100 * view.choices.margin:g}",
-        "pairs": len(view.names) > 1, "split": view.comparison.split,
+        "references": references(methods), "gallery": _gallery(contents.gallery, view, prefix),
+        "level": f"{100 * view.choices.confidence:g} %", "margin": f"{view.measure.factor * view.choices.margin:g} {view.measure.unit}",
+        "pairs": len(view.names) > 1, "split": view.comparison.split, "from_counts": view.from_counts,
+        "most": "highest" if view.measure.sign > 0 else "lowest", "curves_of": WORDS[view.curve_metric], "word": view.word,
     }  # fmt: skip
 
 
-def _gallery(gallery: Gallery | None, names: Sequence[str], prefix: str) -> dict[str, Any] | None:
+def _gallery(gallery: Gallery | None, view: View, prefix: str) -> dict[str, Any] | None:
     if gallery is None:
         return None
+    names = view.names
     shown = (
         present(gallery.labels, [m for p in gallery.pictures for m in (p.truth, *p.predictions.values())])
         if gallery.pictures
         else []
     )
     return {
-        "metric": {"dice": "Dice", "iou": "IoU"}[gallery.chosen.metric],
+        "metric": view.word, "measured": f"{view.word}{view.measure.in_unit}", "rule": gallery.chosen.rule,
         "pictures": [_picture(p, gallery, names) for p in gallery.pictures],
         "listed": [(d.id, score(d.spread), [score(s) for s in d.scores]) for d in gallery.chosen.images],
         "names": names, "tied": gallery.chosen.tied, "problems": gallery.problems, "notes": gallery.notes,

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from segengine.compare.costs import Cost
-from segengine.compare.ratios import ratios
-from segengine.compare.summary import KINDS
+from segengine.compare.ratios import unit_ratios
 from segengine.report.comparison.view import View
 
 Rows = list[dict[str, Any]]
@@ -38,7 +37,7 @@ def as_csv(rows: Rows) -> str:
 
 def _scores(view: View) -> Iterator[dict[str, Any]]:
     for i, variant in enumerate(view.comparison.variants):
-        for kind in KINDS:
+        for kind in view.intervals:
             table, ends = variant.scores[view.metric, kind], view.intervals[kind][i]
             parts = [("(mean)", table.mean, ends.mean), *zip(view.classes, table.classes, ends.classes, strict=True)]
             for score, spread, interval in parts:
@@ -87,7 +86,7 @@ def _costs(costs: Sequence[Cost]) -> Iterator[dict[str, Any]]:
 
 def _curves(view: View) -> Iterator[dict[str, Any]]:
     for name, course in zip(view.names, view.courses, strict=True):
-        for what, values in ((f"validation mean {view.metric}", course.score), ("training loss", course.loss)):
+        for what, values in ((f"validation mean {view.curve_metric}", course.score), ("training loss", course.loss)):
             for epoch, each in values.items():
                 for run, value in enumerate(each):
                     yield {"variant": name, "what": what, "epoch": epoch, "run": run, "value": value}
@@ -95,6 +94,8 @@ def _curves(view: View) -> Iterator[dict[str, Any]]:
 
 def _confusion(view: View) -> Iterator[dict[str, Any]]:
     """Cells that aren't zero."""
+    if view.confusions is None:
+        return
     for i, name in enumerate(view.names):
         for (truth, predicted), pixels in np.ndenumerate(view.confusions[i]):
             if not pixels:
@@ -111,7 +112,7 @@ def _images(view: View) -> Iterator[dict[str, Any]]:
     """Each image's scores of each model, so that anything else can be computed from them."""
     ids, groups = view.comparison.units.ids, view.comparison.units.groups
     for unit in view.comparison.units.units:
-        above, below = ratios(unit.stacked, np.arange(len(ids)), view.metric, "pooled")
+        above, below = unit_ratios(unit, np.arange(len(ids)), view.metric, view.kind)
         for id_, group, tops, bottoms in zip(ids, groups, above.tolist(), below.tolist(), strict=True):
             head = {"image": id_, "group": group, "variant": unit.variant, "seed": unit.seed}
             pairs = zip(view.classes, tops, bottoms, strict=True)

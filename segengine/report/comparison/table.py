@@ -18,7 +18,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, the first of each row a name. `sorted_by` is the column that the rows come sorted by, descending."""
+    """Rows of cells, the first of each row a name. `sorted_by` is the column that the rows come sorted by, descending
+    unless `ascending`.
+    """
 
     name: str
     caption: str
@@ -26,6 +28,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     sorted_by: int | None = None
     words: tuple[int, ...] = (0,)
+    ascending: bool = False
 
     def plain(self) -> list[tuple[str, ...]]:
         """Rows of text, notes in parentheses."""
@@ -44,7 +47,7 @@ def numeric(value: float | None, text: str, note: str = "", *, best: bool = Fals
 
 def table_of(
     name: str, caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell]], *, sorted_by: int | None = None,
-    words: Sequence[int] = (0,),
+    words: Sequence[int] = (0,), ascending: bool = False,
 ) -> Table:  # fmt: skip
     """A table from lists; `words` are the columns of text, which stand left."""
-    return Table(name, caption, tuple(header), tuple(map(tuple, rows)), sorted_by, tuple(words))
+    return Table(name, caption, tuple(header), tuple(map(tuple, rows)), sorted_by, tuple(words), ascending)

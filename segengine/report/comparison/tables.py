@@ -8,7 +8,7 @@ from segengine.compare.costs import Cost
 from segengine.compare.differences import Differences, PairDifference
 from segengine.compare.score_intervals import Interval
 from segengine.compare.summary import Kind, Spread
-from segengine.compare.verdict import WORDS
+from segengine.compare.verdict import WORDS, word
 from segengine.compare.words import points, shown_p
 from segengine.report.comparison.scales import shown
 from segengine.report.comparison.table import Cell, Table, named, numeric, table_of
@@ -20,7 +20,7 @@ MOST_PAIRS = 60
 
 def score_table(view: View, kind: Kind) -> Table:
     """Variants, the best first: mean with its interval, spread over seeds, each class with its interval."""
-    comparison, word = view.comparison, WORDS[view.metric]
+    comparison, word, sign = view.comparison, view.word, view.measure.sign
     tables = [comparison.variants[i].scores[view.metric, kind] for i in view.ranked]
     intervals = [view.intervals[kind][i] for i in view.ranked]
     columns = [[t.mean for t in tables], *([t.classes[k] for t in tables] for k in range(len(view.classes)))]
@@ -28,7 +28,7 @@ def score_table(view: View, kind: Kind) -> Table:
         [each.mean for each in intervals],
         *([each.classes[k] for each in intervals] for k in range(len(view.classes))),
     ]
-    cells = [_scores(spreads, found) for spreads, found in zip(columns, ends, strict=True)]
+    cells = [_scores(spreads, found, sign) for spreads, found in zip(columns, ends, strict=True)]
     rows = []
     for place, i in enumerate(view.ranked):
         variant = comparison.variants[i]
@@ -42,11 +42,13 @@ def score_table(view: View, kind: Kind) -> Table:
     star = "; * not in the mean" if any(not facts.averaged for facts in comparison.classes) else ""
     classes = [facts.name + ("" if facts.averaged else " *") for facts in comparison.classes]
     header = ("variant", "seeds", f"mean {word}", "SD over seeds", *classes)
-    return table_of(f"scores-{kind.replace('_', '-')}", f"{word}, {how}{below}{star}", header, rows, sorted_by=2)
+    better = "; lower is better" if sign < 0 else ""
+    caption = f"{word}{view.measure.in_unit}, {how}{better}{below}{star}"
+    return table_of(f"scores-{kind.replace('_', '-')}", caption, header, rows, sorted_by=2, ascending=sign < 0)
 
 
-def _scores(spreads: Sequence[Spread], ends: Sequence[Interval | None]) -> list[Cell]:
-    best = max((s.mean for s in spreads if s.mean is not None), default=None)
+def _scores(spreads: Sequence[Spread], ends: Sequence[Interval | None], sign: int) -> list[Cell]:
+    best = max((s.mean for s in spreads if s.mean is not None), key=lambda mean: sign * mean, default=None)
     return [
         numeric(
             s.mean, DASH if s.mean is None else f"{s.mean:.3f}", f"{end[0]:.3f} to {end[1]:.3f}" if end else "",
@@ -75,9 +77,10 @@ def shown_classes(view: View, found: Differences) -> list[PairDifference]:
 
 
 def difference_table(found: Differences, rows: Sequence[PairDifference], name: str = "differences") -> Table:
-    """Differences in points with interval, adjusted p, parts of the standard error and verdict."""
+    """Differences with interval, adjusted p, parts of the standard error and verdict."""
     by_class = any(row.score is not None for row in rows)
     level = f"{100 * found.choices.confidence:g} % interval"
+    factor = found.measure.factor
     header = [
         "pair",
         *(["class"] if by_class else []),
@@ -91,39 +94,43 @@ def difference_table(found: Differences, rows: Sequence[PairDifference], name: s
     listed = [
         [
             named(f"{row.first} − {row.second}"), *([named(row.score or "")] if by_class else []),
-            numeric(row.difference, points(row.difference)),
-            numeric(row.low, DASH if row.low is None else f"{points(row.low)} to {points(row.high)}"),
+            numeric(row.difference, points(row.difference, found.measure)),
+            numeric(row.low, DASH if row.low is None else f"{points(row.low, found.measure)} to {points(row.high, found.measure)}"),
             numeric(row.p_holm, shown_p(row.p_holm)),
-            _sd(row.sd_units), _sd(row.sd_seeds if row.about == "variants" else None), named(row.verdict),
+            _sd(row.sd_units, factor), _sd(row.sd_seeds if row.about == "variants" else None, factor), named(row.verdict),
         ]
         for row in rows
     ]  # fmt: skip
     of = "by class " if by_class else "of the mean "
+    name_of = word(found.metric, found.measure)
     caption = (
-        f"Differences {of}in points of {WORDS[found.metric]}, {WORDS[found.kind]}; SD: parts of the standard error"
+        f"Differences {of}in {found.measure.unit} of {name_of}, {WORDS[found.kind]}; SD: parts of the standard error"
     )
     words = (0, 1, len(header) - 1) if by_class else (0, len(header) - 1)
     return table_of(name, caption, header, listed, words=words)
 
 
-def _sd(value: float | None) -> Cell:
-    return numeric(value, DASH if value is None else f"{100 * value:.2f}")
+def _sd(value: float | None, factor: float) -> Cell:
+    return numeric(value, DASH if value is None else f"{factor * value:.2f}")
 
 
 def cost_table(view: View, costs: Sequence[Cost]) -> Table | None:
     """All costs by variant; `on the front` marks those that no other beats in score and that cost."""
     if not costs:
         return None
-    word = WORDS[view.metric]
     rows = []
     for i in view.ranked:
-        mean = view.comparison.variants[i].scores[view.metric, "pooled"].mean.mean
+        mean = view.tables[i].mean.mean
         cells = [named(view.names[i]), numeric(mean, DASH if mean is None else f"{mean:.3f}")]
         for cost in costs:
             value = cost.variants[i].value
             text = DASH if value is None else shown(float(f"{value:.3g}"))
             cells.append(numeric(value, text, "on the front" if cost.variants[i].on_front else ""))
         rows.append(cells)
-    header = ("variant", f"mean {word}", *(cost.label + (f", {cost.unit}" if cost.unit else "") for cost in costs))
-    caption = "Costs: median over a variant's runs; 'on the front': no other variant scores higher at less of it"
-    return table_of("costs", caption, header, rows, sorted_by=1)
+    header = (
+        "variant",
+        f"mean {view.word}{view.measure.in_unit}",
+        *(cost.label + (f", {cost.unit}" if cost.unit else "") for cost in costs),
+    )
+    caption = "Costs: median over a variant's runs; 'on the front': no other variant scores better at less of it"
+    return table_of("costs", caption, header, rows, sorted_by=1, ascending=view.measure.sign < 0)

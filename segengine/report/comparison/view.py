@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.compare.differences import Choices, Differences
+from segengine.compare.measures import Measure
 from segengine.compare.render import found_of
 from segengine.compare.score_intervals import ScoreIntervals, score_intervals
-from segengine.compare.summary import KINDS, Comparison, Kind, Metric
+from segengine.compare.summary import METRICS, Comparison, Kind, Metric, ScoreTable, kinds_of
 from segengine.compare.units import Unit
+from segengine.compare.verdict import word
 from segengine.report.comparison.curves import Course, courses
 from segengine.runs import names
 from segengine.runs.record import RunRecord
@@ -23,7 +25,8 @@ from segengine.runs.tables import read_count_rows
 class View:
     """A comparison, judged. `intervals[kind]` and `courses` have an entry for each variant, in the comparison's order.
 
-    `confusions` are int64 [V, K, K] (rows truth, columns predicted), summed over images and seeds. `ranked` are the
+    `confusions` are int64 [V, K, K] (rows truth, columns predicted), summed over images and seeds; None where the metric isn't
+    from counts. `ranked` are the
     variants' places by mean score, the best first, those without one last.
     """
 
@@ -33,7 +36,7 @@ class View:
     found: tuple[Differences, ...]
     intervals: Mapping[Kind, Sequence[ScoreIntervals]]
     courses: tuple[Course, ...]
-    confusions: NDArray[np.int64]
+    confusions: NDArray[np.int64] | None
     ranked: tuple[int, ...]
 
     @property
@@ -43,6 +46,34 @@ class View:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(facts.name for facts in self.comparison.classes)
+
+    @property
+    def measure(self) -> Measure:
+        return self.comparison.measure(self.metric)
+
+    @property
+    def word(self) -> str:
+        """What the metric is called: `Dice`, `HD95`."""
+        return word(self.metric, self.measure)
+
+    @property
+    def kind(self) -> Kind:
+        """What verdicts and figures show: pooled from counts, else per image."""
+        return kinds_of(self.metric)[0]
+
+    @property
+    def from_counts(self) -> bool:
+        return self.metric in METRICS
+
+    @property
+    def curve_metric(self) -> Metric:
+        """What is measured while training: a metric from counts."""
+        return self.metric if self.from_counts else "dice"
+
+    @property
+    def tables(self) -> list[ScoreTable]:
+        """Each variant's scores of `kind`."""
+        return [variant.scores[self.metric, self.kind] for variant in self.comparison.variants]
 
     @property
     def record(self) -> RunRecord:
@@ -62,14 +93,14 @@ def view_of(comparison: Comparison, metric: Metric, choices: Choices) -> View:
         RunError: a file of a run is damaged.
     """
     by_variant = comparison.units.by_variant()
-    means = [variant.scores[metric, "pooled"].mean.mean for variant in comparison.variants]
-    ranked = sorted(range(len(means)), key=lambda i: -np.inf if means[i] is None else -float(means[i] or 0))
-    ranked.sort(key=lambda i: means[i] is None)
+    kinds, sign = kinds_of(metric), comparison.measure(metric).sign
+    means = [variant.scores[metric, kinds[0]].mean.mean for variant in comparison.variants]
+    ranked = sorted(range(len(means)), key=lambda i: np.inf if (mean := means[i]) is None else -sign * mean)
     return View(
         comparison, metric, choices, tuple(found_of(comparison, metric, choices)),
-        {kind: score_intervals(comparison, metric, kind, choices.confidence) for kind in KINDS},
-        tuple(courses(members, metric) for members in by_variant.values()),
-        np.stack([_confusion(members, comparison.split) for members in by_variant.values()]),
+        {kind: score_intervals(comparison, metric, kind, choices.confidence) for kind in kinds},
+        tuple(courses(members, metric if metric in METRICS else "dice") for members in by_variant.values()),
+        np.stack([_confusion(members, comparison.split) for members in by_variant.values()]) if metric in METRICS else None,
         tuple(ranked),
     )  # fmt: skip
 

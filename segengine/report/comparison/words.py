@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from segengine.compare.differences import Differences, PairDifference
 from segengine.compare.permutation import MINIMUM_UNITS
-from segengine.compare.verdict import WORDS
 from segengine.compare.words import needs, points, sentence
 from segengine.report.comparison.view import View
 from segengine.report.numbers import plural
@@ -13,19 +12,20 @@ from segengine.report.numbers import plural
 def verdict(view: View) -> tuple[str, str]:
     """Two sentences: which variant is best, if any; and what that is about, and rests on."""
     best = view.ranked[0]
-    mean = view.comparison.variants[best].scores[view.metric, "pooled"].mean.mean
-    what = f"mean {WORDS[view.metric]}"
+    mean = view.tables[best].mean.mean
+    what = f"mean {view.word}"
     if mean is None:
         return f"Nothing can be said: {what} is undefined for every variant.", _rests_on(view)
     if len(view.names) == 1:
-        interval = view.intervals["pooled"][0].mean
+        interval = view.intervals[view.kind][0].mean
+        unit = _unit(view)
         said = (
             f" ({100 * view.choices.confidence:g} % interval {interval[0]:.3f} to {interval[1]:.3f})"
             if interval
             else ""
         )
         return (
-            f"{view.names[0]} reaches a {what} of {mean:.3f}{said}; there is no other variant to compare it with.",
+            f"{view.names[0]} reaches a {what} of {mean:.3f}{unit}{said}; there is no other variant to compare it with.",
             _rests_on(view),
         )
     found = view.found[0]
@@ -37,7 +37,8 @@ def verdict(view: View) -> tuple[str, str]:
 
 
 def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
-    best = view.names[view.ranked[0]]
+    best, shown = view.names[view.ranked[0]], f"{mean:.3f}{_unit(view)}"
+    most, beyond = ("highest", "above") if view.measure.sign > 0 else ("lowest", "below")
     against = {_other(row, best): row for row in found.means if best in (row.first, row.second)}
     verdicts = {name: _seen_from(row, best) for name, row in against.items()}
     ordered = [view.names[i] for i in view.ranked[1:]]
@@ -49,11 +50,11 @@ def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
         unit = f"{found.units} {view.units_word}{'s' * (found.units != 1)}"
         few = found.units < MINIMUM_UNITS
         why = f"{unit}, and a test needs at least {MINIMUM_UNITS}" if few else "some scores are undefined"
-        return f"{who} has the highest {what}, {mean:.3f}, but no difference is tested: {'there are ' * few}{why}."
+        return f"{who} has the {most} {what}, {shown}, but no difference is tested: {'there are ' * few}{why}."
     gap = _gap(against[second], best, found)
     if set(verdicts.values()) == {"better"}:
         which = "the best" if only else f"the best of the {len(view.names)} variants"
-        return f"{who} is {which}: its {what}, {mean:.3f}, is above that of every other, next {second} ({gap})."
+        return f"{who} is {which}: its {what}, {shown}, is {beyond} that of every other, next {second} ({gap})."
     parts = []
     for verdict, said in (
         ("better", "better than {}"), ("practically equal", "practically equal to {}"),
@@ -63,16 +64,22 @@ def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
         names = [name for name in ordered if verdicts[name] == verdict]
         if names:
             parts.append(said.format(_listed(names)))
-    return f"{who} has the highest {what}, {mean:.3f}; it is {', and '.join(parts)} (next {second}: {gap})."
+    return f"{who} has the {most} {what}, {shown}; it is {', and '.join(parts)} (next {second}: {gap})."
 
 
 def _gap(row: PairDifference, best: str, found: Differences) -> str:
+    measure, level = found.measure, f"{100 * found.choices.confidence:g}"
     sign = 1 if row.first == best else -1
     difference = None if row.difference is None else sign * row.difference
     if row.low is None or row.high is None:
-        return f"{points(difference)} points"
+        return f"{points(difference, measure)} {measure.unit}"
     low, high = sorted((sign * row.low, sign * row.high))
-    return f"{points(difference)} points, {100 * found.choices.confidence:g} % interval {points(low)} to {points(high)}"
+    return f"{points(difference, measure)} {measure.unit}, {level} % interval {points(low, measure)} to {points(high, measure)}"
+
+
+def _unit(view: View) -> str:
+    """A length's unit behind its value."""
+    return "" if view.measure.is_share else f" {view.measure.unit}"
 
 
 def _other(row: PairDifference, name: str) -> str:
