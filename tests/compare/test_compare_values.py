@@ -148,7 +148,8 @@ def test_runs_without_the_values_are_named_with_the_command_that_adds_them(make,
     code, out, err = said(root / "abdomen", "--metric", "hd59")
     assert (code, out) == (2, "")
     assert err.splitlines() == [
-        "error: abdomen: --metric hd59: not measured on the test images of abdomen/resnet-seed0, abdomen/vgg-seed0; did you mean 'hd95'? Else add it:",
+        "error: abdomen: --metric hd59: not measured on the test images of abdomen/resnet-seed0, abdomen/vgg-seed0; "
+        "did you mean 'hd95'? Else add it:",
         f"error:   segengine evaluate {resnet.path} --metric hd59 --split test --save",
         f"error:   segengine evaluate {vgg.path} --metric hd59 --split test --save",
     ]
