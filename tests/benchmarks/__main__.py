@@ -37,9 +37,9 @@ def _figures(program: str, *arguments: str) -> Any:
         return json.loads(path.read_text())
 
 
-def input_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
+def input_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """The way from files to batches, on the CPU and on the device."""
-    how = ["--seconds", "0.1", "--repeats", "1"] if quick else ["--seconds", "2", "--repeats", "5"]
+    how = ["--seconds", "0.1", "--repeats", "1"] if quick else ["--seconds", "1", "--repeats", str(rounds)]
     rows, bounds = [], {"480x360": 3.0, "256x256": 2.0}
     found = _figures("input_path", "--workers", "0", str(workers), *how)["rows"]
     for size, count in sorted({(row["size"], row["workers"]) for row in found}, reverse=True):
@@ -53,7 +53,7 @@ def input_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
     return rows + rows_of("input", "480x360, batches made on the device", "images/s", speeds)
 
 
-def step_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
+def step_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """Steps by streams and from memory."""
     from tests.benchmarks.step import measured
 
@@ -61,18 +61,26 @@ def step_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
         return measured("vgg11", device=device, window=32, batch=2, workers=0, images=2, warm=1, steps=1, rounds=1)
     if device.type == "cpu":
         return measured(
-            "vgg16", device=device, window=256, batch=4, workers=workers, images=16, warm=1, steps=3, rounds=2
+            "vgg16", device=device, window=256, batch=4, workers=workers, images=16, warm=1, steps=2, rounds=rounds
         )
     rows = []
     for model in ("vgg16", "resnet34"):
         for window in (256, 512):
             rows += measured(
-                model, device=device, window=window, batch=16, workers=workers, images=512, warm=20, steps=100, rounds=2
+                model,
+                device=device,
+                window=window,
+                batch=16,
+                workers=workers,
+                images=512,
+                warm=20,
+                steps=100,
+                rounds=rounds,
             )
     return rows
 
 
-def epoch_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
+def epoch_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """Whole epochs, and their memory."""
     from tests.benchmarks.epoch import PLAIN, measured
 
@@ -89,16 +97,18 @@ def epoch_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
             contenders=(PLAIN, OURS),
         )
     if device.type == "cpu":
-        return measured("vgg16", device="cpu", window=256, batch=8, steps=6, validation=8, workers=workers, rounds=2)
+        return measured(
+            "vgg16", device="cpu", window=256, batch=8, steps=6, validation=8, workers=workers, rounds=rounds
+        )
     rows = []
     for model in ("vgg16", "resnet34"):
         rows += measured(
-            model, device="cuda", window=256, batch=16, steps=100, validation=64, workers=workers, rounds=2
+            model, device="cuda", window=256, batch=16, steps=100, validation=64, workers=workers, rounds=rounds
         )
     return rows
 
 
-def evaluation_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
+def evaluation_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """The metric part of validation beside the forward pass that it follows, on the CPU."""
     found = _figures("evaluation", *(["--side", "32", "--repeats", "1"] if quick else []))
     times = found["milliseconds"]
@@ -108,15 +118,15 @@ def evaluation_rows(device: torch.device, workers: int, quick: bool) -> list[Row
     return rows_of("evaluation", case, "ms an image", values, {"limit: the forward pass": ("<=", 0.03)})
 
 
-def startup_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
+def startup_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """From a command to its first step."""
     from tests.benchmarks.startup import measured
 
-    model, rounds = ("vgg11", 1) if quick else ("vgg16", 5)
-    return measured(model, device=device.type, window=64, rounds=rounds)
+    model, times = ("vgg11", 1) if quick else ("vgg16", rounds + 1)
+    return measured(model, device=device.type, window=64, rounds=times)
 
 
-def overhead_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
+def overhead_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """What the framework adds to a step of a tiny network on the CPU."""
     found = _figures("overhead", "--steps", "20" if quick else "1000")
     times, added = found["milliseconds_a_step"], found["added_milliseconds"]
@@ -125,7 +135,7 @@ def overhead_rows(device: torch.device, workers: int, quick: bool) -> list[Row]:
     return rows + [replace(row, target="<= 0.5 ms", met=added <= 0.5) for row in more]
 
 
-MEASURE: dict[str, Callable[[torch.device, int, bool], list[Row]]] = {
+MEASURE: dict[str, Callable[[torch.device, int, int, bool], list[Row]]] = {
     "input": input_rows, "step": step_rows, "epoch": epoch_rows, "memory": epoch_rows, "evaluation": evaluation_rows,
     "startup": startup_rows, "overhead": overhead_rows,
 }  # fmt: skip
@@ -139,6 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts; all of them otherwise")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--workers", type=int, help="of the plain loops: 16 on a GPU and 2 on a CPU unless given")
+    parser.add_argument("--rounds", type=int, default=2, help="in which all contenders take turns; the best counts")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all parts work; says nothing")
@@ -150,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     about, rows = facts(device), []
     for measure in dict.fromkeys(MEASURE[part] for part in given.only):
-        parts = [row for row in measure(device, workers, given.quick) if row.part in given.only]
+        parts = [row for row in measure(device, workers, given.rounds, given.quick) if row.part in given.only]
         rows += parts
         sys.stderr.writelines(f"{row.part}: {row.case}: {row.who}: {row.value:.4g} {row.unit}\n" for row in parts)
     table = markdown(rows, about)
