@@ -91,17 +91,23 @@ def _interval(found: Differences, row: PairDifference) -> str:
     return f"{100 * found.choices.confidence:g} % interval {points(row.low, found.measure)} to {points(row.high, found.measure)}"
 
 
+MOST_SEEDS = 100
+"""More seeds a variant than this are nobody's plan."""
+
+
 def needs(found: Differences, more: Needed) -> str:
     """`needs about 120 more images or about 2 more seeds a variant`."""
     alone = []
     if more.units is not None:
         alone.append(_more_units(found, more.units))
-    if more.seeds is not None:
+    if more.seeds is not None and more.seeds <= MOST_SEEDS:
         alone.append(f"{_about(more.seeds)} more seed{'s' if more.seeds != 1 else ''} a variant")
     if alone:
         return f"needs {' or '.join(alone)}"
-    if more.both is None:
+    if more.both is None and more.seeds is None:
         return "no reachable number of images would tell"
+    if more.both is None or more.both[1] > MOST_SEEDS:
+        return f"needs more than {MOST_SEEDS} more seeds a variant: seeds differ too much for such a difference; train longer"
     return f"needs {_more_units(found, more.both[0])} and {_about(more.both[1])} more seeds a variant"
 
 

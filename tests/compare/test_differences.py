@@ -229,4 +229,13 @@ def test_one_more_group_is_said_in_the_singular():
     assert (
         needs(found, Needed(2, 1, None)) == "needs about 6 more images (about 2 groups) or about 1 more seed a variant"
     )
-    assert needs(found, Needed(None, None, (40, 647))).endswith("(about 40 groups) and about 650 more seeds a variant")
+    assert needs(found, Needed(None, None, (40, 64))).endswith("(about 40 groups) and about 64 more seeds a variant")
+
+
+def test_hundreds_of_seeds_are_nobodys_plan():
+    found = Differences("dice", "pooled", Choices(), True, 120, 40, False, (), (), None)
+    said = "needs more than 100 more seeds a variant: seeds differ too much for such a difference; train longer"
+    assert needs(found, Needed(None, None, (40, 647))) == said
+    assert needs(found, Needed(None, 647, None)) == said
+    assert needs(found, Needed(2, 647, None)) == "needs about 6 more images (about 2 groups)"
+    assert needs(found, Needed(None, None, None)) == "no reachable number of images would tell"
