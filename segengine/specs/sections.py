@@ -226,7 +226,7 @@ class EvaluationSection(Section):
     )
     cost: bool = Field(
         default=True,
-        description="measure the trained network's latency and throughput at the end of a run, which takes about two seconds",
+        description="measure the trained network's latency and throughput at the end of a run, which takes a few passes",
     )
     metrics: list[AnyMetric] = Field(
         default=[], description="metrics beside those from counts, measured on each image at the end of a run"
