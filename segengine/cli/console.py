@@ -23,6 +23,7 @@ class ConsoleListener:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        self.console.render_str("")  # imports the rest of rich now, not within a signal's handler
         self.live = self.console.is_terminal
         self.progress: Progress | None = None
         self.tasks: dict[str, TaskID] = {}

@@ -24,6 +24,7 @@ class Overview:
 
     def __init__(self, plans: Sequence[RunPlan], console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        self.console.render_str("")  # imports the rest of rich now, not within a signal's handler
         self.board = Board(plans)
         self.drawn = 0.0
         self.live: Live | None = None

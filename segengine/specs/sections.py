@@ -190,7 +190,8 @@ class TrainingSection(Section):
         "long enough, and says why or why not in run.json",
     )
     sync_batch_norm: bool = Field(
-        default=False, description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU"
+        default=False,
+        description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         default="auto", description="threads (up to 2) or processes that prepare batches; 0: the training loop does"

@@ -63,6 +63,8 @@ class Recorder:
                 self._end_early(
                     "interrupted" if interrupted else "failed", "stopped at once" if interrupted else self._why(error)
                 )
+            elif not isinstance(error, SegengineError | KeyboardInterrupt):
+                self._why(error)
             if error is raised:
                 raise
             raise error from raised

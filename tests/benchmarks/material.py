@@ -61,7 +61,7 @@ def experiment(folder: Path, root: Path, *, model: str, window: int, batch: int,
     path = folder / f"{model}-{window}.yaml"
     path.write_text(
         f"title: Benchmark\n"
-        f"data:\n  source: {{name: folders, root: {root}}}\n  classes: [{', '.join(f'c{k}' for k in range(CLASSES))}]\n"
+        f"data:\n  source: {{name: folders, root: {root}, outside: allow}}\n  classes: [{', '.join(f'c{k}' for k in range(CLASSES))}]\n"
         f"augmentations:\n"
         f"  - {{name: multi-scale, base_size: {WIDTH}, scale: [0.5, 1.5], crop_size: {window}}}\n"
         f"  - {{name: flip, horizontal: 0.5}}\n  - {{name: rotate, degrees: [-15, 15]}}\n"

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from segengine.cli.main import cli
+from segengine.cli.runs import command as runs
 from segengine.specs.load import load_experiment
 from tests.docs.conftest import TINY, Desk
 from tests.docs.pages import PAGES, ROOT, Command, blocks, commands
@@ -39,6 +40,8 @@ def parsed(command: Command) -> click.Context:
     found: click.Command = cli
     context, words = click.Context(cli, info_name="segengine", **cli.context_settings), call(command)
     while isinstance(found, click.Group) and words:
+        if isinstance(found, type(runs)) and words[0] not in found.commands:
+            words = ["list", *words]
         below = found.get_command(context, words[0])
         assert below is not None, f"there is no command {words[0]}"
         found, context, words = below, click.Context(below, parent=context, info_name=words[0]), words[1:]
