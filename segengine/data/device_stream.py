@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
+from torch import Tensor
 
 from segengine.data.batches import Batch, SizedSamples, differing_sizes
 from segengine.data.device_plan import BatchPlan, batch_plan
 from segengine.data.device_store import DeviceStore
-from segengine.data.device_warp import augmented
+from segengine.data.device_warp import augmented, usual_at_once
 from segengine.data.loading import CROP, TrainingStream
 from segengine.data.pipeline import Pipeline
 from segengine.data.randomness import generator
 
 _AHEAD = 4  # batches whose chances are drawn before they are asked for
+_NO_ROOM = (
+    "there is no room to augment one image on the device beside the network and the training images that data.cache "
+    "keeps there; data.cache: ram keeps them elsewhere"
+)
 
 
 class DeviceStream:
@@ -32,6 +38,7 @@ class DeviceStream:
         self.batch_size, self.steps_per_epoch = order.batch_size, order.steps_per_epoch
         self.seed, self.rank = order.seed, order.rank
         self._order, self._samples, self._pipeline, self._store = order, samples, pipeline, store
+        self._at_once = usual_at_once(store.flat.masks.device)
         self._pool: ThreadPoolExecutor | None = None
         self._drawn: deque[Future[BatchPlan]] = deque()
         self._step = -1
@@ -77,7 +84,7 @@ class DeviceStream:
         table = torch.from_numpy(plan.table)
         if flat.masks.is_cuda:
             table = table.pin_memory().to(flat.masks.device, non_blocking=True)
-        groups = augmented(flat, plan, table, self._pipeline.fill)
+        groups = self._augmented(plan, table)
         if len(groups) > 1:
             begins = (0, len(groups[0][1]))
             shapes = [
@@ -88,3 +95,17 @@ class DeviceStream:
         [(images, masks)] = groups
         images = images.transpose(0, 1).contiguous(memory_format=torch.channels_last)
         return Batch(images, masks, torch.tensor(plan.indices, dtype=torch.int64))
+
+    def _augmented(self, plan: BatchPlan, table: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Where memory runs out, fewer pixels are warped at once from now on, down to a sample, for the same result."""
+        groups = [group for round_ in plan.rounds for group in round_.groups]
+        sample = max(math.prod(group.size) for group in groups)
+        whole = max((group.end - group.begin) * math.prod(group.size) for group in groups)
+        while True:
+            try:
+                return augmented(self._store.flat, plan, table, self._pipeline.fill, self._at_once)
+            except torch.OutOfMemoryError as error:
+                if min(self._at_once, whole) <= sample:
+                    raise torch.OutOfMemoryError(_NO_ROOM) from error
+            # Out here the error with its frames, which hold the tensors of the attempt, is gone.
+            self._at_once = min(self._at_once, whole) // 2

@@ -34,14 +34,23 @@ class Flat:
     masks: Tensor
 
 
-def augmented(store: Flat, plan: BatchPlan, table: Tensor, fill: int) -> list[tuple[Tensor, Tensor]]:
+def usual_at_once(device: torch.device) -> int:
+    """Pixels that are warped together where memory is no matter."""
+    return _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE)
+
+
+def augmented(store: Flat, plan: BatchPlan, table: Tensor, fill: int, at_once: int) -> list[tuple[Tensor, Tensor]]:
     """The samples of `plan`, one entry for each size that comes out: images uint8 [C, n, h, w], masks uint8 [n, h, w].
 
-    `table` is the plan's on the device of `store`; `fill` is the image's value outside, where masks are 255.
+    `table` is the plan's on the device of `store`; `fill` is the image's value outside, where masks are 255; `at_once`
+    pixels, but at least one sample, are warped together, which changes no number.
     """
     flat, groups = store, []
     for numbers, round_ in zip(table, plan.rounds, strict=True):
-        groups = [_group(flat, numbers[group.begin : group.end], group.size, round_, fill) for group in round_.groups]
+        groups = [
+            _group(flat, numbers[group.begin : group.end], group.size, round_, fill, at_once=at_once)
+            for group in round_.groups
+        ]
         flat = _joined([Flat(images.flatten(1), masks.flatten()) for images, masks in groups])
     return groups
 
@@ -52,11 +61,10 @@ def _joined(parts: list[Flat]) -> Flat:
     return Flat(torch.cat([part.images for part in parts], dim=1), torch.cat([part.masks for part in parts]))
 
 
-def _group(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int) -> tuple[Tensor, Tensor]:
+def _group(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int, *, at_once: int) -> tuple[Tensor, Tensor]:
     """Samples of one size, a few at a time, so that memory is bounded."""
     images = flat.images.new_empty((len(flat.images), len(numbers), *size))
     masks = flat.masks.new_empty((len(numbers), *size))
-    at_once = _AT_ONCE.get(numbers.device.type, _AT_ONCE_ELSEWHERE)
     step = max(1, at_once // max(1, size[0] * size[1]))
     for begin in range(0, len(numbers), step):
         some = slice(begin, begin + step)

@@ -238,7 +238,7 @@ def flat_of(image, mask):
 def seen(image, mask, geometry, fill=0):
     """Image and mask through `geometry`, by the device's warp."""
     plan = batch_plan([(geometry,)], [(0, *mask.shape)], [0])
-    [(images, masks)] = augmented(flat_of(image, mask), plan, torch.from_numpy(plan.table), fill)
+    [(images, masks)] = augmented(flat_of(image, mask), plan, torch.from_numpy(plan.table), fill, 2**16)
     return images[:, 0].permute(1, 2, 0).numpy(), masks[0].numpy()
 
 
@@ -324,14 +324,50 @@ def test_images_whose_pixels_32_bits_can_not_address_are_warped_alike():
     assert np.abs(image.astype(int) - warp_image(wide[..., None], turn)).max() <= 1
 
 
-def test_how_many_are_warped_at_once_changes_nothing(monkeypatch):
+@pytest.fixture
+def room_for(monkeypatch):
+    """Lets memory run out where more than so many samples are warped together; gives the numbers that were tried."""
+    real, tried = device_warp._warped, []
+
+    def make(most):
+        def warped(flat, numbers, *more):
+            tried.append(len(numbers))
+            if len(numbers) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return real(flat, numbers, *more)
+
+        monkeypatch.setattr(device_warp, "_warped", warped)
+        return tried
+
+    return make
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_where_memory_runs_out_fewer_are_warped_at_once_for_the_same_batches(most, room_for):
     _, device = streams(USUAL, batch_size=6)
-    expected = taken(device, 1)
-    monkeypatch.setitem(device_warp._AT_ONCE, "cpu", 1)
-    for one, other in zip(taken(device, 1), expected, strict=True):
+    expected = taken(device)
+    tried = room_for(most)
+    made = taken(device)
+    device.close()
+    assert tried[0] == 6
+    # Tried once, not for each batch again: what fits is known from then on.
+    assert [count for count in tried if count > most] == [6] + [3] * (most < 3)
+    for one, other in zip(made, expected, strict=True):
+        assert one.indices.tolist() == other.indices.tolist()
         assert torch.equal(one.images, other.images)
         assert torch.equal(one.masks, other.masks)
+
+
+def test_where_there_is_no_room_for_one_image_the_remedy_is_named(room_for):
+    _, device = streams(USUAL)
+    room_for(0)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        taken(device)
     device.close()
+    assert str(caught.value) == (
+        "there is no room to augment one image on the device beside the network and the training images that data.cache "
+        "keeps there; data.cache: ram keeps them elsewhere"
+    )
 
 
 def test_nothing_waits_for_a_gpu_and_nothing_is_mixed_up_with_the_cpu():
@@ -349,7 +385,7 @@ def test_nothing_waits_for_a_gpu_and_nothing_is_mixed_up_with_the_cpu():
         table = torch.empty(plan.table.shape, dtype=torch.float64, device="cuda")
         with pytest.raises(DataDependentOutputException):
             float(table.sum())
-        [(made, classes)] = augmented(Flat(images, masks), plan, table, 0)
+        [(made, classes)] = augmented(Flat(images, masks), plan, table, 0, 2**16)
     assert (made.shape, made.device.type) == ((3, 3, *WINDOW), "cuda")
     assert (classes.shape, classes.device.type) == ((3, *WINDOW), "cuda")
 

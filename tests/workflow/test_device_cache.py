@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from segengine.components.augmentations import Albumentations, Crop, Flip
+from segengine.data import device_warp
 from segengine.engine.world import World
 from segengine.errors import DataError, SpecError
+from segengine.nn.segmenter import Segmenter
 from segengine.runs.folder import RunFolder
 from segengine.workflow import streams
 from segengine.workflow.build import preflight
@@ -51,7 +53,8 @@ def test_where_pixels_are_equal_the_device_changes_no_bit_of_the_weights(tmp_pat
     cpu, device = (segengine("run", "blobs.yaml", "--variant", name, folder=tmp_path) for name in ("cpu", "device"))
     assert (cpu.code, device.code) == (0, 0), device.err
     folders = [tmp_path / "runs/blobs" / f"{name}-seed0" for name in ("cpu", "device")]
-    assert (folders[0] / WEIGHTS).read_bytes() == (folders[1] / WEIGHTS).read_bytes()
+    for name in (WEIGHTS, "counts/validation.csv", "counts/test.csv"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
     assert [RunFolder(folder).read()["augmented_on"] for folder in folders] == ["cpu", "device"]
     assert "data.cache: device: the decoded training images take 1 MB of " in device.err
     assert "MB free in memory; batches are made there" in device.err
@@ -69,6 +72,62 @@ def test_a_killed_run_on_the_device_goes_on_there_and_ends_bit_for_bit(killed: P
     assert (mine / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
     assert losses(mine) == losses(whole)
     assert RunFolder(mine).read()["augmented_on"] == "device"
+
+
+def scarce(monkeypatch: pytest.MonkeyPatch, *, warped: int, trained: int = 99) -> None:
+    """Memory for so many samples at once while batches are made, and for so many images in training."""
+    warp, forward = device_warp._warped, Segmenter.forward
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def warp_some(flat: Any, numbers: torch.Tensor, *more: Any) -> Any:
+        if len(numbers) > warped:
+            raise full
+        return warp(flat, numbers, *more)
+
+    def some(self: Segmenter, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > trained:
+            raise full
+        return forward(self, images)
+
+    monkeypatch.setattr(device_warp, "_warped", warp_some)
+    monkeypatch.setattr(Segmenter, "forward", some)
+
+
+def test_where_a_batch_has_no_room_to_be_made_at_once_a_step_still_sees_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_problem(tmp_path, SPEC.replace("epochs: 3", "epochs: 1") + "variants: {plenty: {}, scarce: {}}\n")
+    batch = (*ON_DEVICE, "-s", "training.batch_size=4")
+    assert segengine(*batch, "--variant", "plenty", folder=tmp_path).code == 0
+    scarce(monkeypatch, warped=1)
+    done = segengine(*batch, "--variant", "scarce", folder=tmp_path)
+    assert done.code == 0, done.err
+    plenty, other = (tmp_path / "runs/blobs" / f"{name}-seed0" for name in ("plenty", "scarce"))
+    assert (plenty / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
+    assert "micro_batch" not in RunFolder(other).read()
+
+    scarce(monkeypatch, warped=1, trained=2)
+    done = segengine(*batch, "--variant", "scarce", "--fresh", folder=tmp_path)
+    assert done.code == 0, done.err
+    run = RunFolder(other).read()
+    assert run["micro_batch"] == {"images": 2, "from_step": 1}
+    assert (run["trained"]["steps"], run["trained"]["images"]) == (2, 8)
+
+
+def test_no_room_to_make_a_batch_fails_the_run_and_it_goes_on_elsewhere(
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(killed, tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        scarce(patch, warped=0)
+        done = segengine(*ON_DEVICE, folder=tmp_path / "killed")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].endswith(
+        "out of memory (there is no room to augment one image on the device beside the network and the training images that "
+        "data.cache keeps there; data.cache: ram keeps them elsewhere); close other programs that use the device, or start "
+        "a run with a smaller crop, network or training.batch_size"
+    )
+    assert segengine("run", "blobs.yaml", "-s", "data.cache=ram", folder=tmp_path / "killed").code == 0
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(killed: Path, tmp_path: Path) -> None:
