@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,16 @@ from torch import nn
 
 from segengine.engine.assembly import shared
 from segengine.engine.checkpoint import weights_hash
+from segengine.engine.evaluation import evaluate_and_measure
 from segengine.engine.events import EpochDone, MicroBatchHalved, StepDone
 from segengine.engine.fit import fit
+from segengine.engine.precision import pick_precision
+from segengine.engine.prediction import Predictor
 from segengine.engine.world import World, open_world
-from tests.engine.tiny import problem
+from segengine.metrics.calibration import calibration_error
+from segengine.metrics.surface import hausdorff
+from segengine.metrics.values import Measurement
+from tests.engine.tiny import CPU, Bright, problem
 
 
 class Plain(nn.Module):
@@ -54,6 +61,17 @@ def train(folder: Path, world: World, model: nn.Module | None = None) -> dict[st
     }
 
 
+def measure(world: World) -> str:
+    """Counts and metrics of seven images by a network that never trained; as text, in which NaN equals NaN."""
+    measurement = Measurement(
+        {"hd95": partial(hausdorff, percentile=95), "ece": partial(calibration_error, bins=15)},
+        {"hd95": True, "ece": False}, probabilities=True, num_classes=2, classes=(0, 1), spacing=(1.0, 2.0),
+    )  # fmt: skip
+    predictor = Predictor(Plain(), CPU, pick_precision("auto", CPU))
+    counts, measured = evaluate_and_measure(predictor, Bright(), range(7), 2, world, measurement=measurement)
+    return repr(({index: table.tolist() for index, table in counts.items()}, measured))
+
+
 class Hungry(Plain):
     """Without memory for more than `most` images in the second process."""
 
@@ -67,7 +85,7 @@ class Hungry(Plain):
         return super().forward(images)
 
 
-def process(rank: int, size: int, port: int, folder: Path, most: int | None = None) -> None:
+def process(rank: int, size: int, port: int, folder: Path) -> None:
     """One of `size` processes; leaves its result in the folder."""
     os.environ |= {
         "RANK": str(rank),
@@ -77,5 +95,9 @@ def process(rank: int, size: int, port: int, folder: Path, most: int | None = No
         "MASTER_PORT": str(port),
     }
     with open_world("cpu") as world:
-        result = train(folder / "run", world, None if most is None else Hungry(rank, most))
+        result = {
+            "plenty": train(folder / "plenty", world),
+            "measured": measure(world),
+            "scarce": train(folder / "scarce", world, Hungry(rank, 1)),
+        }
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))

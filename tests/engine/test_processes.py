@@ -1,6 +1,7 @@
+"""Two and three processes with gloo: they train, count and measure what one does."""
+
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import socket
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 import torch
 
 from segengine.engine.world import World
-from tests.engine.several import process, train
+from tests.engine.several import measure, process, train
+from tests.workflow.children import context
+
+pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:
@@ -20,10 +24,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def on(size: int, folder: Path, most: int | None = None) -> list[dict[str, Any]]:
+def on(size: int, folder: Path) -> list[dict[str, Any]]:
     port = free_port()
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=process, args=(rank, size, port, folder, most)) for rank in range(size)]
+    workers = [context().Process(target=process, args=(rank, size, port, folder)) for rank in range(size)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -32,33 +35,53 @@ def on(size: int, folder: Path, most: int | None = None) -> list[dict[str, Any]]
     return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(size)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3])
-def test_several_processes_compute_what_one_does(size: int, tmp_path: Path) -> None:
-    alone = train(tmp_path / "alone", World(torch.device("cpu")))
-    together = on(size, tmp_path)
-    assert len({result["hash"] for result in together}) == 1
-    for result in together:
-        assert result["counts"] == together[0]["counts"]
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process trains."""
+    torch.set_num_threads(1)
+    return train(tmp_path_factory.mktemp("alone"), World(torch.device("cpu")))
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of several processes does."""
+    return on(request.param, tmp_path_factory.mktemp("together"))
+
+
+def assert_same_training(several: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    """Up to the order of sums."""
+    assert len({result["hash"] for result in several}) == 1
+    for result in several:
+        assert result["counts"] == several[0]["counts"]
         assert result["images"] == alone["images"]
         np.testing.assert_allclose(result["losses"], alone["losses"], rtol=1e-4)
         for ours, theirs in zip(result["weights"], alone["weights"], strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_several_processes_compute_what_one_does(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    size, results = len(together), [result["plenty"] for result in together]
+    assert_same_training(results, alone)
     # The same samples: the processes' shares, interleaved, are the one process's batches.
-    shares = [result["seen"] for result in together]
+    shares = [result["seen"] for result in results]
     joined = [[part[j // size] for j in range(6) for part in [step[j % size]]] for step in zip(*shares, strict=True)]
     assert joined == alone["seen"]
-    # Seven images on two or three processes: each counted exactly once.
-    assert sorted(together[0]["counts"]) == list(range(7))
-    assert sum(np.sum(table) for table in together[0]["counts"].values()) == 7 * (20 * 24 - 9)
 
 
-@pytest.mark.slow
-def test_where_one_process_lacks_memory_all_halve_and_make_the_same_steps(tmp_path: Path) -> None:
-    alone = train(tmp_path / "alone", World(torch.device("cpu")))
-    together = on(2, tmp_path, most=1)
-    assert [result["halved"] for result in together] == [[1], [1]]
-    assert len({result["hash"] for result in together}) == 1
-    np.testing.assert_allclose(together[0]["losses"], alone["losses"], rtol=1e-4)
-    for ours, theirs in zip(together[0]["weights"], alone["weights"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+def test_seven_images_are_counted_once_each_on_two_and_three_processes(together: list[dict[str, Any]]) -> None:
+    counts = together[0]["plenty"]["counts"]
+    assert sorted(counts) == list(range(7))
+    assert sum(np.sum(table) for table in counts.values()) == 7 * (20 * 24 - 9)
+
+
+def test_counts_and_metrics_equal_those_of_one_process_to_the_last_digit(together: list[dict[str, Any]]) -> None:
+    expected = measure(World(torch.device("cpu")))
+    assert [result["measured"] for result in together] == [expected] * len(together)
+
+
+def test_where_one_process_lacks_memory_all_halve_and_make_the_same_steps(
+    together: list[dict[str, Any]], alone: dict[str, Any]
+) -> None:
+    results = [result["scarce"] for result in together]
+    assert [result["halved"] for result in results] == [[1]] * len(results)
+    assert_same_training(results, alone)

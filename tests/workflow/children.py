@@ -31,7 +31,7 @@ class Blow:
 
 
 @cache
-def _context() -> Any:
+def context() -> Any:
     """Processes forked from one that has all imports and never trained: a second's wait becomes none."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
@@ -51,7 +51,7 @@ def run(*arguments: str | Path, folder: Path, blow: Blow | None = None) -> int:
 
 def start(*arguments: str | Path, folder: Path, blow: Blow | None = None) -> Any:
     """Like `run`, without waiting: returns the process."""
-    child = _context().Process(target=_main, args=([str(a) for a in arguments], folder, blow), daemon=True)
+    child = context().Process(target=_main, args=([str(a) for a in arguments], folder, blow), daemon=True)
     child.start()
     return child
 
