@@ -21,6 +21,7 @@ from segengine.metrics.values import Measurement
 Measured = dict[str, list[tuple[float, int]]]
 """Of one image: by metric, of each class its value and its place in STATES."""
 _MOST_LOGITS = 2**26  # 256 MiB of float32 at a time on a GPU
+_MOST_PIXELS = 2**24  # are counted at a time, with three int64 for each
 
 
 def evaluate(
@@ -91,8 +92,15 @@ def _in_bands(predictor: Predictor, image: Tensor) -> Iterator[NDArray[np.float3
 def confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
     """Counts int64 [B, K, K] (rows truth, columns predicted) of uint8 [B, H, W]; pixels ignored in the truth are left out.
 
-    One bincount over image, truth and prediction; ignored pixels fall into a bin of their own.
+    Large images are counted in bands of rows, so that memory doesn't grow with them.
     """
+    rows = max(1, _MOST_PIXELS // max(1, len(truth) * truth.shape[2]))
+    bands = zip(torch.split(truth, rows, dim=1), torch.split(predicted, rows, dim=1), strict=True)
+    return torch.stack([_confusions(t, p, num_classes) for t, p in bands]).sum(0)
+
+
+def _confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
+    """One bincount over image, truth and prediction; ignored pixels fall into a bin of their own."""
     images, cells = len(truth), num_classes * num_classes
     cell = truth.to(torch.int64) * num_classes + predicted
     cell = torch.where(truth == IGNORE, cells, cell)

@@ -16,6 +16,15 @@ from segengine.engine.sliding import sliding_classes, sliding_probabilities
 
 TILE_PIXELS = 1024
 """Side of the tiles of images that are too large for one pass."""
+LARGEST_PIXELS = 2048 * 2048
+"""The most pixels of an image that goes through the network as a whole."""
+
+
+def size_of_a_pass(height: int, width: int) -> tuple[int, int]:
+    """Height and width in pixels of what goes through the network at once for such an image: its own, or a tile's."""
+    if height * width <= LARGEST_PIXELS:
+        return height, width
+    return min(height, TILE_PIXELS), min(width, TILE_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Predictor:
     model: nn.Module
     device: torch.device
     precision: Precision
-    largest_pixels: int = 2048 * 2048
+    largest_pixels: int = LARGEST_PIXELS
     tile: int = TILE_PIXELS
 
     def logits(self, images: Tensor) -> Tensor:

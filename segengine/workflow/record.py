@@ -14,6 +14,7 @@ from segengine.data.dataset import Dataset
 from segengine.engine.checkpoint import Progress
 from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved
 from segengine.engine.peak import Peak
+from segengine.engine.prediction import size_of_a_pass
 from segengine.engine.timing import threads
 from segengine.engine.trouble import explained
 from segengine.engine.world import World, device_name
@@ -87,7 +88,7 @@ class Recorder:
     def input_size(self) -> tuple[int, int]:
         """Height and width in pixels that costs are stated for: that of the first image to be predicted."""
         height, width = self.dataset.sizes[(self.dataset.splits.get("test") or self.dataset.splits["train"])[0]]
-        return int(height), int(width)
+        return size_of_a_pass(int(height), int(width))
 
     def start(self, progress: Progress, *, steps_per_epoch: int, precision: str, **cost: Any) -> None:
         """Write everything that is known before the first step."""

@@ -10,7 +10,7 @@ from torch import nn
 from segengine.engine.cost import macs, parameter_count
 from segengine.engine.evaluation import confusions, evaluate, evaluate_and_measure
 from segengine.engine.precision import pick_precision, repeatable
-from segengine.engine.prediction import Predictor
+from segengine.engine.prediction import Predictor, size_of_a_pass
 from segengine.engine.world import World, pick_device
 from segengine.errors import RunError
 from segengine.metrics.calibration import calibration_error
@@ -39,6 +39,25 @@ def test_counts_equal_a_plain_triple_loop(seed: int, num_classes: int, images: i
     np.testing.assert_array_equal(counts.numpy(), expected)
 
 
+def test_large_images_are_counted_in_bands_to_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth = torch.from_numpy(rng.choice(np.array([0, 1, 2, 255], np.uint8), (2, 41, 30)))
+    predicted = torch.from_numpy(rng.integers(0, 3, truth.shape).astype(np.uint8))
+    whole = confusions(truth, predicted, 3)
+    bands: list[int] = []
+    bincount = torch.bincount
+
+    def counted(cells: torch.Tensor, minlength: int) -> torch.Tensor:
+        bands.append(len(cells))
+        return bincount(cells, minlength=minlength)
+
+    monkeypatch.setattr(torch, "bincount", counted)
+    monkeypatch.setattr("segengine.engine.evaluation._MOST_PIXELS", 600)
+    assert torch.equal(confusions(truth, predicted, 3), whole)
+    assert bands == [600] * 4 + [60]
+    assert whole.sum() == (truth != 255).sum()
+
+
 def test_each_image_is_counted_once_at_its_own_size() -> None:
     data = Bright(5)
     data.images[2] = np.zeros((9, 31, 1), np.uint8)
@@ -61,6 +80,24 @@ def test_tiles_count_the_same_pixels_as_one_pass() -> None:
     tiled = evaluate(Predictor(Pixelwise(), CPU, precision, largest_pixels=1000, tile=32), data, [0, 1], 2, World(CPU))
     for index in (0, 1):
         np.testing.assert_array_equal(whole[index], tiled[index])
+
+
+@pytest.mark.parametrize(
+    ("image", "once"),
+    [((2048, 2048), (2048, 2048)), ((2048, 2049), (1024, 1024)), ((2500, 2000), (1024, 1024)), ((300, 20000), (300, 1024))],
+)  # fmt: skip
+def test_what_goes_through_the_network_at_once_is_bounded(image: tuple[int, int], once: tuple[int, int]) -> None:
+    assert size_of_a_pass(*image) == once
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(images.shape[2:]))
+            return torch.zeros(1, 2, 1, 1).expand(1, 2, *images.shape[2:])
+
+    predictor = Predictor(Watched(), CPU, pick_precision("fp32", CPU))
+    predictor.classes(torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(1, 1, *image))
+    assert set(seen) == {once}
 
 
 def test_evaluation_leaves_a_model_in_the_mode_it_was_in() -> None:
