@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.data.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
+from segengine.engine.cost import macs
 from segengine.engine.evaluation import Measured
 from segengine.engine.events import Counts
 from segengine.engine.world import device_name
@@ -53,7 +54,9 @@ def finish(
     rows = read_metrics(folder / names.METRICS)
     train_seconds = sum(row["seconds"] for row in rows)
     images = sum(row["seconds"] * row["images_per_second"] for row in rows)
+    size = recorder.input_size()
     facts = {
+        "macs": macs(model, setting.dataset.channels, *size), "macs_size": list(size),
         "scores": {split: scores}, "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images / train_seconds, 3) if train_seconds else None,
     }  # fmt: skip

@@ -114,7 +114,7 @@ class Recorder:
             "data": self._data(),
             "device": f"{device_name(self.world.device)}, {precision}"
             + (f", {self.world.size} processes" if self.world.size > 1 else ""),
-            "parameters": f"{cost['parameters'] / 1e6:.1f} million; {cost['macs'] / 1e9:.1f} billion multiply-adds an image",
+            "parameters": f"{cost['parameters'] / 1e6:.1f} million",
         }
         self.tell(
             RunStarted(
@@ -164,14 +164,13 @@ class Recorder:
         (folder / names.METRICS).unlink(missing_ok=True)
         training = request.experiment.training
         packages = [n.split("/")[0] for n in map(qualified_name, request.experiment.components()) if "/" in n]
-        size = cost["input_size"]
         folder.update(
             status="running", message="", experiment=request.loaded.name, title=request.experiment.title, variant=request.variant,
             seed=request.seed, fold=request.fold, started=now(), ended=None, seconds=0.0, command=command(), host=host(),
             devices=[device_name(self.world.device)] * self.world.size, precision=precision, versions=versions(),
             plugins=plugin_versions(packages), git=git_state(request.loaded.path.resolve().parent),
-            overrides=list(request.loaded.overrides), parameters=cost["parameters"], macs=cost["macs"], macs_size=list(size),
-            strides=list(cost["strides"]), training_size=cost["training_size"], augmented_on=cost["augmented_on"],
+            overrides=list(request.loaded.overrides), parameters=cost["parameters"], strides=list(cost["strides"]),
+            training_size=cost["training_size"], augmented_on=cost["augmented_on"],
             compilation=cost["compilation"], initial_weights=cost["initial_weights"],
             data={
                 "fingerprint": data.fingerprint, "images": {split: len(ids) for split, ids in data.splits.items()},

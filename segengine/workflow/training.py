@@ -12,7 +12,7 @@ from segengine.data.dataset import Dataset
 from segengine.engine import checkpoint
 from segengine.engine.assembly import moving_average, placed, with_shared_statistics
 from segengine.engine.checkpoint import Progress, Trainable
-from segengine.engine.cost import macs, parameter_count
+from segengine.engine.cost import parameter_count
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store, fit
 from segengine.engine.guard import steps_ahead
@@ -91,13 +91,11 @@ def _train(
     loss = build_loss(request.experiment, dataset).to(world.device)
     batches = training.epochs and training.epochs * stream.steps_per_epoch
     network, compilation = training_network(setting, model, loss, batches)
-    size = recorder.input_size()
     recorder.start(
-        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, input_size=size,
-        parameters=parameter_count(model) - parameter_count(model.auxiliary), macs=macs(model, dataset.channels, *size),
-        strides=model.backbone.strides, training_size=training_size(request.experiment, dataset),
-        augmented_on=made.augmented_on, compilation=compilation.as_dict(),
-        initial_weights=getattr(model.backbone, "initial_weights", None),
+        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name,
+        parameters=parameter_count(model) - parameter_count(model.auxiliary), strides=model.backbone.strides,
+        training_size=training_size(request.experiment, dataset), augmented_on=made.augmented_on,
+        compilation=compilation.as_dict(), initial_weights=getattr(model.backbone, "initial_weights", None),
     )  # fmt: skip
     for text in filter(None, (note, made.note)):
         recorder.tell(Note(text))
@@ -111,7 +109,7 @@ def _train(
         ahead=steps_ahead(trainable, world.device),
     )  # fmt: skip
     if not progress.step:
-        seed_everything(request.seed)  # what counting and wrapping drew from the generator changes nothing
+        seed_everything(request.seed)  # what wrapping drew from the generator changes nothing
     memory = PeakMemory(world.device, held=_held(trainable))
     try:
         for event in fit(
