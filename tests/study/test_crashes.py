@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock, Timeout
 
-from tests.workflow.children import start
+from tests.workflow.children import Blow, start, told_to_end
 from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
 
 DOOM = """
@@ -96,6 +97,10 @@ def trains(run: Path) -> bool:
     return (run / "metrics.jsonl").exists()
 
 
+def stopped(parent: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(parent).children() if child.status() == psutil.STATUS_STOPPED]
+
+
 def free(run: Path) -> bool:
     try:
         FileLock(run / ".lock", timeout=0).acquire().lock.release()
@@ -132,16 +137,27 @@ def test_when_the_command_is_killed_its_runs_end_with_it_and_go_on_to_the_same_b
 def test_an_interrupted_study_saves_what_runs_and_goes_on_to_the_same_bits(
     number: signal.Signals, problem: Path, study: Study
 ) -> None:
-    child = start("run", "blobs.yaml", "--jobs", "2", folder=problem)
+    # Each run stops itself in its second step, so that none can end before the signal has come.
+    blow = Blow("segengine.engine.step:Step.__call__", 2, signal.SIGSTOP)
+    child = start("run", "blobs.yaml", "--jobs", "2", folder=problem, blow=blow)
     runs = [problem / "runs/blobs" / name for name in ("plain-seed0", "slow-seed0")]
-    wait_for(lambda: all((run / "log.txt").exists() for run in runs))
-    os.kill(child.pid, number)
+    wait_for(lambda: len(stopped(child.pid)) == 2)
+    workers = stopped(child.pid)
+    try:
+        os.kill(child.pid, number)
+        wait_for(lambda: all(told_to_end(worker.pid) for worker in workers))
+        assert not any((run / "checkpoints/last.pt").exists() for run in runs)
+    finally:
+        for worker in workers:
+            worker.resume()
     child.join(60)
     assert child.exitcode == 128 + number, (problem / "said.txt").read_text()
     assert [status(run)["status"] for run in runs] == ["interrupted"] * 2
     assert {status(run)["message"] for run in runs} == {"continue with the same command"}
+    assert all((run / "checkpoints/last.pt").exists() for run in runs)
     assert "Traceback" not in (problem / "said.txt").read_text()
     assert_goes_on_to_the_same_bits(problem, study)
+    assert all("started after step" in (run / "log.txt").read_text() for run in runs)
 
 
 def test_after_an_interruption_the_rest_of_a_study_is_not_started(problem: Path) -> None:
@@ -156,8 +172,6 @@ def test_after_an_interruption_the_rest_of_a_study_is_not_started(problem: Path)
 
 
 def test_a_run_of_a_study_that_is_killed_fails_alone_and_goes_on_to_the_same_bits(problem: Path, study: Study) -> None:
-    import psutil
-
     run = problem / "runs/blobs/plain-seed0"
     child = start("run", "blobs.yaml", folder=problem)
     wait_for((run / "log.txt").exists)

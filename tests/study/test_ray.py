@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.workflow.children import told_to_end
 from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
 
 ON_RAY = "executor: {name: ray, address: auto}\n"
@@ -19,13 +21,39 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 PYTHON = [sys.executable, "-W", "ignore"]
 
 
-class Cluster:
-    """Two nodes with a CPU each, in a process that ends with this one."""
+HELD = """
+import os
+import signal
+from pathlib import Path
+from typing import Literal
+from segengine.plugin import Loss
 
-    def __init__(self) -> None:
+class Held(Loss):
+    "Cross-entropy that stops its process at the second step, as long as nobody has stopped it before."
+    name: Literal["held"] = "held"
+    def build(self, **facts):
+        from segengine.components.losses import CrossEntropy
+        module = CrossEntropy().build(**facts)
+        module.register_forward_pre_hook(self._stop)
+        return module
+
+    def _stop(self, module, inputs):
+        module.steps = getattr(module, "steps", 0) + 1
+        if module.steps == 2 and not Path("held").exists():
+            Path("held.part").write_text(str(os.getpid()))
+            Path("held.part").rename("held")
+            os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+class Cluster:
+    """Two nodes with a CPU each, in a process that ends with this one; what is in `site` can be imported on them."""
+
+    def __init__(self, site: Path) -> None:
+        self.site = site
         self.process = subprocess.Popen(
             [*PYTHON, "-m", "tests.study.two_nodes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2],
+            stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2], env=os.environ | {"PYTHONPATH": str(site)},
         )  # fmt: skip
         self.address = self.said()
 
@@ -43,15 +71,18 @@ class Cluster:
         self.process.communicate(timeout=60)
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    made = Cluster()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests: that which kills a node leaves enough for the others."""
+    made = Cluster(tmp_path_factory.mktemp("cluster") / "site")
     yield made
     made.close()
 
 
 def command(problem: Path, cluster: Cluster, *more: str) -> "subprocess.Popen[str]":
-    environment = os.environ | {"RAY_ADDRESS": cluster.address, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "RAY_ADDRESS": cluster.address, "PYTHONPATH": str(cluster.site), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip
     words = [*PYTHON, "-m", "segengine", "run", "blobs.yaml", *more]
     said = (problem / "said.txt").open("w")
     with said:
@@ -87,20 +118,37 @@ def test_a_study_on_ray_gives_the_same_bits_though_a_node_dies_in_the_middle(
 
 @needs_ray
 @pytest.mark.slow
-def test_a_study_on_ray_that_is_asked_to_stop_starts_no_other_run_and_goes_on_on_this_machine(
-    cluster: Cluster, study: Study, tmp_path: Path
+def test_a_study_on_ray_that_is_asked_to_stop_saves_what_runs_and_goes_on_on_this_machine(
+    cluster: Cluster, study: Study, tmp_path: Path, install: Callable[..., Path]
 ) -> None:
-    write_problem(tmp_path, SPEC + VARIANTS)
+    cluster.site.symlink_to(install("acme", {"losses": {"held": "acme:Held"}}, HELD))
+    write_problem(tmp_path, SPEC + VARIANTS + "loss: held\n")
     running = command(tmp_path, cluster, "--executor", "ray", "--jobs", "1")
-    until = time.monotonic() + 300
-    while not (tmp_path / "runs/blobs/plain-seed0/log.txt").exists():
-        assert running.poll() is None and time.monotonic() < until, (tmp_path / "said.txt").read_text()  # noqa: PT018
-        time.sleep(0.02)
-    running.terminate()
-    assert running.wait(120) == 143, (tmp_path / "said.txt").read_text()
-    assert "not started slow-seed0" in (tmp_path / "said.txt").read_text()
+    plain, said = tmp_path / "runs/blobs/plain-seed0", tmp_path / "said.txt"
+
+    def until(happens: Callable[[], bool]) -> None:
+        end = time.monotonic() + 300
+        while not happens():
+            assert running.poll() is None and time.monotonic() < end, said.read_text()  # noqa: PT018
+            time.sleep(0.02)
+
+    until((tmp_path / "held").exists)  # the run waits in its second step, however busy this machine is
+    worker = psutil.Process(int((tmp_path / "held").read_text()))
+    until(lambda: worker.status() == psutil.STATUS_STOPPED)
+    try:
+        running.terminate()
+        until(lambda: told_to_end(worker.pid))
+        assert not (plain / "checkpoints/last.pt").exists()
+    finally:
+        worker.resume()
+    assert running.wait(120) == 143, said.read_text()
+    assert "SIGTERM: saving after this step" in said.read_text()
+    assert "not started slow-seed0" in said.read_text()
+    assert json.loads((plain / "run.json").read_text())["status"] == "interrupted"
+    assert (plain / "checkpoints/last.pt").exists()
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
+    assert "started after step" in (plain / "log.txt").read_text()
     assert_equal_runs(tmp_path, study)
 
 

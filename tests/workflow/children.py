@@ -56,6 +56,13 @@ def start(*arguments: str | Path, folder: Path, blow: Blow | None = None) -> Any
     return child
 
 
+def told_to_end(pid: int) -> bool:
+    """Whether SIGTERM waits for a stopped process to go on (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [pending] = [int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:")]
+    return bool(pending >> (signal.SIGTERM - 1) & 1)
+
+
 def _main(arguments: list[str], folder: Path, blow: Blow | None) -> None:
     import torch
 
