@@ -140,8 +140,9 @@ def _of_memory(run: LoadedRun) -> dict[str, Any]:
 def _trained(run: LoadedRun) -> dict[str, Any]:
     record = run.record
     threads = {} if record.threads is None else {"threads": record.threads}
+    again = " with gradient checkpointing" if run.settings.get("training", {}).get("gradient_checkpointing") else ""
     return {
-        "device": ", ".join(record.devices), **threads, "precision": record.precision, "torch": record.versions.get("torch", "?")
+        "device": ", ".join(record.devices) + again, **threads, "precision": record.precision, "torch": record.versions.get("torch", "?")
     }  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from segengine.compare.load import LoadedRun
 Paths = tuple[tuple[str, ...], ...]
 CHANGES_NO_NUMBER: Paths = (
     ("name",), ("title",), ("seeds",), ("variants",), ("trackers",), ("data", "cache"), ("data", "source"),
-    ("data", "split", "fold"), ("training", "workers"), ("training", "checkpoint_every"),
-    ("evaluation", "cost"), ("evaluation", "metrics"), ("evaluation", "spacing"), ("evaluation", "unit"),
+    ("data", "split", "fold"), ("training", "workers"), ("training", "gradient_checkpointing"),
+    ("training", "checkpoint_every"), ("evaluation", "cost"), ("evaluation", "metrics"), ("evaluation", "spacing"),
+    ("evaluation", "unit"),
 )  # fmt: skip
 """Settings that may differ: the data itself is compared by its fingerprint, seeds and folds are meant to differ."""
 

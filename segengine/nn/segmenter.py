@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from segengine.nn.auxiliary import auxiliary_head, supervision_heads
 from segengine.nn.contracts import BackboneModule, DecoderModule
+from segengine.nn.recomputing import recompute
 from segengine.nn.replicating import ReplicatingConv2d
 
 
@@ -54,6 +55,14 @@ class Segmenter(nn.Module):
     def drop_auxiliary_heads(self) -> None:
         """What is predicted needs none of them."""
         self.auxiliary = nn.ModuleList()
+
+    def recompute_activations(self) -> None:
+        """From now on keep few maps for the backward pass and compute the others again in it; a frozen backbone keeps none."""
+        assert isinstance(self.decoder, nn.Module)
+        recompute(self.decoder)
+        if not self.backbone_frozen:
+            assert isinstance(self.backbone, nn.Module)
+            recompute(self.backbone)
 
     def freeze_backbone(self) -> None:
         """Fix the backbone: no gradients, and from now on it runs as in evaluation even while the rest trains.

@@ -8,10 +8,12 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import FeatureListNet
 from torch import Tensor, nn
 
 from segengine.errors import RunError, SpecError
 from segengine.nn.input_channels import IMAGENET_MEAN, IMAGENET_STD, statistics_for
+from segengine.nn.recomputing import in_turn, recompute_whole
 from segengine.nn.weights import load_backbone, read_weights
 from segengine.registry import suggest
 
@@ -30,11 +32,41 @@ class TimmBackbone(nn.Module):
         self.strides = tuple(info.reduction())
         self.mean = statistics_for(mean, in_channels)
         self.std = statistics_for(std, in_channels)
+        self.recomputes = False
         self.channels_first = str(getattr(net, "output_fmt", None) or "NCHW").endswith("NCHW")
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.net(x)
+        maps: list[Tensor] = _by_stages(self.net, x) if self.recomputes else self.net(x)
         return list(maps) if self.channels_first else [m.permute(0, 3, 1, 2) for m in maps]
+
+    def recompute_stages(self) -> None:
+        """From now on keep few maps for the backward pass: those between stages or blocks, where timm shows these."""
+        if type(self.net) is FeatureListNet and not self.net.concat:
+            self.recomputes = True
+            return
+        for part in _blocks(self.net) or [self.net]:
+            recompute_whole(part)
+
+
+def _by_stages(net: nn.Module, x: Any) -> list[Tensor]:
+    """What timm's list of layers does, with all layers between two maps computed again in the backward pass."""
+    assert isinstance(net, FeatureListNet)
+    maps: list[Tensor] = []
+    layers: list[nn.Module] = []
+    for name, layer in net.items():
+        layers.append(layer)
+        if name in net.return_layers:
+            x, layers = in_turn(layers, x, again=True), []
+            maps.append(x[0] if isinstance(x, tuple | list) else x)
+    return maps
+
+
+def _blocks(net: nn.Module) -> list[nn.Module]:
+    """The parts of a timm model that follow one another (of ViT its blocks, of Swin its stages); none where it shows none."""
+    whole = getattr(net, "model", net)
+    lists = (getattr(whole, name, None) for name in ("stages", "layers", "blocks"))
+    found = next((each for each in lists if isinstance(each, nn.Sequential | nn.ModuleList)), None)
+    return [] if found is None else [each for each in found if next(each.parameters(), None) is not None]
 
 
 def check_timm_model(model: str) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from segengine.errors import RunError, SpecError
 from segengine.nn.input_channels import IMAGENET_MEAN, IMAGENET_STD, statistics_for
+from segengine.nn.recomputing import in_turn
 from segengine.nn.weights import load_backbone, read_weights
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -28,6 +29,7 @@ class Vgg(nn.Module):
             raise SpecError(f"vgg gives an output stride of 8, 16 or 32, not {output_stride}; choose one of these")
         layers: list[nn.Module] = []
         self.taps: list[int] = []
+        self.recomputes = False
         strides, stride, dilation, channels = [], 1, 1, in_channels
         for convolutions, width in zip(CONVOLUTIONS[depth], WIDTHS, strict=True):
             for _ in range(convolutions):
@@ -55,12 +57,16 @@ class Vgg(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            if index in self.taps:
-                maps.append(x)
+        maps, layers, begin = [], list(self.features), 0
+        for tap in self.taps:
+            x = in_turn(layers[begin : tap + 1], x, again=self.recomputes)
+            maps.append(x)
+            begin = tap + 1
         return maps
+
+    def recompute_stages(self) -> None:
+        """From now on keep nothing but the maps and the input for the backward pass."""
+        self.recomputes = True
 
 
 def build_vgg(depth: int, *, batch_norm: bool, in_channels: int, output_stride: int, weights: str) -> Vgg:

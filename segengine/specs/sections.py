@@ -189,6 +189,11 @@ class TrainingSection(Section):
         description="torch.compile the network: faster steps after a minute or two; auto does so on a GPU where training is "
         "long enough, and says why or why not in run.json",
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="less memory for longer steps: inner maps are computed again in the backward pass (Chen et al., 2016); "
+        "changes no number",
+    )
     sync_batch_norm: bool = Field(
         default=False,
         description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU",

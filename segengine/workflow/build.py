@@ -42,7 +42,7 @@ def preflight(experiment: Experiment) -> None:
 def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, training: bool = False) -> Segmenter:
     """The network, freshly initialised from torch's generator (pretrained weights where the backbone says so).
 
-    With `training` it has the auxiliary heads, if the experiment asks for some.
+    With `training` it has the auxiliary heads, and recomputes inner maps, if the experiment asks for that.
     """
     from segengine.nn.segmenter import Segmenter
 
@@ -54,6 +54,8 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, 
         segmenter.add_auxiliary_heads()
     if model.freeze_backbone:
         segmenter.freeze_backbone()
+    if training and experiment.training.gradient_checkpointing:
+        segmenter.recompute_activations()
     return segmenter
 
 

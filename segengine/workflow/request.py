@@ -15,8 +15,8 @@ from segengine.specs.load import LoadedExperiment, resolved
 
 CHANGES_NO_NUMBER = (
     ("title",), ("trackers",), ("data", "cache"), ("data", "source", "root"), ("training", "workers"),
-    ("training", "checkpoint_every"), ("evaluation", "cost"), ("evaluation", "metrics"), ("evaluation", "spacing"),
-    ("evaluation", "unit"),
+    ("training", "gradient_checkpointing"), ("training", "checkpoint_every"), ("evaluation", "cost"), ("evaluation", "metrics"),
+    ("evaluation", "spacing"), ("evaluation", "unit"),
 )  # fmt: skip
 """Settings that a run may be continued with changed; the data itself is checked by its fingerprint."""
 

@@ -201,6 +201,7 @@ def test_settings_that_change_no_number_are_not_listed(make, root):
         "vgg",
         settings={
             "training.workers": 4,
+            "training.gradient_checkpointing": True,
             "data.cache": "ram",
             "title": "x",
             "seeds": [7],

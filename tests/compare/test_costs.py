@@ -83,6 +83,19 @@ def test_costs_measured_differently_are_shown_and_not_compared(
     assert ("measured differently" in text) == bool(said)
 
 
+def test_memory_and_time_of_training_with_gradient_checkpointing_are_shown_beside_and_not_compared(make: Make) -> None:
+    memory = {"train_memory": {"kind": "resident", "peak_bytes": 2**30}}
+    make("vgg", quality=0.9, **memory)
+    folder = make("small", settings={"training.gradient_checkpointing": True}, **memory)
+    found = compared(folder)
+    assert found.confounders == ()
+    costs = {cost.key: cost for cost in costs_of(found, "dice")}
+    for key in ("train_memory", "minutes", "images_per_second"):
+        assert sorted(costs[key].problem.split(" and ")) == ["CPU", "CPU with gradient checkpointing"]
+        assert costs[key].front == ()
+    assert costs["parameters"].problem == ""
+
+
 def test_runs_without_measured_costs_are_compared_by_what_they_have(make: Make) -> None:
     make("vgg", quality=0.9)
     folder = make("small", parameters=1000)

@@ -41,7 +41,9 @@ def test_a_changed_setting_is_refused_with_its_old_and_new_value(study: Study) -
     assert contents(study.folder) == before
 
 
-@pytest.mark.parametrize("setting", ["title=Kleckse", "training.workers=1", "data.cache=none"])
+@pytest.mark.parametrize(
+    "setting", ["title=Kleckse", "training.workers=1", "training.gradient_checkpointing=true", "data.cache=none"]
+)
 def test_a_setting_that_changes_no_number_may_differ(study: Study, setting: str) -> None:
     assert segengine("run", "blobs.yaml", "-s", setting, folder=study.folder).code == 0
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from segengine.errors import SpecError
 from segengine.nn.batch_norm import with_safe_batch_norm
 from segengine.nn.decoders.pyramid import Pyramid, pyramid
+from segengine.nn.recomputing import recompute_whole
 
 
 class DoublingDecoder(nn.Module):
@@ -36,6 +37,12 @@ class DoublingDecoder(nn.Module):
         levels, (height, width) = self._levels(features)
         x: Tensor = self.core(levels)
         return x[..., :height, :width]
+
+    def recompute_stages(self) -> None:
+        """From now on keep nothing for the backward pass but what goes into blocks and comes out of them."""
+        assert isinstance(self.core.blocks, nn.Module)
+        for block in self.core.blocks.children():
+            recompute_whole(block)
 
     def _levels(self, features: list[Tensor]) -> tuple[list[Tensor], tuple[int, int]]:
         levels, size = self.pyramid.levels(features)
