@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--find-lr",
     "find_rate",
     is_flag=True,
-    help="Begin no run: try rising learning rates on the first variant (or --variant), and suggest one, with a plot.",
+    help="Begin no run: try rising learning rates (Smith, 2017) on the first variant (or --variant), and suggest one, with a plot.",
 )
 @click.option("--fresh", is_flag=True, help="Start over; earlier runs are set aside, not deleted.")
 @json_option

@@ -16,7 +16,8 @@ Pixels = Annotated[int, Field(ge=1)]
 Size = Pixels | tuple[Pixels, Pixels]
 _RARE_SHARE = (
     "share of the samples whose window is centred, as far as the image goes, on a random pixel of a class drawn with "
-    "equal chances from those in the image's mask, so that small classes are seen more often; 0: windows anywhere"
+    "equal chances from those in the image's mask, so that small classes are seen more often (as in nnU-Net, Isensee et al., "
+    "2021, which draws a third of its windows so); 0: windows anywhere"
 )
 _ATTEMPTS = "how often a window that shows no labelled pixel is drawn anew before it is taken as it is"
 

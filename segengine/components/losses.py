@@ -56,7 +56,10 @@ class CrossEntropy(Loss):
     name: Literal["cross-entropy"] = "cross-entropy"
     class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
     label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the target that is spread evenly over all classes"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the target that is spread evenly over all classes (Szegedy et al., 2016)",
     )
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
@@ -107,7 +110,7 @@ class Dice(Loss):
 
 
 class Jaccard(Loss):
-    """1 - soft Jaccard index (intersection over union), the mean over classes."""
+    """1 - soft Jaccard index (intersection over union; Rahman & Wang, 2016), the mean over classes."""
 
     name: Literal["jaccard"] = "jaccard"
     over: Region = Field(default="batch", description=_OVER)

@@ -1,4 +1,4 @@
-"""Built-in learning-rate schedules, each with a linear warm-up."""
+"""Built-in learning-rate schedules, each with a warm-up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ class _Warm(Schedule):
     """A schedule that rises linearly over the first share of the steps, then follows its own shape."""
 
     warmup: float = Field(
-        default=0.0, ge=0, lt=1, description="share of all steps in which the rate rises linearly to its peak"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of all steps in which the rate rises linearly to its peak (Goyal et al., 2017)",
     )
 
     def factor(self, step: int, total_steps: int) -> float:

@@ -111,7 +111,8 @@ class ModelSection(Section):
     decoder: AnyDecoder = Field(default={"name": "unet"}, description="the network that turns them into a label map")  # type: ignore[assignment]
     freeze_backbone: bool = Field(
         default=False,
-        description="keep the backbone as it starts, its batch normalisation's statistics too; sensible with trained weights",
+        description="keep the backbone as it starts, its batch normalisation's statistics too; sensible with trained weights "
+        "(Yosinski et al., 2014)",
     )
     auxiliary_weight: float = Field(
         default=0.0,
@@ -164,7 +165,8 @@ class TrainingSection(Section):
         default=1.0,
         gt=0,
         allow_inf_nan=False,
-        description="the backbone's learning rate as a multiple of the optimizer's; below 1 keeps trained weights closer",
+        description="the backbone's learning rate as a multiple of the optimizer's; below 1 keeps trained weights closer "
+        "(Howard & Ruder, 2018)",
     )
     schedule: AnySchedule = Field(default={"name": "cosine", "warmup": 0.05}, description="how the learning rate moves")  # type: ignore[assignment]
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -172,7 +174,7 @@ class TrainingSection(Section):
     )
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step")
     clip_norm: float | None = Field(
-        default=None, gt=0, description="largest norm of the gradient; longer ones are shortened"
+        default=None, gt=0, description="largest norm of the gradient; longer ones are shortened (Pascanu et al., 2013)"
     )
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_patience_alone)] = Field(
         default=None, description="stop when validation no longer improves; a number is the patience"
@@ -196,7 +198,7 @@ class TrainingSection(Section):
     )
     sync_batch_norm: bool = Field(
         default=False,
-        description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU",
+        description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU (Peng et al., 2018)",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         default="auto", description="threads (up to 2) or processes that prepare batches; 0: the training loop does"
@@ -205,7 +207,8 @@ class TrainingSection(Section):
         default=None,
         gt=0,
         lt=1,
-        description="decay a step of an exponential moving average of the weights, which is then evaluated",
+        description="decay a step of an exponential moving average of the weights, which is then evaluated and kept "
+        "(Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017)",
     )
 
     @model_validator(mode="before")

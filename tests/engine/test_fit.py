@@ -13,7 +13,7 @@ from torch import nn
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import weights_hash
 from segengine.engine.events import Ended, EpochDone, Event, Saved, StepDone
-from segengine.engine.fit import fit
+from segengine.engine.fit import Evaluator, fit
 from segengine.errors import RunError
 from tests.engine.tiny import Bright, Problem, network, problem
 
@@ -38,6 +38,24 @@ def test_training_learns_and_tells_what_it_did(tmp_path: Path) -> None:
     assert epochs[0].counts is not None
     assert sum(table.sum() for table in epochs[0].counts.values()) == 7 * (20 * 24 - 9)
     assert events[-1] == Ended("finished", 12, epochs[-1].step)
+
+
+def test_the_moving_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
+    p = problem(tmp_path, epochs=3, ema=0.9, score=lambda counts: 0.5)
+    model, scored = p.step.trainable.model, list[str]()
+    evaluator = Evaluator(lambda m: [scored.append(weights_hash(m)), p.evaluator.count(m)][1], p.evaluator.score)
+    average: dict[str, torch.Tensor] = {}
+    for event in fit(p.step, p.stream, p.settings, p.store, evaluator=evaluator):
+        if isinstance(event, StepDone):
+            now = {name: tensor.clone() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+            average = {name: 0.9 * average[name] + 0.1 * now[name] for name in now} if average else now
+        if isinstance(event, EpochDone) and event.epoch == 1:
+            first = average
+    assert p.step.trainable.average is not None
+    assert scored[-1] == weights_hash(p.step.trainable.average.module) != weights_hash(model)
+    kept = checkpoint.load(p.store.best)["model"]  # equal scores: that of the first epoch
+    for name, tensor in first.items():
+        torch.testing.assert_close(kept[name], tensor)
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 7, 11])
