@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_mask_of_rights = os.umask(0)  # can be asked for only by setting it: once, while no thread writes
+os.umask(_mask_of_rights)
+_RIGHTS = 0o666 & ~_mask_of_rights
+
 
 @contextmanager
 def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
@@ -25,7 +29,7 @@ def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
+        part.chmod(_RIGHTS)
         if previous is not None and path.exists():
             path.replace(previous)
         part.replace(path)
@@ -59,9 +63,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -20,8 +20,8 @@ from segengine.data.mapping import Mapper
 from segengine.data.parallel import Progress, in_threads
 from segengine.data.reading import read_image, read_mask
 from segengine.data.records import Record
-from segengine.data.writing import write_bytes
 from segengine.errors import DataError
+from segengine.files import write_bytes
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 CacheKind = Literal["auto", "none", "ram", "disk", "device"]

@@ -76,22 +76,6 @@ def read_folders(plan: FolderPlan) -> Records:
     return Records(_records(plan.root, pairs, splits), notes)
 
 
-def list_images(path: Path) -> Records:
-    """One record without mask for an image, or for each image in a folder and its subfolders (for prediction).
-
-    Raises:
-        DataError: nothing there.
-    """
-    if path.is_file():
-        return Records([Record(path.stem, path, None, path.stem)])
-    if not path.is_dir():
-        raise DataError(f"{path}: there is no such file or folder")
-    found = find(path, "**/*", outside=True)
-    if not found:
-        raise DataError(f"{path}: holds no image ({', '.join(SUFFIXES)}); there: {_what_is_there(path)}")
-    return Records(_unique((_identity(path, match.path), match.path, None, None) for match in found))
-
-
 def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
     """The given patterns, with the usual layouts for what is not given."""
     if plan.images and plan.masks:

@@ -13,8 +13,8 @@ from segengine.data.diagnosis import Diagnosis, diagnose, maybe_objects, spoken
 from segengine.data.mappers import repair_note, unlisted
 from segengine.data.mapping import MaskSurvey, Raw
 from segengine.data.records import counted, listed
-from segengine.data.writing import write_bytes
 from segengine.errors import DataError
+from segengine.files import write_bytes
 
 FILE = "gray-values.txt"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -153,9 +153,3 @@ def missing_partners(found: Pairs) -> str:
             names = listed([match.path.name for match in matches])
             parts.append(f"{counted(len(matches), has)} {verb} no {lacks} ({names})")
     return " and ".join(parts)
-
-
-def most_common_suffix(names: Iterable[str]) -> str:
-    """The suffix (lower case) that most of the names have."""
-    counts = Counter(name[name.rfind(".") :].lower() for name in names)
-    return min(counts, key=lambda s: (-counts[s], s))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
-import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +16,10 @@ from PIL import Image
 
 from segengine.data.mapping import MaskEncoding
 from segengine.errors import DataError
+from segengine.files import write_bytes
 
 LOSSLESS = (".png", ".tif", ".tiff", ".bmp", ".gif")
 _FORMATS = {".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
-
-
-_mask_of_rights = os.umask(0)  # can be asked for only by setting it; once, while no thread writes
-os.umask(_mask_of_rights)
-_MODE = 0o666 & ~_mask_of_rights
 
 
 def write_mask(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> None:
@@ -46,21 +40,6 @@ def write_mask(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> None:
     if raw.ndim == 2 and raw.size and int(raw.max()) > most:
         raise DataError(f"{path}: value {int(raw.max())} doesn't fit the masks' {encoding.bits} bits (at most {most})")
     write_bytes(path, _encoded(raw, encoding, suffix, path))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file aside, flush it to the disk, and move it into place."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _MODE)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _encoded(raw: NDArray[Any], encoding: MaskEncoding, suffix: str, path: Path) -> bytes:

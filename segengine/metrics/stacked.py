@@ -33,11 +33,3 @@ def stacked_of_rows(rows: NDArray[np.int64], indices: Sequence[int], num_classes
     np.add.at(flat, start + num_classes + truth, pixels)
     np.add.at(flat, start + 2 * num_classes + predicted, pixels)
     return flat.reshape(len(known), 3, num_classes)
-
-
-def summed_by_group(stacked: Stacked, groups: Sequence[str]) -> tuple[list[str], Stacked]:
-    """Sums over the images of each group (patient, video): the groups' names, sorted, and int64 [G, 3, K]."""
-    names, place = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
-    result = np.zeros((len(names), *stacked.shape[1:]), dtype=np.int64)
-    np.add.at(result, place, stacked)
-    return names.tolist(), result

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segengine.data.folders import FolderPlan, list_images, read_folders
+from segengine.data.folders import FolderPlan, read_folders
 from segengine.errors import DataError
 
 
@@ -195,12 +195,3 @@ def test_a_split_in_the_images_only_is_enough(tmp_path):
     touch(tmp_path, "images/train/a.png", "images/val/b.png", "masks/a.png", "masks/b.png")
     records = read_folders(FolderPlan(tmp_path, "images/{split}/*", "masks/*"))
     assert [r.split for r in records] == ["train", "validation"]
-
-
-def test_images_for_prediction_need_no_masks(tmp_path):
-    touch(tmp_path, "a.png", "deep/b.jpg")
-    (tmp_path / "notes.txt").write_text("x")
-    assert [(r.id, r.mask) for r in list_images(tmp_path)] == [("a", None), ("deep/b", None)]
-    assert [r.id for r in list_images(tmp_path / "a.png")] == ["a"]
-    with pytest.raises(DataError, match="there is no such file or folder"):
-        list_images(tmp_path / "gone")

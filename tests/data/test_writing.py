@@ -1,8 +1,9 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from segengine.data import writing
 from segengine.data.decoding import decode
 from segengine.data.mapping import MaskEncoding
 from segengine.data.reading import mask_encoding, mask_values, read_mask
@@ -64,7 +65,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_leftovers(tmp_path, monkeypat
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(writing.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_mask(tmp_path / "a.png", np.ones((2, 2), np.uint8), MaskEncoding())
     assert (tmp_path / "a.png").read_bytes() == before

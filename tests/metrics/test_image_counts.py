@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
-from segengine.metrics.stacked import stacked_of_rows, summed_by_group
+from segengine.metrics.stacked import stacked_of_rows
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(2, 5))
@@ -23,13 +23,6 @@ def test_sparse_counts_equal_dense_ones(seed, images, classes):
     assert np.array_equal(stacked_of_rows(rows, range(images), classes), expected)
     order = rng.permutation(images)
     assert np.array_equal(stacked_of_rows(rows, order.tolist(), classes), expected[order])
-
-
-def test_counts_by_group_are_the_sums_over_its_images():
-    stacked = np.arange(4 * 3 * 2).reshape(4, 3, 2)
-    names, sums = summed_by_group(stacked, ["p2", "p1", "p2", "p10"])
-    assert names == ["p1", "p10", "p2"]
-    assert np.array_equal(sums, np.stack([stacked[1], stacked[3], stacked[0] + stacked[2]]))
 
 
 def test_more_than_two_to_the_31_pixels_are_counted_exactly():
