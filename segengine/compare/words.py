@@ -146,27 +146,33 @@ def methods(found: Differences) -> str:
     several = any(row.about == "variants" for row in found.rows)
     single = any(row.about == "models" for row in found.rows)
     said = [
-        f"Paired differences over the same {found.units} {unit}s ({found.images} images); standard errors by the "
-        f"jackknife over {unit}s (Efron & Tibshirani 1993), {level} t intervals with degrees of freedom from the "
+        f"Paired differences over the same {found.units} {unit}s ({found.images} images) have standard errors by the "
+        f"jackknife over {unit}s (Efron & Tibshirani 1993) and {level} t intervals with degrees of freedom from the "
         "kurtosis (Satterthwaite 1946; Box 1954)"
     ]
     if several:
         said.append(
-            "for variants with several seeds the variance between seeds is added (Welch 1947), units crossed with "
-            "seeds, and the test is that t test: the verdict is about training anew and about new images"
+            f"For variants with several seeds the variance between seeds is added (Welch 1947), {unit}s crossed with "
+            "seeds, and the same t is the test: the verdict is about training anew and about new images"
         )
     if single:
         said.append(
-            f"where a variant has one seed the verdict is about the trained models alone, tested by {flips} of the "
+            f"Where a variant has one seed the verdict is about the trained models alone, tested by {flips} of the "
             f"jackknife pseudo-values of the {unit}s (Fisher 1935; Phipson & Smyth 2010)"
         )
     said.append(
-        "p values are Holm-adjusted (Holm 1979) over pairs for the mean, over pairs and classes for the classes; better "
-        f"or worse: adjusted p <= {1 - found.choices.confidence:.2g} and an interval without 0; practically equal: the "
-        f"interval within ±{found.measure.factor * found.choices.margin:g} {found.measure.unit}; what is needed is for a "
-        "power of 80 % to find the difference seen, or the margin if that is larger"
+        "P values are Holm-adjusted (Holm 1979) over pairs for the mean, over pairs and classes for the classes"
     )
-    return "; ".join(said) + "."
+    said.append(
+        f"A variant is called better or worse where its adjusted p is at most {1 - found.choices.confidence:.2g} and the "
+        "interval excludes 0, and two are called practically equal where the interval lies within "
+        f"±{found.measure.factor * found.choices.margin:g} {found.measure.unit}"
+    )
+    said.append(
+        "How many more images or seeds are needed is for a power of 80 % to find the difference seen, or the margin if "
+        "that is larger"
+    )
+    return ". ".join(said) + "."
 
 
 def order(found: Differences) -> list[str]:

@@ -1,5 +1,6 @@
 """The page in a real browser: sorting, hints, narrow screens, dark mode, no complaint and no request."""
 
+import itertools
 import json
 import re
 from html import unescape
@@ -117,6 +118,62 @@ def test_nothing_makes_the_page_wider_than_the_screen(browser, page, width):
     assert seen["wide"] <= seen["view"] == width
     assert seen["cut"] == 0
     assert seen["drawn"] == 13
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_text_of_a_drawing_is_cut_or_lies_on_another(browser, page, width):
+    script = """
+      seen.outside = []; seen.on = []; seen.count = 0;
+      for (const svg of document.querySelectorAll(".canvas svg")) {
+        const frame = svg.getBoundingClientRect();
+        if (!frame.width) continue;
+        const texts = [...svg.querySelectorAll("text")].map((each) => [each, each.getBoundingClientRect()]);
+        seen.count += texts.length;
+        for (const [each, box] of texts)
+          if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)
+            seen.outside.push(`${svg.querySelector("title").textContent}: ${each.textContent}`);
+        const level = texts.filter(([each]) => !each.hasAttribute("transform"));
+        level.forEach(([one, a], place) => level.slice(place + 1).forEach(([other, b]) => {
+          const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+          if (across > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4)
+            seen.on.push(`${svg.querySelector("title").textContent}: ${one.textContent} on ${other.textContent}`);
+        }));
+      }
+    """
+    seen = probed(browser, page, script, width=width)
+    assert seen["count"] > 100
+    assert seen["outside"] == []
+    assert seen["on"] == []
+
+
+def test_headings_go_down_one_level_at_a_time(browser, page):
+    script = """
+      seen.levels = [...document.querySelectorAll("h1, h2, h3, h4")].map((each) => Number(each.tagName[1]));
+      const hint = document.getElementById("hint");
+      seen.said_once = hint.getAttribute("aria-hidden") === "true" && !hint.hasAttribute("aria-live");
+    """
+    seen = probed(browser, page, script)
+    levels = seen["levels"]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert seen["said_once"]
+
+
+def test_a_printed_page_is_not_wider_than_its_paper(browser, page):
+    script = """
+      const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]);
+      const printed = rules.filter((rule) => rule.media && rule.media.mediaText === "print").flatMap((rule) => [...rule.cssRules]);
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(printed.map((rule) => rule.cssText).join("\\n"));
+      document.adoptedStyleSheets = [sheet];
+      const paper = document.querySelector("main").getBoundingClientRect();
+      seen.wide = [...document.querySelectorAll("table, .canvas svg, .tiles-row")]
+        .filter((each) => each.checkVisibility() && each.getBoundingClientRect().right > paper.right + 1)
+        .map((each) => each.id || each.tagName);
+      seen.menus = [...document.querySelectorAll("nav, details, .screen")].filter((each) => each.checkVisibility()).length;
+    """
+    seen = probed(browser, page, script, width=700)
+    assert (seen["wide"], seen["menus"], seen["errors"]) == ([], 0, [])
 
 
 def test_the_dark_page_is_dark_and_its_text_readable(browser, page):

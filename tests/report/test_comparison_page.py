@@ -14,6 +14,7 @@ from segengine.report.comparison.gallery import most_disagreed
 from segengine.report.comparison.methods import REFERENCES, paragraph, references
 from segengine.report.comparison.page import comparison_page
 from segengine.report.comparison.palette import STEPS, colours, contrast
+from segengine.report.comparison.scales import Scale
 from segengine.report.comparison.words import verdict
 from segengine.report.theme import DARK, LIGHT
 from segengine.runs.costs import CostRecord, Latency, write_cost
@@ -52,14 +53,70 @@ class _Outline(HTMLParser):
 def test_the_verdict_stands_first_in_two_sentences(three):
     first, second = verdict(three.view)
     assert re.fullmatch(
-        r"mobilenet has the highest mean Dice, 0\.\d{3}; it is better than vgg11 .*, and not distinguishable from resnet18 "
+        r"mobilenet has the highest mean Dice, 0\.\d{3}; it is better than vgg11 .*, but not distinguishable from resnet18 "
         r"\(next resnet18: \+\d\.\d\d points, 95 % interval -\d\.\d\d to \+\d\.\d\d\)\.",
         first,
     )
     assert second.startswith(
-        "This is about training anew and about new images, from 3 seeds a variant and 30 test images of 15 groups; "
+        "This is about training anew and about new images, judged from 3 seeds a variant and 30 test images of 15 groups; "
     )
     assert second.endswith(".")
+    assert "; telling mobilenet from resnet18 needs " in second
+
+
+@pytest.mark.parametrize(
+    ("seeds", "start"),
+    [(3, "No variant can be called best: "), (1, "None of these 3 trained models can be called best: ")],
+)
+def test_where_nobody_is_better_the_verdict_begins_with_that(make, tmp_path, seeds, start):
+    experiment(make, tmp_path / "runs", {"a": 0.8, "b": 0.8, "c": 0.8}, seeds)
+    first, _ = verdict(contents(tmp_path / "runs").view)
+    assert re.fullmatch(
+        re.escape(start)
+        + r"[abc] has the highest mean Dice, 0\.\d{3}, but is (practically equal to|not distinguishable from) "
+        r"[abc] and [abc] \(next [abc]: .*\)\.",
+        first,
+    )
+
+
+def test_of_each_pair_the_better_ranked_variant_stands_first(make, tmp_path):
+    experiment(make, tmp_path / "runs", {"bad": 0.6, "good": 0.9})
+    found = contents(tmp_path / "runs")
+    first, _ = verdict(found.view)
+    assert first.startswith("good is better than bad: +")
+    (row,) = found.differences[0].rows
+    assert (row[0].text, row[-1].text) == ("good − bad", "better")
+    low, high = (float(end) for end in row[2].text.split(" to "))
+    assert 0 < low < row[1].sort * 100 < high
+    assert found.view.found[0].means[0].verdict == "worse"  # as the comparison lists them
+    for figure in found.figures["differences"]:
+        assert "bad − good" not in figure.as_file()
+
+
+def test_long_names_keep_both_ends_and_pairs_both_names(make, tmp_path):
+    names = ("a-very-long-name-of-what-was-tried-first", "a-very-long-name-of-what-was-tried-last")
+    experiment(make, tmp_path / "runs", {names[0]: 0.9, names[1]: 0.6}, 1)
+    figure, by_class = contents(tmp_path / "runs").figures["differences"]
+    for width in (860, 328):
+        for each in (figure, by_class):
+            drawn = "\n".join(_texts(each, width))
+            assert "first" in drawn
+            assert "last" in drawn
+
+
+def _texts(figure, width):
+    marks = list(figure.draw(width).marks)
+    for mark in marks:
+        marks += [child for child in mark.children if not isinstance(child, str)]
+    return ["".join(mark.children) for mark in marks if mark.tag == "text"]
+
+
+def test_epochs_are_whole_numbers_on_the_axis(three):
+    figure = next(figure for figure in three.all_figures if figure.name == "curve-score")
+    said = _texts(figure, 420)
+    assert [tick for tick in said if tick in ("1", "2", "3")] == ["1", "2", "3"]
+    assert Scale(0.9, 60.2, 0, 100).whole_ticks() == [10, 20, 30, 40, 50, 60]
+    assert Scale(0.99, 1.5, 0, 100).whole_ticks() == [1]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +294,9 @@ def test_the_images_shown_are_those_of_the_widest_spread(make, tmp_path):
 
 def test_a_budget_of_minutes_stands_in_the_methods(make, tmp_path):
     experiment(make, tmp_path / "runs", {"a": 0.9, "b": 0.7}, 1, budget={"minutes": 20.0})
-    assert "Every model was trained for 20 minutes of training each" in paragraph(contents(tmp_path / "runs").view)
+    said = paragraph(contents(tmp_path / "runs").view)
+    assert " Every model was trained for the same 20 minutes. " in said
+    assert said.endswith("Computed with segengine 0.1.0 and PyTorch 2.9.")
 
 
 def test_ties_are_counted_and_agreement_shows_nothing(make, tmp_path):

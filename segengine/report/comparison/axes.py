@@ -12,10 +12,12 @@ SMALL = 12.0
 LEGEND_LINE = 22.0
 
 
-def below(scale: Scale, top: float, bottom: float, title: str, *, most: int = 6, percent: bool = False) -> list[Mark]:
-    """Vertical grid lines from `top` to `bottom`, tick labels and the axis' title below them."""
+def below(
+    scale: Scale, top: float, bottom: float, title: str, *, most: int = 6, percent: bool = False, whole: bool = False
+) -> list[Mark]:
+    """Vertical grid lines from `top` to `bottom`, tick labels (of whole numbers only if `whole`) and the axis' title below them."""
     marks = []
-    for tick in scale.ticks(most):
+    for tick in scale.whole_ticks(most) if whole else scale.ticks(most):
         marks.append(line(scale(tick), top, scale(tick), bottom, "grid"))
         label = f"{100 * tick:.6g} %" if percent else shown(tick)
         marks.append(text(scale(tick), bottom + 17, label, role="muted", size=SMALL, anchor="middle"))

@@ -15,6 +15,7 @@ from segengine.report.comparison.view import View
 from segengine.report.numbers import row_shares
 
 MOST = 6
+_LONGEST_TURNED = 96.0
 ROOMY, FULL = 8, 20
 """Up to so many classes a small figure does; up to so many its table holds the whole matrix."""
 Shares = NDArray[np.float64]
@@ -76,15 +77,18 @@ def _main_mistakes(name: str, shares: Shares, counts: NDArray[np.int64], view: V
 def _drawing(name: str, shares: Shares, classes: tuple[str, ...]) -> Callable[[float], Drawing]:
     def draw(width: float) -> Drawing:
         number = len(classes)
-        label = min(max(text_width(c, 12) for c in classes) + 16, 0.28 * width)
+        label = min(max(text_width(c, 12) for c in classes) + 16, (0.36 if number <= ROOMY else 0.28) * width)
         cell = min((width - label - 8) / number, 84.0)
-        high = min(cell, 46.0)
         turned = max(text_width(c, 11.5) for c in classes) > cell - 4
-        top = 46.0 if not turned else 40 + min(70.0, 0.75 * max(text_width(c, 11.5) for c in classes))
-        marks: list[Mark] = [text(4, 15, fitting(name, 13.5, width - 8), size=13.5, bold=True)]
+        heads = [fitting(c, 11.5, _LONGEST_TURNED if turned else cell - 2) for c in classes]
+        lean = 0.72 * max(text_width(head, 11.5) for head in heads)
+        if turned:  # the last name leans out to the right
+            cell = min(cell, (width - label - lean) / (number - 0.5))
+        high = min(cell, 46.0)
+        top = 46.0 if not turned else 40 + lean
+        marks: list[Mark] = [text(4, 15, fitting(name, 13.5, width - 8, bold=True), size=13.5, bold=True)]
         for k, c in enumerate(classes):
-            x = label + cell * (k + 0.5)
-            said = fitting(c, 11.5, 90 if turned else cell - 2)
+            x, said = label + cell * (k + 0.5), heads[k]
             marks.append(text(x, top - 7, said, role="muted", size=11.5, turned=-45) if turned
                          else text(x, top - 7, said, role="muted", size=11.5, anchor="middle"))  # fmt: skip
             marks.append(text(label - 8, top + high * (k + 0.5) + 4, fitting(c, 12, label - 10), size=12, anchor="end"))
@@ -95,8 +99,9 @@ def _drawing(name: str, shares: Shares, classes: tuple[str, ...]) -> Callable[[f
                 continue
             box = (label + cell * column, top + high * row, cell, high)
             marks.append(_cell(box, float(share), f"{classes[row]} as {classes[column]}"))
-        foot = top + high * number + 20
-        marks.append(text(label, foot, "rows truth, columns prediction; % of the row", role="muted", size=11.5))
+        foot, said = top + high * number + 20, "rows truth, columns prediction; % of the row"
+        start = max(4.0, min(label, width - 4 - text_width(said, 11.5)))
+        marks.append(text(start, foot, said, role="muted", size=11.5))
         return Drawing(width, foot + 8, tuple(marks))
 
     return draw

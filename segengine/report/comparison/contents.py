@@ -14,9 +14,10 @@ from segengine.report.comparison.difference_figure import difference_figures
 from segengine.report.comparison.figure import Figure
 from segengine.report.comparison.gallery import Gallery
 from segengine.report.comparison.heat_figure import heat_figure
+from segengine.report.comparison.pairs import shown_classes, shown_pairs
 from segengine.report.comparison.rank_figure import rank_figure
 from segengine.report.comparison.table import Table
-from segengine.report.comparison.tables import cost_table, difference_table, score_table, shown_classes, shown_pairs
+from segengine.report.comparison.tables import cost_table, difference_table, score_table
 from segengine.report.comparison.view import View, view_of
 
 

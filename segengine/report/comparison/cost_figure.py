@@ -8,7 +8,7 @@ from itertools import pairwise
 from segengine.compare.costs import Cost
 from segengine.compare.measures import SHARE, Measure
 from segengine.compare.score_intervals import Interval
-from segengine.report.comparison.axes import below, beside
+from segengine.report.comparison.axes import SMALL, below, beside
 from segengine.report.comparison.figure import HALF, Figure
 from segengine.report.comparison.palette import series
 from segengine.report.comparison.scales import Scale, scale_of, shown
@@ -28,6 +28,7 @@ from segengine.report.comparison.svg import (
 from segengine.report.comparison.table import named, numeric, table_of
 
 _LABELLED = 12  # up to so many points carry their names
+_LONGEST = 150.0
 
 
 def cost_figures(
@@ -103,7 +104,9 @@ def _drawing(
         for i, _, _ in known:
             marks.append(_point(cost, i, score, across=across, up=up, interval=intervals[i]))
         if len(known) <= _LABELLED:
-            marks += _labels(cost, [(i, across(x), up(y)) for i, x, y in known], right)
+            spans = [[up(end) for end in intervals[i] or (y, y)] for i, _, y in known]
+            places = [(i, across(x), up(y), min(span), max(span)) for (i, x, y), span in zip(known, spans, strict=True)]
+            marks += _labels(cost, places, left, right)
         return Drawing(width, high, tuple(marks))
 
     return draw
@@ -152,23 +155,28 @@ def _point(cost: Cost, i: int, score: str, *, across: Scale, up: Scale, interval
     )
 
 
-def _labels(cost: Cost, places: Sequence[tuple[int, float, float]], right: float) -> list[Mark]:
-    """Names beside their points, moved up or down where they would lie on each other."""
-    marks, taken = [], [(x - 8, x + 8, y) for _, x, y in places]
-    for i, x, y in sorted(places, key=lambda p: p[2]):
-        name = fitting(cost.variants[i].variant, 12, 150)
-        wide = text_width(name, 12)
-        start = x + 11 if x + 11 + wide <= right + 12 else x - 11 - wide
-        others = [box for box in taken if box != (x - 8, x + 8, y)]
-        steps = (0, -15, 15, -30, 30, -45, 45)
-        lower = next(
+def _labels(
+    cost: Cost, places: Sequence[tuple[int, float, float, float, float]], left: float, right: float
+) -> list[Mark]:
+    """Names beside their points (place, x, y, top and bottom of its interval), where they lie on least else."""
+    marks = []
+    taken = [(x - 8, x + 8, y - 8, y + 8, 3.0) for _, x, y, _, _ in places]
+    taken += [(x - 2, x + 2, top, bottom, 1.0) for _, x, _, top, bottom in places]
+    for i, x, y, _, _ in sorted(places, key=lambda p: p[2]):
+        name = fitting(cost.variants[i].variant, SMALL, _LONGEST)
+        wide = text_width(name, SMALL)
+        best = min(
             (
-                y + d
-                for d in steps
-                if not any(a < start + wide and b > start and abs(c - y - d) < 13 for a, b, c in others)
-            ),
-            y,
-        )
-        taken.append((start, start + wide, lower))
-        marks.append(text(start, lower + 4, name, size=12, halo=True))
+                sum(weight for a, b, c, d, weight in taken if a < start + wide and b > start and c < y + dy + 6 and d > y + dy - 6)
+                + 10.0 * (start < left - 40 or start + wide > right + 12)
+                + abs(dy) / 60,
+                start,
+                y + dy,
+            )
+            for start in (x + 11, x - 11 - wide)
+            for dy in (0, -15, 15, -30, 30, -45, 45)
+        )  # fmt: skip
+        _, start, lower = best
+        taken.append((start, start + wide, lower - 6, lower + 6, 3.0))
+        marks.append(text(start, lower + 4, name, size=SMALL, halo=True))
     return marks

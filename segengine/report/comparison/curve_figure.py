@@ -65,18 +65,17 @@ def _drawing(names: Sequence[str], series_of: dict[int, Values], title: str) -> 
         left, right, top, bottom = 50.0, width - 12, 28.0, 256.0
         across = scale_of([1.0, *epochs], left, right, room=0.02)
         up = scale_of(values, bottom, top)
-        marks = [text(4, 14, title, role="muted"), *beside(up, left, right, most=5), *_epochs(across, top, bottom)]
+        marks = [
+            text(4, 14, title, role="muted"),
+            *beside(up, left, right, most=5),
+            *below(across, top, bottom, "epoch", whole=True),
+        ]
         for i, each in series_of.items():
             marks.append(_series(names[i], i, each, across, up))
         under, height = legend([names[i] for i in series_of], list(series_of), 8, bottom + 48, width - 16)
         return Drawing(width, bottom + 52 + height, (*marks, *under))
 
     return draw
-
-
-def _epochs(across: Scale, top: float, bottom: float) -> list[Mark]:
-    whole = [tick for tick in across.ticks(6) if tick == int(tick)]
-    return below(across, top, bottom, "epoch", most=6 if len(whole) == len(across.ticks(6)) else max(1, len(whole) - 1))
 
 
 def _series(name: str, i: int, each: Values, across: Scale, up: Scale) -> Mark:

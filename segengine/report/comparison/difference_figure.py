@@ -15,6 +15,7 @@ from segengine.report.comparison.svg import Drawing, Mark, fitting, group, line,
 from segengine.report.comparison.tables import difference_table
 
 MOST = 40
+SIZE = 13.0
 _LOOK = {  # verdict: role, shape, hollow
     "better": ("better", 0, False), "worse": ("worse", 0, False), "practically equal": ("equal", 1, False),
     "not distinguishable": ("muted", 0, True), "not tested": ("muted", 2, True),
@@ -30,7 +31,7 @@ def difference_figures(
         title = f"Differences of mean {word(found.metric, found.measure)}, {WORDS[found.kind]}"
         figures.append(Figure("differences", title, _described(found, rows), _drawing(found, [("", rows)])))
     if rows := _defined(by_class):
-        pairs = {f"{row.first} − {row.second}": [r for r in rows if _pair(r) == _pair(row)] for row in rows}
+        pairs = {_pair(row): [r for r in rows if _pair(r) == _pair(row)] for row in rows}
         title = f"Differences of {word(found.metric, found.measure)} by class, {WORDS[found.kind]}"
         table = difference_table(found, by_class, "differences-by-class")
         drawing = _drawing(found, list(pairs.items()))
@@ -42,8 +43,8 @@ def _defined(rows: Sequence[PairDifference]) -> list[PairDifference]:
     return [row for row in rows if row.difference is not None][:MOST]
 
 
-def _pair(row: PairDifference) -> tuple[str, str]:
-    return row.first, row.second
+def _pair(row: PairDifference) -> str:
+    return f"{row.first} − {row.second}"
 
 
 def _described(found: Differences, rows: Sequence[PairDifference]) -> str:
@@ -74,30 +75,28 @@ def _drawing(found: Differences, parts: Sequence[tuple[str, Sequence[PairDiffere
     values = [factor * x for row in all_rows for x in (row.difference, row.low, row.high) if x is not None]
     margin = factor * found.choices.margin
     ends = [*values, 0.0, *((-margin, margin) if margin <= 3 * max(map(abs, values)) + 1 else ())]
-    widest = max(text_width(_name(row, short=bool(head)), 13) for head, rows in parts for row in rows)
+    widest = max(text_width(_name(row, short=bool(head)), SIZE) for head, rows in parts for row in rows)
 
     def draw(width: float) -> Drawing:
         beside = width >= 600
         left, right = (min(max(widest + 20, 150.0), width * 0.4), width - 190) if beside else (12.0, width - 12)
-        scale, high = scale_of(ends, left, right), 28.0 if beside else 46.0
+        scale = scale_of(ends, left, right)
         drawn: list[Mark] = []
         y = top = 8.0
         for head, rows in parts:
-            if head:
-                drawn.append(text(4, y + 19, fitting(head, 13, width - 8), size=13, bold=True, halo=True))
-                y += 28
+            for said in _lines(rows[0].first, rows[0].second, width - 8, bold=True) if head else ():
+                drawn.append(rect(0, y, 0 if beside else width, 26, "ground"))
+                drawn.append(text(4, y + 15, said, size=SIZE, bold=True, halo=True))
+                y += 20
+            y += 6 if head else 0
             for row in rows:
-                drawn.append(
-                    _row(
-                        row,
-                        scale,
-                        (y, high),
-                        width,
-                        measure=found.measure,
-                        name=_name(row, short=bool(head)),
-                        beside=beside,
-                    )
+                short = bool(head)
+                marks, high = (
+                    _beside(row, scale, y, found.measure, short=short)
+                    if beside
+                    else _below(row, scale, y, found.measure, width, short=short)
                 )
+                drawn.append(group(mark("title", f"{_name(row)}: {_said(row, found.measure)}"), *marks))
                 y += high
         frame = [
             _margin(scale, margin, top, y),
@@ -108,38 +107,58 @@ def _drawing(found: Differences, parts: Sequence[tuple[str, Sequence[PairDiffere
     return draw
 
 
+def _lines(first: str, second: str, room: float, *, bold: bool = False) -> list[str]:
+    """`first − second` on one line or, where that is too wide, on two, so that neither name is lost."""
+    whole = f"{first} − {second}"
+    if text_width(whole, SIZE, bold=bold) <= room:
+        return [fitting(whole, SIZE, room, bold=bold)]
+    return [fitting(first, SIZE, room, bold=bold), f"− {fitting(second, SIZE, room - 2 * SIZE, bold=bold)}"]
+
+
 def _margin(scale: Scale, margin: float, top: float, bottom: float) -> Mark:
     low, high = (min(max(scale(x), scale.start), scale.end) for x in (-margin, margin))
     return rect(low, top, high - low, bottom - top, "margin")
 
 
-def _row(
-    row: PairDifference,
-    scale: Scale,
-    at: tuple[float, float],
-    width: float,
-    *,
-    measure: Measure,
-    name: str,
-    beside: bool,
-) -> Mark:
-    """`at`: the row's top and height."""
+def _said(row: PairDifference, measure: Measure) -> str:
+    return f"{points(row.difference, measure)}  {row.verdict}"
+
+
+def _beside(
+    row: PairDifference, scale: Scale, top: float, measure: Measure, *, short: bool
+) -> tuple[list[Mark], float]:
+    """Name, interval and verdict side by side, and the height that they take."""
+    room = scale.start - 18
+    names = [fitting(row.score, SIZE, room)] if short and row.score else _lines(row.first, row.second, room)
+    high = 28.0 if len(names) == 1 else 38.0
+    y = top + high / 2
+    first = y + 4 - 8 * (len(names) - 1)
+    marks = [text(scale.start - 14, first + 16 * k, said, size=SIZE, anchor="end") for k, said in enumerate(names)]
+    marks.append(text(scale.end + 14, y + 4, _said(row, measure), role=_LOOK[row.verdict][0], size=12.5))
+    return [*marks, *_interval(row, scale, y, measure)], high
+
+
+def _below(
+    row: PairDifference, scale: Scale, top: float, measure: Measure, width: float, *, short: bool
+) -> tuple[list[Mark], float]:
+    """Name and verdict above the interval, on as many lines as they need, and the height that they take."""
+    said = _said(row, measure)
+    beside_verdict = width - text_width(said, 12) - 16
+    names = [row.score] if short and row.score else _lines(row.first, row.second, width - 8)
+    lines = [fitting(name, SIZE, width - 8) for name in names]
+    own_line = text_width(lines[-1], SIZE) > beside_verdict
+    deep = 17.0 * (len(lines) + own_line) + 4
+    marks = [rect(0, top, width, deep, "ground")]  # no grid behind the words
+    marks += [text(4, top + 15 + 17 * k, each, size=SIZE) for k, each in enumerate(lines)]
+    marks.append(text(width - 4, top + deep - 6, said, role=_LOOK[row.verdict][0], size=12, anchor="end"))
+    return [*marks, *_interval(row, scale, top + deep + 11, measure)], deep + 24
+
+
+def _interval(row: PairDifference, scale: Scale, y: float, measure: Measure) -> list[Mark]:
     role, shape, hollow = _LOOK[row.verdict]
-    top, high = at
-    y = top + high / 2 if beside else top + high - 14
     assert row.difference is not None
-    said = f"{points(row.difference, measure)}  {row.verdict}"
-    if beside:
-        left = text(scale.start - 14, y + 4, fitting(name, 13, scale.start - 16), size=13, anchor="end")
-        marks = [left, text(scale.end + 14, y + 4, said, role=role, size=12.5)]
-    else:
-        room = width - text_width(said, 12) - 16
-        marks = [
-            text(4, top + 15, fitting(name, 12.5, room), size=12.5, halo=True),
-            text(width - 4, top + 15, said, role=role, size=12, anchor="end", halo=True),
-        ]
+    marks: list[Mark] = []
     if row.low is not None and row.high is not None:
         a, b = scale(measure.factor * row.low), scale(measure.factor * row.high)
         marks += [line(a, y, b, y, role, width=2.4), *(line(x, y - 5, x, y + 5, role, width=1.6) for x in (a, b))]
-    marks.append(point(scale(measure.factor * row.difference), y, shape, role, hollow=hollow))
-    return group(mark("title", f"{_name(row)}: {said}"), *marks)
+    return [*marks, point(scale(measure.factor * row.difference), y, shape, role, hollow=hollow)]

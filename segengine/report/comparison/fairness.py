@@ -45,7 +45,7 @@ def _always(view: View) -> Iterator[tuple[str, str]]:
     prints = sorted({run.record.data.fingerprint[:12] for run in runs})
     yield "images", f"{plural(comparison.image_count, f'{comparison.split} image')}, the same ones in every run"
     yield "data fingerprint", ", ".join(prints)
-    yield "pixels of each class", "the same in every image's truth"
+    yield "truth", "as many pixels of each class in each image"
     yield "classes", ", ".join(f"{label.name} ({_flow(label.raw)})" for label in record.labels)
     yield "ignored mask values", ", ".join(_flow(raw) for raw in record.ignored) or "none"
     yield "means", f"over {', '.join(comparison.averaged)}; what is undefined is left out"

@@ -10,6 +10,8 @@ from segengine.report.comparison.svg import Drawing, Mark, fitting, group, mark,
 from segengine.report.comparison.tables import score_table
 from segengine.report.comparison.view import View
 
+_LONGEST_TURNED = 110.0
+
 
 def heat_figure(view: View) -> Figure:
     """Classes down, variants across (the best first), and their means last; pooled over images."""
@@ -43,7 +45,7 @@ def heat_figure(view: View) -> Figure:
         f"the {stronger}.{said}{starred}"
     )
     how = "pooled over images" if view.kind == "pooled" else "mean over images"
-    narrow = max(NARROW, 110.0 + 46 * len(names))
+    narrow = max(NARROW, 150.0 + 46 * len(names))
     return Figure("classes", f"{word}{view.measure.in_unit} by class, {how}", described, draw, score_table(view, view.kind),
                   width=max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names)), narrow=narrow)  # fmt: skip
 
@@ -52,14 +54,16 @@ def _map(rows: Sequence[tuple[str, Sequence[float | None]]], names: Sequence[str
     label = min(max(text_width(name, 13) for name, _ in rows) + 14, 200.0 if width >= 600 else width * 0.34)
     cell, high = (width - label) / len(names), 34.0
     turned = max(text_width(name, 12) for name in names) > cell - 8
-    cell = (width - label - 56) / len(names) if turned else cell  # the last name leans out to the right
-    top = 26.0 if not turned else min(96.0, max(text_width(name, 12) for name in names) * 0.72 + 22)
+    heads = [fitting(name, 12, _LONGEST_TURNED if turned else cell - 4) for name in names]
+    lean = 0.72 * max(text_width(head, 12) for head in heads)
+    if turned:  # the last name leans out to the right
+        cell = min(cell, (width - label - lean) / (len(names) - 0.5))
+    top = 26.0 if not turned else lean + 22
     known = [value for _, values in rows for value in values if value is not None]
     low, span = min(known, default=0.0), max(max(known, default=1.0) - min(known, default=0.0), 1e-9)
     marks: list[Mark] = []
-    for column, name in enumerate(names):
+    for column, said in enumerate(heads):
         x = label + cell * (column + 0.5)
-        said = fitting(name, 12, min(84.0, (top - 14) / 0.72) if turned else cell - 4)
         marks.append(
             text(x, top - 9, said, size=12, turned=-45) if turned else text(x, top - 9, said, size=12, anchor="middle")
         )

@@ -46,8 +46,11 @@ def paragraph(view: View) -> str:
         if view.found[0].ranking is not None:
             said.append(_ranking(view))
     versions = view.record.versions
-    said.append(f"segengine {versions.get('segengine', '')}, PyTorch {versions.get('torch', '')}.".replace("  ", " "))
-    return " ".join(said)
+    used = [
+        f"{name} {versions[key]}" for name, key in (("segengine", "segengine"), ("PyTorch", "torch")) if key in versions
+    ]
+    said.append(f"Computed with {' and '.join(used)}." if used else "")
+    return " ".join(filter(None, said))
 
 
 def references(text: str) -> list[str]:
@@ -106,11 +109,10 @@ def _trained(view: View) -> str:
     parts = [f"{budget[key]:,} {key}" for key in ("epochs", "steps", "images") if isinstance(budget.get(key), int)]
     more = f" ({', '.join(parts[1:])} seen)" if len(parts) > 1 else ""
     if budget.get("minutes"):  # how many steps that made is each run's own
-        parts, more = [f"{budget['minutes']:g} minutes of training each"], ""
+        parts, more = [f"the same {budget['minutes']:g} minutes"], ""
     trained = f"Every model was trained for {parts[0]}{more}" if parts and same else ""
-    kept = f"the checkpoint kept is that with the {rule}" if rule else ""
-    said = "; ".join(part for part in (trained, kept) if part)
-    return f"{said[0].upper()}{said[1:]}." if said else ""
+    kept = f"The checkpoint kept is that with the {rule}" if rule else ""
+    return " ".join(f"{part}." for part in (trained, kept) if part)
 
 
 def _ranking(view: View) -> str:

@@ -12,7 +12,7 @@ from segengine.report.comparison.scales import Scale
 from segengine.report.comparison.svg import Drawing, Mark, fitting, line, point, rect, text
 from segengine.report.comparison.table import named, numeric, table_of
 
-MOST = 30
+MOST, SAID = 30, 6
 
 
 def rank_figure(rank: Ranking, names: Sequence[str], ranked: Sequence[int], resamples: int) -> Figure:
@@ -44,12 +44,11 @@ def rank_figure(rank: Ranking, names: Sequence[str], ranked: Sequence[int], resa
         return Drawing(width, bottom + 46, tuple(marks))
 
     each = "; ".join(
-        f"{names[i]} first in {100 * rank.best[i]:.0f} %, mean rank {rank.mean_rank[i]:.1f}, 95 % of its ranks {_range(rank.ranks[i])}"
-        for i in shown[:8]
+        f"{names[i]} first in {100 * rank.best[i]:.0f} %, mean rank {rank.mean_rank[i]:.1f} (in 95 % {_range(rank.ranks[i])})"
+        for i in shown[:SAID]
     )
-    described = (
-        f"Over {resamples:,} bootstrap resamples: {each}. Kendall's tau with the order seen: {rank.stability:.2f}."
-    )
+    more = f"; {len(names) - SAID} more in the table" if len(names) > SAID else ""
+    described = f"Over {resamples:,} bootstrap resamples: {each}{more}. Kendall's tau with the order seen: {rank.stability:.2f}."
     rows = [
         [named(names[i]), numeric(rank.best[i], f"{100 * rank.best[i]:.1f} %"), numeric(rank.mean_rank[i], f"{rank.mean_rank[i]:.2f}"),
          numeric(rank.ranks[i][0], _range(rank.ranks[i]))]

@@ -25,6 +25,11 @@ class Scale:
         """Round values within the scale."""
         return _log_ticks(self.low, self.high, most) if self.logarithmic else _round_ticks(self.low, self.high, most)
 
+    def whole_ticks(self, most: int = 6) -> list[float]:
+        """Round whole numbers within the scale: of epochs, say."""
+        step = next(m * 10**p for p in range(19) for m in (1, 2, 5) if (self.high - self.low) / (m * 10**p) <= most)
+        return [float(tick) for tick in range(step * math.ceil(self.low / step), math.floor(self.high) + 1, step)]
+
     def _of(self, value: float) -> float:
         return math.log10(value) if self.logarithmic else value
 

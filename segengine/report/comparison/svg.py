@@ -129,17 +129,20 @@ def printable(content: str) -> str:
     return "".join(c if c.isprintable() else " " for c in content)
 
 
-def text_width(content: str, size: float) -> float:
-    """About how wide a line of text is: good enough to leave room for it."""
+def text_width(content: str, size: float, *, bold: bool = False) -> float:
+    """About how wide a line of text is, rather more than less: good enough to leave room for it."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in content)
-    return size * (0.57 * (len(content) - wide) + 1.0 * wide)
+    return size * ((0.68 if bold else 0.6) * (len(content) - wide) + 1.0 * wide)
 
 
-def fitting(content: str, size: float, room: float) -> str:
-    """The text, cut with an ellipsis where it is wider than `room`."""
-    line_ = " ".join(printable(content).split())
-    if text_width(line_, size) <= room:
-        return line_
-    while line_ and text_width(line_ + "…", size) > room:
-        line_ = line_[:-1]
-    return line_.rstrip() + "…"
+def fitting(content: str, size: float, room: float, *, bold: bool = False) -> str:
+    """The text, with an ellipsis in its middle where it is wider than `room`: names often differ only at their ends."""
+    whole = " ".join(printable(content).split())
+    if text_width(whole, size, bold=bold) <= room:
+        return whole
+    for kept in range(len(whole) - 1, 0, -1):
+        tail = kept * 2 // 5
+        said = f"{whole[: kept - tail].rstrip()}…{whole[len(whole) - tail :].lstrip()}"
+        if text_width(said, size, bold=bold) <= room:
+            return said
+    return "…"

@@ -15,8 +15,6 @@ from segengine.report.comparison.table import Cell, Table, named, numeric, table
 from segengine.report.comparison.view import View
 from segengine.report.numbers import DASH
 
-MOST_PAIRS = 60
-
 
 def score_table(view: View, kind: Kind) -> Table:
     """Variants, the best first: mean with its interval, spread over seeds, each class with its interval."""
@@ -56,24 +54,6 @@ def _scores(spreads: Sequence[Spread], ends: Sequence[Interval | None], sign: in
         )
         for s, end in zip(spreads, ends, strict=True)
     ]  # fmt: skip
-
-
-def shown_pairs(view: View, found: Differences) -> list[PairDifference]:
-    """Differences of means that the page shows: all of few variants, else those of the best one."""
-    means = list(found.means)
-    if len(means) <= MOST_PAIRS:
-        return means
-    best = view.names[view.ranked[0]]
-    return [row for row in means if best in (row.first, row.second)]
-
-
-def shown_classes(view: View, found: Differences) -> list[PairDifference]:
-    """Differences by class that the page shows: of all pairs if few, else of the best two variants."""
-    rows = [row for row in found.rows if row.score is not None]
-    if len(rows) <= MOST_PAIRS // 2 or len(view.ranked) < 2:
-        return rows
-    best = {view.names[i] for i in view.ranked[:2]}
-    return [row for row in rows if {row.first, row.second} == best]
 
 
 def difference_table(found: Differences, rows: Sequence[PairDifference], name: str = "differences") -> Table:
@@ -132,5 +112,7 @@ def cost_table(view: View, costs: Sequence[Cost]) -> Table | None:
         f"mean {view.word}{view.measure.in_unit}",
         *(cost.label + (f", {cost.unit}" if cost.unit else "") for cost in costs),
     )
-    caption = "Costs: median over a variant's runs; 'on the front': no other variant scores better at less of it"
+    caption = (
+        "Costs: median over a variant's runs; 'on the front': no other variant is better in both score and that cost"
+    )
     return table_of("costs", caption, header, rows, sorted_by=1, ascending=view.measure.sign < 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from segengine.compare.differences import Differences, PairDifference
 from segengine.compare.permutation import MINIMUM_UNITS
 from segengine.compare.words import needs, points, sentence
+from segengine.report.comparison.pairs import seen_from
 from segengine.report.comparison.view import View
 from segengine.report.numbers import plural
 
@@ -30,8 +31,9 @@ def verdict(view: View) -> tuple[str, str]:
         )
     found = view.found[0]
     if len(view.names) == 2:
-        said = sentence(found, found.means[0])
-        first = f"{said[0].upper()}{said[1:]}" if found.means[0].about == "models" else said
+        row = seen_from(found.means[0], view.names[best])
+        said = sentence(found, row)
+        first = f"{said[0].upper()}{said[1:]}" if row.about == "models" else said
         return f"{first}.", _rests_on(view)
     return _of_many(view, found, mean, what), _rests_on(view)
 
@@ -39,8 +41,8 @@ def verdict(view: View) -> tuple[str, str]:
 def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
     best, shown = view.names[view.ranked[0]], f"{mean:.3f}{_unit(view)}"
     most, beyond = ("highest", "above") if view.measure.sign > 0 else ("lowest", "below")
-    against = {_other(row, best): row for row in found.means if best in (row.first, row.second)}
-    verdicts = {name: _seen_from(row, best) for name, row in against.items()}
+    against = {_other(row, best): seen_from(row, best) for row in found.means if best in (row.first, row.second)}
+    verdicts = {name: row.verdict for name, row in against.items()}
     ordered = [view.names[i] for i in view.ranked[1:]]
     second = ordered[0]
     models = sum(len(variant.seeds) for variant in view.comparison.variants)
@@ -51,30 +53,30 @@ def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
         few = found.units < MINIMUM_UNITS
         why = f"{unit}, and a test needs at least {MINIMUM_UNITS}" if few else "some scores are undefined"
         return f"{who} has the {most} {what}, {shown}, but no difference is tested: {'there are ' * few}{why}."
-    gap = _gap(against[second], best, found)
+    gap = _gap(against[second], found)
     if set(verdicts.values()) == {"better"}:
         which = "the best" if only else f"the best of the {len(view.names)} variants"
         return f"{who} is {which}: its {what}, {shown}, is {beyond} that of every other, next {second} ({gap})."
     parts = []
     for verdict, said in (
-        ("better", "better than {}"), ("practically equal", "practically equal to {}"),
-        ("not distinguishable", "not distinguishable from {}"), ("not tested", "not tested against {}"),
-        ("worse", "worse than {}"),
+        ("practically equal", "practically equal to {}"), ("not distinguishable", "not distinguishable from {}"),
+        ("not tested", "not tested against {}"), ("worse", "worse than {}"),
     ):  # fmt: skip
-        names = [name for name in ordered if verdicts[name] == verdict]
-        if names:
+        if names := [name for name in ordered if verdicts[name] == verdict]:
             parts.append(said.format(_listed(names)))
-    return f"{who} has the {most} {what}, {shown}; it is {', and '.join(parts)} (next {second}: {gap})."
+    others = f"{', and '.join(parts)} (next {second}: {gap})"
+    if beaten := [name for name in ordered if verdicts[name] == "better"]:
+        return f"{who} has the {most} {what}, {shown}; it is better than {_listed(beaten)}, but {others}."
+    nobody = f"None of these {models} trained models" if only else "No variant"
+    return f"{nobody} can be called best: {best} has the {most} {what}, {shown}, but is {others}."
 
 
-def _gap(row: PairDifference, best: str, found: Differences) -> str:
+def _gap(row: PairDifference, found: Differences) -> str:
     measure, level = found.measure, f"{100 * found.choices.confidence:g}"
-    sign = 1 if row.first == best else -1
-    difference = None if row.difference is None else sign * row.difference
+    said = f"{points(row.difference, measure)} {measure.unit}"
     if row.low is None or row.high is None:
-        return f"{points(difference, measure)} {measure.unit}"
-    low, high = sorted((sign * row.low, sign * row.high))
-    return f"{points(difference, measure)} {measure.unit}, {level} % interval {points(low, measure)} to {points(high, measure)}"
+        return said
+    return f"{said}, {level} % interval {points(row.low, measure)} to {points(row.high, measure)}"
 
 
 def _unit(view: View) -> str:
@@ -84,13 +86,6 @@ def _unit(view: View) -> str:
 
 def _other(row: PairDifference, name: str) -> str:
     return row.second if row.first == name else row.first
-
-
-def _seen_from(row: PairDifference, name: str) -> str:
-    """The verdict with `name` as the first of the pair."""
-    if row.first == name:
-        return row.verdict
-    return {"better": "worse", "worse": "better"}.get(row.verdict, row.verdict)
 
 
 def _listed(names: list[str]) -> str:
@@ -109,18 +104,18 @@ def _rests_on(view: View) -> str:
         about = f"This is about the trained models alone, on new images like the {evidence}: another training may turn it round"
     else:
         each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        about = f"This is about training anew and about new images, from {each} seeds a variant and {evidence}"
+        about = f"This is about training anew and about new images, judged from {each} seeds a variant and {evidence}"
     said = [about]
     means = view.found[0].means if view.found else ()
     open_ = [row for row in means if row.verdict == "not distinguishable" and row.needed is not None]
     best = view.names[view.ranked[0]]
     against = {_other(row, best): row for row in open_ if best in (row.first, row.second)}
-    for name in (view.names[i] for i in view.ranked[1:]):
+    for name in (view.names[i] for i in view.ranked[1:] if len(view.names) > 2):  # of two the first sentence says it
         row = against.get(name)
         if row is not None and row.needed is not None:
             more = needs(view.found[0], row.needed)
             said.append(
-                f"to tell {best} from {name} {more}" if more.startswith("needs") else f"for {best} and {name} {more}"
+                f"telling {best} from {name} {more}" if more.startswith("needs") else f"for {best} and {name} {more}"
             )
             break
     if comparison.confounders:
