@@ -65,8 +65,8 @@ def _print(spec: Path, seeds: list[int], variants: dict[str, dict[str, Any]]) ->
     of_variants, of_seeds, runs = (f"{number} {word}{'s' * (number != 1)}" for number, word in sizes)
     click.echo(f"{spec}: valid; {of_variants} x {of_seeds} = {runs}")
     for name, facts in variants.items():
-        budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
-        click.echo(
-            f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, "
-            f"{budget} of batches of {facts['batch_size']}"
+        batch = (
+            "as large as fit, found when a run starts" if facts["batch_size"] == "auto" else f"of {facts['batch_size']}"
         )
+        budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
+        click.echo(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget} of batches {batch}")

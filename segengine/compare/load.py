@@ -23,7 +23,8 @@ SPLITS = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """One run. `settings` are those of spec.yaml, `images` the rows of images.csv by index, `cost` what cost.json says.
+    """One run. `settings` are those of spec.yaml, with the number that training.batch_size: auto came to in its place;
+    `images` the rows of images.csv by index, `cost` what cost.json says.
 
     `cost_problem` is what is wrong with a cost.json that can't be read: no reason to leave the run out.
     """
@@ -111,7 +112,7 @@ def _load(folders: Sequence[RunFolder]) -> Candidates:
             record = read_record(folder)
             if record.status == "finished":
                 images = _images(folder / names.IMAGES, seen)
-                runs.append(LoadedRun(folder, record, folder.spec(), images, *_cost(folder)))
+                runs.append(LoadedRun(folder, record, _settings(folder, record), images, *_cost(folder)))
             else:
                 others.append(LeftOut(folder.name, record.status, _one_line(record.message)))
         except RunError as error:
@@ -122,6 +123,11 @@ def _load(folders: Sequence[RunFolder]) -> Candidates:
     )
     titles = dict.fromkeys(run.record.title or run.record.experiment for run in runs)
     return Candidates(" and ".join(titles) or folders[0].path.parent.name, tuple(runs), tuple(others))
+
+
+def _settings(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
+    settings, found = folder.spec(), (record.found_batch or {}).get("images")
+    return settings if found is None else settings | {"training": settings["training"] | {"batch_size": found}}
 
 
 def _places_of_variants(runs: Sequence[LoadedRun]) -> dict[tuple[str, str], tuple[str, int, str]]:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from segengine.engine.peak import tensor_bytes
 from segengine.engine.sealed import damage, seal
 from segengine.engine.trouble import not_written
 from segengine.errors import RunError
@@ -54,6 +55,12 @@ class Trainable:
     def evaluated(self) -> nn.Module:
         """The model whose scores count: the moving average where there is one."""
         return self.average.module if self.average is not None else self.model
+
+    def held_bytes(self) -> int:
+        """What weights, optimizer and average take, as far as they are there."""
+        average = self.average.state_dict() if self.average is not None else {}
+        state = self.optimizer.state_dict()["state"]
+        return tensor_bytes({"model": self.model.state_dict(), "average": average, "optimizer": state})
 
 
 def capture(trainable: Trainable, progress: Progress) -> dict[str, Any]:

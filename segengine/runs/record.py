@@ -62,7 +62,8 @@ class RunRecord(_Block):
     `threads` are torch's on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
     pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once;
     `augmented_on` is where training batches were made: cpu, device, or both in order of a run that went on elsewhere;
-    `compilation` says whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys.
+    `compilation` says whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys;
+    `found_batch` the images that training.batch_size: auto came to, and why not more.
     """
 
     status: Status
@@ -92,6 +93,7 @@ class RunRecord(_Block):
     augmented_on: str | None = None
     compilation: dict[str, Any] | None = None
     initial_weights: dict[str, Any] | None = None
+    found_batch: dict[str, Any] | None = None
     data: DataRecord
     labels: tuple[LabelRecord, ...] = Field(min_length=2)
     ignored: tuple[Raw, ...] = ()

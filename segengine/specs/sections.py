@@ -159,7 +159,11 @@ class TrainingSection(Section):
         allow_inf_nan=False,
         description="minutes of training instead of epochs: steps and waiting for batches, without evaluation and checkpoints",
     )
-    batch_size: int = Field(default=8, ge=1, description="images a step, over all processes")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default=8,
+        description="images a batch, over all processes; auto: as many as there is memory for, up to 64, found at the start of a "
+        "run and kept in its run.json",
+    )
     optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="how weights follow gradients")  # type: ignore[assignment]
     backbone_learning_rate_factor: float = Field(
         default=1.0,

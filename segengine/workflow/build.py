@@ -69,7 +69,7 @@ def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
 
     transforms, _ = _transforms(experiment, dataset)
     size = training_size(experiment, dataset)
-    if size is None and experiment.training.batch_size > 1:
+    if size is None and experiment.training.batch_size != 1:
         raise DataError(
             f"training images have different sizes ({_examples(dataset)}) and can't share a batch; end `augmentations` with "
             "{name: crop, size: 256}, or set training.batch_size: 1"
@@ -83,17 +83,19 @@ def training_size(experiment: Experiment, dataset: Dataset) -> tuple[int, int] |
     return transforms[-1].size if transforms else _common_size(dataset)
 
 
-def build_mixing(experiment: Experiment, dataset: Dataset, *, processes: int) -> Sequence[BatchTransform]:
+def build_mixing(
+    experiment: Experiment, dataset: Dataset, batch_size: int, *, processes: int
+) -> Sequence[BatchTransform]:
     """The batch augmentations in order; empty where the experiment has none.
 
     Raises:
         SpecError: one of single samples follows them, or a process has a single image a batch, which mixes with nothing.
     """
     transforms, mixing = _transforms(experiment, dataset)
-    if mixing and experiment.training.batch_size < 2 * processes:
+    if mixing and batch_size < 2 * processes:
         raise SpecError(
             f"augmentations: {experiment.augmentations[len(transforms)].name} mixes the images of a batch, and "
-            f"training.batch_size {experiment.training.batch_size} leaves each process a single one; set it to "
+            f"training.batch_size {batch_size} leaves each process a single one; set it to "
             f"{2 * processes} or more"
         )
     return mixing

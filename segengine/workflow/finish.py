@@ -86,9 +86,9 @@ def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues],
 def _cost(setting: Setting, model: Segmenter, recorder: Recorder) -> None:
     """Measure what the network costs; a machine that can't must not cost a trained model."""
     setting.listener(Doing("measuring latency", 0, 1))
-    training, size = setting.request.experiment.training, setting.dataset.sizes[setting.dataset.splits["train"][0]]
+    size = setting.dataset.sizes[setting.dataset.splits["train"][0]]
     height, width = training_size(setting.request.experiment, setting.dataset) or map(int, size)
-    images = recorder.progress.micro_batch or training.batch_size // setting.world.size
+    images = recorder.progress.micro_batch or setting.batch_size // setting.world.size
     try:
         measure_run(setting, model, recorder.input_size(), images * height * width)
     except (RuntimeError, OSError) as error:
@@ -146,7 +146,7 @@ def _augmented(setting: Setting) -> list[Augmented]:
     dataset, seed = setting.dataset, setting.request.seed
     pipeline, train = build_pipeline(setting.request.experiment, dataset), dataset.splits["train"]
     samples = []
-    for place in permutation(seed, 0, len(train))[: min(_SHEET, setting.request.experiment.training.batch_size)]:
+    for place in permutation(seed, 0, len(train))[: min(_SHEET, setting.batch_size)]:
         index = train[int(place)]
         image, classes = dataset.pair(index)
         record = dataset.records[index]
@@ -161,10 +161,11 @@ def _facts(setting: Setting, run: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": f"{run['parameters']:,}", "multiply-adds an image": f"{run['macs']:,} at {run['macs_size'][1]}x{run['macs_size'][0]}",
         "training": f"{run['train_seconds'] / 60:.1f} minutes, {run['images_per_second']} images/s",
     }  # fmt: skip
+    batch = setting.batch_in_words or f"{setting.batch_size} images"
     return {
         "Data": {"images": images, "fingerprint": data["fingerprint"], "channels": data["channels"]},
         **({"Initial weights": _weights_in_words(run["initial_weights"])} if run.get("initial_weights") else {}),
-        "Cost": {**cost, "device": device, "precision": run["precision"]},
+        "Cost": {**cost, "batch": batch, "device": device, "precision": run["precision"]},
         "Scores": {k: ", ".join(v) if isinstance(v, list) else v for k, v in run["metric_policy"].items()},
         "Versions": {**run["versions"], **run["plugins"]},
         "Started": {"at": run["started"], "by": run["command"], "commit": (run["git"] or {}).get("commit", "")},

@@ -25,7 +25,7 @@ def training_network(
     """
     request, world, dataset = setting.request, setting.world, setting.dataset
     training, size = request.experiment.training, training_size(request.experiment, dataset)
-    images = training.batch_size // world.size
+    images = setting.batch_size // world.size
     rehearsal = Rehearsal(
         model, loss, setting.precision, world.device, dataset.channels, size or (1, 1), setting.num_classes
     )

@@ -18,6 +18,7 @@ from segengine.engine.world import World
 from segengine.errors import RunError
 from segengine.files import write_bytes, write_text
 from segengine.report.rate_test import rate_test_png
+from segengine.workflow.batch_size import with_batch_size
 from segengine.workflow.build import build_loss, build_segmenter, parameter_groups
 from segengine.workflow.events import Doing, Listener
 from segengine.workflow.request import RunRequest
@@ -48,7 +49,7 @@ def find_rate(request: RunRequest, dataset: Dataset, world: World, listener: Lis
     experiment, training = request.experiment, request.experiment.training
     policy = metric_policy(experiment.evaluation.leave_out, [label.name for label in dataset.mapper.labels])
     precision = pick_precision("fp32" if training.precision == "fp16" else training.precision, world.device)
-    setting = Setting(request, dataset, world, precision, policy, listener)
+    setting = with_batch_size(Setting(request, dataset, world, precision, policy, listener))
     what = "trying learning rates"
     with repeatable(request.seed, deterministic=training.deterministic):
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)

@@ -86,7 +86,7 @@ class Recorder:
         return unexpected(error)
 
     def input_size(self) -> tuple[int, int]:
-        """Height and width in pixels that costs are stated for: that of the first image to be predicted."""
+        """Height and width in pixels that costs are stated for: the first image to be predicted, or a tile of a large one."""
         height, width = self.dataset.sizes[(self.dataset.splits.get("test") or self.dataset.splits["train"])[0]]
         return size_of_a_pass(int(height), int(width))
 
@@ -177,7 +177,7 @@ class Recorder:
                 "channels": data.channels, "window": list(data.window) if data.window else None, "warnings": list(data.warnings),
             },
             **mapping_facts(data.mapper), metric_policy=self.policy.as_dict(),
-            budget=_budget(training, steps_per_epoch),
+            budget=_budget(training, steps_per_epoch, cost["batch_size"]), found_batch=cost["found_batch"],
             best=None, images_per_second=None, train_seconds=0.0, threads=threads(self.world.device), train_memory=None, trained=None,
         )  # fmt: skip
 
@@ -270,9 +270,9 @@ class Recorder:
             self.listeners(event)
 
 
-def _budget(training: TrainingSection, steps_per_epoch: int) -> dict[str, Any]:
+def _budget(training: TrainingSection, steps_per_epoch: int, batch_size: int) -> dict[str, Any]:
     """What a run may use: minutes, or epochs and what they come to."""
     if training.epochs is None:
         return {"minutes": training.minutes}
     steps = training.epochs * steps_per_epoch
-    return {"epochs": training.epochs, "steps": steps, "images": steps * training.accumulate * training.batch_size}
+    return {"epochs": training.epochs, "steps": steps, "images": steps * training.accumulate * batch_size}

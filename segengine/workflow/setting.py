@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class FoundBatch:
+    """What `training.batch_size: auto` came to: images over all processes, and why not more."""
+
+    images: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Setting:
-    """What a run computes with."""
+    """What a run computes with; `found_batch` where training.batch_size is auto, once it is found."""
 
     request: RunRequest
     dataset: Dataset
@@ -31,6 +39,21 @@ class Setting:
     precision: Precision
     policy: MetricPolicy
     listener: Listener
+    found_batch: FoundBatch | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch, over all processes: as set or as found."""
+        wanted = self.request.experiment.training.batch_size
+        if isinstance(wanted, int):
+            return wanted
+        assert self.found_batch is not None, "with_batch_size comes first"
+        return self.found_batch.images
+
+    @property
+    def batch_in_words(self) -> str:
+        """What training.batch_size: auto came to; '' where a number is set."""
+        return f"training.batch_size: auto: {self.found_batch.why}" if self.found_batch is not None else ""
 
     @property
     def num_classes(self) -> int:

@@ -47,17 +47,20 @@ def training_input(setting: Setting) -> TrainingInput:
     """
     experiment, world = setting.request.experiment, setting.world
     training = experiment.training
-    if training.batch_size % world.size:
+    if setting.batch_size % world.size:
         raise RunError(
-            f"training.batch_size {training.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
+            f"training.batch_size {setting.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
+            if setting.found_batch is None
+            else f"training.batch_size: auto came to {setting.batch_size} when this run began, which {world.size} processes "
+            "can't share evenly; take a number of processes that divides it, or start over with --fresh"
         )
     pipeline = build_pipeline(experiment, setting.dataset)
     stream = TrainingStream(
         setting.dataset, setting.dataset.splits["train"], pipeline,
-        batch_size=training.batch_size, seed=setting.request.seed, rank=world.rank, world_size=world.size,
+        batch_size=setting.batch_size, seed=setting.request.seed, rank=world.rank, world_size=world.size,
         workers=_workers(training.workers, world), pin_memory=world.device.type == "cuda",
     )  # fmt: skip
-    mixing = build_mixing(experiment, setting.dataset, processes=world.size)
+    mixing = build_mixing(experiment, setting.dataset, setting.batch_size, processes=world.size)
     before = _before(setting.request.folder)
     fits, note = _fits(setting, before, without_batch_form(experiment, pipeline.transforms))
     place: Place = "device" if fits else "cpu"
@@ -65,6 +68,14 @@ def training_input(setting: Setting) -> TrainingInput:
     if before not in (None, place):
         note += f"{'; ' if note else ''}this run began with batches made on the {before}, which differ by rounding"
     return TrainingInput(MixedStream(made, mixing, world.device) if mixing else made, place, note)
+
+
+def bytes_on_device(setting: Setting) -> int:
+    """What the decoded training images of a run that begins will take on each process's device; 0 where they stay elsewhere."""
+    pipeline = build_pipeline(setting.request.experiment, setting.dataset)
+    fits, _ = _fits(setting, None, without_batch_form(setting.request.experiment, pipeline.transforms))
+    dataset = setting.dataset
+    return needed_bytes(dataset, dataset.splits["train"], dataset.channels) if fits else 0
 
 
 def _on_device(setting: Setting, order: TrainingStream, pipeline: Pipeline) -> DeviceStream:

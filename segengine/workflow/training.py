@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,14 @@ import numpy as np
 
 from segengine.data.dataset import Dataset
 from segengine.engine import checkpoint
-from segengine.engine.assembly import moving_average, placed, with_shared_statistics
+from segengine.engine.assembly import placed, with_shared_statistics
 from segengine.engine.checkpoint import Progress, Trainable
 from segengine.engine.cost import parameter_count
 from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store, fit
 from segengine.engine.guard import steps_ahead
 from segengine.engine.memory import keep_freed_memory
-from segengine.engine.pace import TICKS, TimedSchedule
-from segengine.engine.peak import PeakMemory, tensor_bytes
+from segengine.engine.peak import PeakMemory
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
 from segengine.engine.step import Step
 from segengine.engine.world import World
@@ -26,10 +26,10 @@ from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
 from segengine.nn.segmenter import Segmenter
 from segengine.runs import names
+from segengine.workflow.batch_size import with_batch_size
 from segengine.workflow.build import (
     build_loss,
     build_segmenter,
-    parameter_groups,
     training_size,
 )
 from segengine.workflow.events import Listener, Note
@@ -41,6 +41,7 @@ from segengine.workflow.record import Recorder
 from segengine.workflow.request import RunRequest
 from segengine.workflow.setting import Setting, metric_policy
 from segengine.workflow.streams import training_input
+from segengine.workflow.trainable import build_trainable
 
 _BY_TIME = (
     "training ends by the clock: how many steps that makes depends on the machine and on what else it does, so that repeats "
@@ -65,6 +66,7 @@ def train_run(
     listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
     setting = Setting(request, dataset, world, precision, policy, listeners)
     keep_freed_memory(world.device)
+    setting = with_batch_size(setting)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
         model = placed(model, world.device)
@@ -85,19 +87,20 @@ def _train(
     made = training_input(setting)
     stream = made.stream
     steps_per_epoch = -(-stream.steps_per_epoch // training.accumulate)
-    trainable = _trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
+    trainable = build_trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
     store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
     progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
     loss = build_loss(request.experiment, dataset).to(world.device)
     batches = training.epochs and training.epochs * stream.steps_per_epoch
     network, compilation = training_network(setting, model, loss, batches)
     recorder.start(
-        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name,
+        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, batch_size=setting.batch_size,
+        found_batch=setting.found_batch and asdict(setting.found_batch),
         parameters=parameter_count(model) - parameter_count(model.auxiliary), strides=model.backbone.strides,
         training_size=training_size(request.experiment, dataset), augmented_on=made.augmented_on,
         compilation=compilation.as_dict(), initial_weights=getattr(model.backbone, "initial_weights", None),
     )  # fmt: skip
-    for text in filter(None, (note, made.note)):
+    for text in filter(None, (note, setting.batch_in_words, made.note)):
         recorder.tell(Note(text))
     if training.compile and (compilation.used or training.compile != "auto" or world.device.type == "cuda"):
         recorder.tell(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
@@ -110,7 +113,7 @@ def _train(
     )  # fmt: skip
     if not progress.step:
         seed_everything(request.seed)  # what wrapping drew from the generator changes nothing
-    memory = PeakMemory(world.device, held=_held(trainable))
+    memory = PeakMemory(world.device, held=trainable.held_bytes())
     try:
         for event in fit(
             step,
@@ -132,28 +135,6 @@ def _train(
     model.load_state_dict(best["model"])
     model.drop_auxiliary_heads()
     return finish(setting, model, recorder, stop_wanted)
-
-
-def _trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainable:
-    """What is trained in `steps` optimizer steps, or for a time where that is None."""
-    training = setting.request.experiment.training
-    optimizer = training.optimizer.build(
-        parameters=parameter_groups(model, training), fused=setting.world.device.type == "cuda"
-    )
-    schedule = training.schedule.build(optimizer=optimizer, total_steps=steps or TICKS)
-    if steps is None:
-        schedule = TimedSchedule(schedule)
-    average = None
-    if training.ema is not None:
-        average = moving_average(model, training.ema)
-    return Trainable(model, optimizer, schedule, setting.precision.scaler(), average)
-
-
-def _held(trainable: Trainable) -> int:
-    """Bytes of what training changes, as far as it is there before the first step."""
-    average = trainable.average.state_dict() if trainable.average is not None else {}
-    state = trainable.optimizer.state_dict()["state"]
-    return tensor_bytes({"model": trainable.model.state_dict(), "average": average, "optimizer": state})
 
 
 def _restored(store: Store, trainable: Trainable, world: World) -> tuple[Progress, str]:

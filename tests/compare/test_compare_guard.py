@@ -195,6 +195,17 @@ def test_a_difference_between_the_seeds_of_one_variant_is_no_factor(make, root):
     assert [(d.text(), d.within) for d in comparison.confounders] == [("training.batch_size: 8 (vgg), 4 (vgg)", True)]
 
 
+def test_batch_sizes_that_auto_found_are_compared_as_the_numbers_they_came_to(make, root):
+    auto = {"training.batch_size": "auto"}
+    make("vgg", settings=auto, found_batch={"images": 8, "why": "8 images; more don't fit"})
+    make("resnet", settings=auto, found_batch={"images": 16, "why": "16 images; more don't fit"})
+    comparison = compared(root)
+    assert comparison.factor.path == "model.backbone"
+    assert [d.text() for d in comparison.confounders] == ["training.batch_size: 16 (resnet), 8 (vgg)"]
+    make("resnet", settings={"training.batch_size": 8}, found_batch=None)
+    assert compared(root).confounders == (), "8 is 8, whoever chose it"
+
+
 def test_settings_that_change_no_number_are_not_listed(make, root):
     make("resnet")
     make(

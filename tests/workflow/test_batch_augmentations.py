@@ -23,13 +23,13 @@ DATASET: Any = SimpleNamespace(
 )
 
 
-def experiment(*augmentations: Augmentation, batch_size: int = 4) -> Any:
-    return SimpleNamespace(augmentations=list(augmentations), training=SimpleNamespace(batch_size=batch_size))
+def experiment(*augmentations: Augmentation) -> Any:
+    return SimpleNamespace(augmentations=list(augmentations), training=SimpleNamespace(batch_size=4))
 
 
 def test_augmentations_of_samples_and_of_batches_go_their_own_ways_in_order() -> None:
     given = experiment(Flip(), Crop(size=16), CutMix(probability=0.3), CopyPaste(classes=(2, 3)))
-    pipeline, mixing = build_pipeline(given, DATASET), build_mixing(given, DATASET, processes=1)
+    pipeline, mixing = build_pipeline(given, DATASET), build_mixing(given, DATASET, 4, processes=1)
     assert pipeline.size == (16, 16)
     assert len(pipeline.transforms) == 2
     assert list(mixing) == [PastedRectangle(0.3, 1.0, (16, 16)), PastedClasses(0.5, 0.5, (2, 3), (16, 16))]
@@ -37,22 +37,22 @@ def test_augmentations_of_samples_and_of_batches_go_their_own_ways_in_order() ->
 
 
 def test_without_batch_augmentations_nothing_is_mixed() -> None:
-    assert list(build_mixing(experiment(Flip(), Crop(size=16)), DATASET, processes=1)) == []
+    assert list(build_mixing(experiment(Flip(), Crop(size=16)), DATASET, 4, processes=1)) == []
 
 
 def test_a_sample_augmentation_behind_one_of_batches_is_refused() -> None:
     given = experiment(Crop(size=16), CutMix(), Flip())
     with pytest.raises(SpecError, match="flip follows cutmix, which mixes whole batches; put cutmix behind it"):
-        build_mixing(given, DATASET, processes=1)
+        build_mixing(given, DATASET, 4, processes=1)
 
 
 def test_a_process_with_a_single_image_a_batch_has_nothing_to_mix() -> None:
-    given = experiment(Crop(size=16), CopyPaste(), batch_size=2)
-    assert len(build_mixing(given, DATASET, processes=1)) == 1
+    given = experiment(Crop(size=16), CopyPaste())
+    assert len(build_mixing(given, DATASET, 2, processes=1)) == 1
     with pytest.raises(
         SpecError, match=r"copy-paste mixes .* training.batch_size 2 leaves each process a single one; set it to 4"
     ):
-        build_mixing(given, DATASET, processes=2)
+        build_mixing(given, DATASET, 2, processes=2)
 
 
 def test_images_of_different_sizes_still_need_a_crop() -> None:
