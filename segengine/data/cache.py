@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
+from segengine.data.available import available_bytes
 from segengine.data.mapping import Mapper
 from segengine.data.parallel import Progress, in_threads
 from segengine.data.reading import read_image, read_mask
@@ -159,16 +159,6 @@ def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:
     digest.update(f"{decode.channels}\0{decode.window}\0".encode())
     digest.update(mapped)
     return digest.hexdigest()
-
-
-def available_bytes() -> int:
-    """Memory that this process can still take, within its control group."""
-    free = int(psutil.virtual_memory().available)
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        free = min(free, max(0, limit - int((group / "memory.current").read_text())))
-    return free
 
 
 def _frozen(pair: Pair) -> Pair:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from segengine.data.available import available_bytes
 from segengine.data.batches import SizedSamples
-from segengine.data.cache import available_bytes
 from segengine.data.device_plan import Place
 from segengine.data.device_warp import Flat
 from segengine.data.parallel import Progress, in_threads

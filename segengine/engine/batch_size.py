@@ -103,8 +103,11 @@ class Trial:
     def of(cls, step: Step, channels: int, size: tuple[int, int], num_classes: int, accumulate: int) -> Trial:
         """A trial by `step`, whose network and optimizer are used up; a learning rate of 0 keeps its losses finite."""
         parts = step.trainable
-        still = replace(parts, schedule=LambdaLR(parts.optimizer, lambda _: 0.0))
-        step = replace(step, trainable=still, network=step.network, micro=_Whole())
+        scaler = parts.scaler and torch.amp.GradScaler(
+            step.world.device.type, init_scale=1.0
+        )  # with which no step is skipped
+        still = replace(parts, schedule=LambdaLR(parts.optimizer, lambda _: 0.0), scaler=scaler)
+        step = replace(step, trainable=still, micro=_Whole())
         return cls(step, channels, size, num_classes, min(accumulate, 2))
 
     def bytes(self, images: int, limit: int) -> int | None:

@@ -148,6 +148,15 @@ def test_where_not_even_the_smallest_batch_fits_no_run_is_begun(
     assert not (tmp_path / "runs/blobs/default-seed0/run.json").exists()
 
 
+def test_validate_says_that_the_number_is_found_later(tmp_path: Path) -> None:
+    write_problem(tmp_path, AUTO)
+    done = segengine("validate", "blobs.yaml", folder=tmp_path)
+    assert "3 epochs of batches as large as fit, found when a run starts" in done.out
+    assert '"batch_size": "auto"' in segengine("validate", "blobs.yaml", "--json", folder=tmp_path).out
+    wrong = segengine("validate", "blobs.yaml", "-s", "training.batch_size=0", folder=tmp_path)
+    assert "training.batch_size: '0' is not one of auto or must be greater than or equal to 1" in wrong.err
+
+
 @pytest.mark.parametrize(("images", "most"), [(1, 1), (5, 5), (20, 8), (80, 8), (250, 25), (640, 64), (9999, 64)])
 def test_an_epoch_has_ten_steps_where_there_are_images_for_them(images: int, most: int) -> None:
     assert most_images(images) == most
