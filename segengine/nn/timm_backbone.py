@@ -66,7 +66,8 @@ def _blocks(net: nn.Module) -> list[nn.Module]:
     whole = getattr(net, "model", net)
     lists = (getattr(whole, name, None) for name in ("stages", "layers", "blocks"))
     found = next((each for each in lists if isinstance(each, nn.Sequential | nn.ModuleList)), None)
-    return [] if found is None else [each for each in found if next(each.parameters(), None) is not None]
+    parts = [part for each in found or () for part in (each if isinstance(each, nn.ModuleList) else (each,))]
+    return [part for part in parts if next(part.parameters(), None) is not None]
 
 
 def check_timm_model(model: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from segengine.engine.checkpoint import weights_hash
 from segengine.engine.cost import macs
 from segengine.nn.recomputing import recompute
 from segengine.nn.segmenter import Segmenter
-from segengine.nn.timm_backbone import build_timm
+from segengine.nn.timm_backbone import TimmBackbone, build_timm
 from segengine.nn.vgg import Vgg
 from tests.workflow.small_net import SmallBackbone, batch, segmenter
 
@@ -107,6 +108,42 @@ def test_gradients_statistics_and_random_numbers_have_the_same_bits_and_less_is_
     assert ours < share * theirs, ours / theirs
     assert list(saving.state_dict()) == list(plain.state_dict())
     assert_equal_bits(plain, saving)
+
+
+class Nested(nn.Module):
+    """A transformer of timm whose stages are lists of blocks, as Twins is: nobody calls the lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_info = SimpleNamespace(channels=lambda: [8], reduction=lambda: [1])
+        convolutions = [nn.Conv2d(8, 8, 1) for _ in range(4)]
+        parts = [nn.Sequential(each, nn.BatchNorm2d(8), nn.GELU(), nn.Dropout(0.5)) for each in convolutions]
+        self.first = nn.Conv2d(1, 8, 1)
+        self.blocks = nn.ModuleList([nn.ModuleList(parts[:2]), nn.ModuleList(parts[2:])])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.first(x)
+        for stage in self.blocks:
+            for block in stage:  # type: ignore[attr-defined]
+                x = block(x)
+        return [x]
+
+
+def test_stages_that_are_lists_of_blocks_are_computed_again_block_by_block() -> None:
+    plain = Segmenter(TimmBackbone(Nested(), 1, (0.5,) * 3, (0.5,) * 3), First(), 2).train()
+    saving = copy.deepcopy(plain)
+    saving.recompute_activations()
+    assert kept_bytes(copy.deepcopy(saving)) < 0.5 * kept_bytes(copy.deepcopy(plain))
+    assert_equal_bits(plain, saving)
+
+
+class First(nn.Module):
+    """A decoder that gives the first map."""
+
+    out_channels, stride = 8, 1
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return features[0]
 
 
 def test_in_bf16_the_second_pass_computes_in_bf16_too() -> None:
