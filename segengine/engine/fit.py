@@ -221,7 +221,9 @@ class _Loop:
         counts, score, best = None, None, self.evaluator is None
         last = self.used_up
         if self.evaluator and (last or at.epoch % every.evaluate_every == 0):
-            counts = self.evaluator.count(self.trainable.evaluated())
+            evaluated = self.trainable.evaluated()
+            self.step.world.share_buffers(evaluated)  # those that the first process saves
+            counts = self.evaluator.count(evaluated)
             score = self.evaluator.score(counts)
             best = self._rank(score)
         batches = min(self.stream.steps_per_epoch, steps * every.accumulate)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from segengine.engine.launch import end_with_launcher
 from segengine.errors import RunError
@@ -55,6 +55,12 @@ class World:
         if self.size > 1:
             dist.all_reduce(numbers)
         return numbers
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the first one's buffers: batch normalisation's statistics are of each process's own images."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
 
     def gathered(self, item: Any) -> list[Any]:
         """Every process's `item`, by rank."""

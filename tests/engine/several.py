@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segengine.engine import checkpoint
 from segengine.engine.assembly import shared
 from segengine.engine.checkpoint import weights_hash
 from segengine.engine.evaluation import evaluate_and_measure
@@ -22,7 +23,7 @@ from segengine.engine.world import World, open_world
 from segengine.metrics.calibration import calibration_error
 from segengine.metrics.surface import hausdorff
 from segengine.metrics.values import Measurement
-from tests.engine.tiny import CPU, Bright, problem
+from tests.engine.tiny import CPU, Bright, network, problem
 
 
 class Plain(nn.Module):
@@ -57,6 +58,7 @@ def train(folder: Path, world: World, model: nn.Module | None = None) -> dict[st
         "seen": seen,
         "hash": weights_hash(model),
         "halved": [event.images for event in events if isinstance(event, MicroBatchHalved)],
+        "saved": checkpoint.load(p.store.last)["model"] if world.main else None,
         "weights": [parameter.detach().tolist() for parameter in model.parameters()],
     }
 
@@ -99,5 +101,6 @@ def process(rank: int, size: int, port: int, folder: Path) -> None:
             "plenty": train(folder / "plenty", world),
             "measured": measure(world),
             "scarce": train(folder / "scarce", world, Hungry(rank, 1)),
+            "normalised": train(folder / "normalised", world, network()),
         }
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from segengine.engine.evaluation import evaluate
+from segengine.engine.precision import pick_precision
+from segengine.engine.prediction import Predictor
 from segengine.engine.world import World
 from tests.engine.several import measure, process, train
+from tests.engine.tiny import CPU, Bright, network
 from tests.workflow.children import context
 
 pytestmark = pytest.mark.slow
@@ -77,6 +81,16 @@ def test_seven_images_are_counted_once_each_on_two_and_three_processes(together:
 def test_counts_and_metrics_equal_those_of_one_process_to_the_last_digit(together: list[dict[str, Any]]) -> None:
     expected = measure(World(torch.device("cpu")))
     assert [result["measured"] for result in together] == [expected] * len(together)
+
+
+def test_what_is_scored_is_what_is_saved_though_batch_norm_saw_other_images(together: list[dict[str, Any]]) -> None:
+    results = [result["normalised"] for result in together]
+    assert len({result["hash"] for result in results}) == 1
+    model = network()
+    model.load_state_dict(results[0]["saved"])
+    predictor = Predictor(model, CPU, pick_precision("auto", CPU))
+    again = {index: table.tolist() for index, table in evaluate(predictor, Bright(), range(7), 2, World(CPU)).items()}
+    assert [result["counts"] for result in results] == [again] * len(results)
 
 
 def test_where_one_process_lacks_memory_all_halve_and_make_the_same_steps(
