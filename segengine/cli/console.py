@@ -118,7 +118,8 @@ class ConsoleListener:
     def _ended(self, event: RunEnded) -> None:
         self.close()
         colour = {"finished": "green", "failed": "red", "interrupted": "yellow"}[event.status]
-        message = f": {escape(event.message)}" if event.message else ""
+        text = event.message.removeprefix(f"{event.folder}: ")  # which stands before it anyway
+        message = f": {escape(text)}" if text else ""
         self._line(f"[{colour}]{event.status}[/{colour}] {escape(str(event.folder))}{message}")
         if event.row is not None:
             self._line(f"scores of the best checkpoint on the {event.split} images:")

@@ -59,7 +59,8 @@ class Overview:
         if outcome.status == "not started":
             return
         score = f"  Dice {shown(row.score)}" if outcome.status == "finished" else ""
-        message = f": {escape(outcome.message)}" if outcome.message else ""
+        text = outcome.message.removeprefix(f"{outcome.plan.folder}: ")  # which stands before it anyway
+        message = f": {escape(text)}" if text else ""
         colour = COLOURS[outcome.status]
         self._line(f"[{colour}]{outcome.status}[/{colour}] {escape(str(outcome.plan.folder))}{score}{message}")
         if self.live is None and len(self.board.rows) > 1:

@@ -71,7 +71,10 @@ def test_a_run_that_another_process_works_on_is_left_alone(copy: Path) -> None:
     with folder.locked():
         done = segengine("run", "blobs.yaml", "--variant", "plain", folder=copy)
     assert done.code == 1
-    assert "another process is working on this run" in done.err
+    assert (
+        "failed runs/blobs/plain-seed0: another process is working on this run; wait for it, or use another --out"
+        in done.err.splitlines()
+    )
     assert "Traceback" not in done.err
     changed = {name for name, found in contents(copy).items() if before.get(name) != found}
     assert changed <= {"runs/blobs/plain-seed0/.lock"}
