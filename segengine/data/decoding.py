@@ -36,6 +36,16 @@ class Stored:
     lossy: bool = False
 
 
+def file_bytes(path: Path) -> bytes:
+    """The content of a file of the data. Raises DataError where it is gone, or can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        remedy = "put it back, and run the same command again" if gone else "check the path and its permissions"
+        raise DataError(f"{path}: can't be read: {error.strerror}; {remedy}") from error
+
+
 def decode(path: Path, data: bytes | None = None) -> Stored:
     """The stored values of a file, turned upright by its EXIF orientation.
 
@@ -46,10 +56,7 @@ def decode(path: Path, data: bytes | None = None) -> Stored:
     Raises:
         DataError: a missing, empty, broken or truncated file, or one that holds several pictures.
     """
-    try:
-        content = path.read_bytes() if data is None else data
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}; check the path and its permissions") from error
+    content = file_bytes(path) if data is None else data
     if not content:
         raise DataError(f"{path}: the file is empty; export it again or remove it")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segengine.data.decoding import decode
+from segengine.data.decoding import decode, file_bytes
 from segengine.data.parallel import Progress, in_threads
 from segengine.data.records import Record
 from segengine.errors import DataError
@@ -41,10 +41,7 @@ def survey_images(records: Sequence[Record], progress: Progress | None = None) -
 
 def image_facts(path: Path) -> ImageFacts:
     """What an image file is."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read: {error.strerror}; check the path and its permissions") from error
+    content = file_bytes(path)
     stored = decode(path, content)
     height, width = stored.values.shape[:2]
     kept = stored.values.shape[2] if stored.values.ndim == 3 else 1
