@@ -100,14 +100,14 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
     these models: the units are all that varies. Else, as in a mixed model with units crossed with variants and seeds
     nested in variants, the variance of the difference is
 
-        max(units + seeds - interaction, units - min(interaction, units) / 4)
+        max(units + seeds - interaction, units - min(interaction, units) / 2)
 
     units: jackknife variance of the difference of seed means; seeds: s_1^2 / S_1 + s_2^2 / S_2 of the scores by seed
     (Welch 1947); interaction: what units times seeds add to both, estimated from the residuals, so that it isn't counted
     twice. Without the bound it would be unbiased; the truth is never below units - interaction. Degrees of freedom by
-    Satterthwaite (1946), where each variant's seeds enter by s_v^2 / S_v less a quarter of its interaction, which is
-    chance of many units, not of few seeds; with two seeds by all of s_v^2 / S_v, for that two scores lie close by chance
-    says too little. The quarter, in both places, was chosen by simulation.
+    Satterthwaite (1946), where each variant's seeds enter by s_v^2 / S_v less an eighth of its interaction, which is
+    chance of many units, not of few seeds. With two seeds, whose scores too often lie close by chance, the bound takes
+    off a quarter instead of half, and the seeds enter by all of s_v^2 / S_v. These shares were chosen by simulation.
     """
     influence = first.influence.mean(axis=-3) - second.influence.mean(axis=-3)
     difference = first.scores.mean(axis=-2) - second.scores.mean(axis=-2)
@@ -116,8 +116,9 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
         return Estimate(difference, units, np.zeros_like(units), df)
     parts = [_seed_parts(each) for each in (first, second)]
     interaction = sum(both for _, both, _ in parts)
-    added = np.maximum(sum(seed for seed, _, _ in parts) - interaction, -np.minimum(interaction, units) / 4)
-    from_seeds = sum(np.maximum(seed - (both / 4 if few > 1 else 0.0), 0.0) ** 2 / few for seed, both, few in parts)
+    least = np.minimum(interaction, units) / (2 if min(few for _, _, few in parts) > 1 else 4)
+    added = np.maximum(sum(seed for seed, _, _ in parts) - interaction, -least)
+    from_seeds = sum(np.maximum(seed - (both / 8 if few > 1 else 0.0), 0.0) ** 2 / few for seed, both, few in parts)
     with np.errstate(divide="ignore", invalid="ignore"):
         joint = np.maximum(units, units + added) ** 2 / (units**2 / df + from_seeds)
     df = np.where(np.isfinite(joint), np.clip(joint, 1.0, None), df)
