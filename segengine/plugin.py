@@ -40,7 +40,15 @@ from segengine.components.choices import (
 from segengine.components.jobs import WORKER, Desk, Job, JobEnded, Place
 from segengine.data.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurvey
 from segengine.data.records import Record
-from segengine.data.transforms import BatchTransform, GeometricTransform, Geometry, PixelTransform, Transform
+from segengine.data.transforms import (
+    BatchTransform,
+    GeometricTransform,
+    Geometry,
+    Levels,
+    LevelTransform,
+    PixelTransform,
+    Transform,
+)
 from segengine.errors import DataError, RegistryError, RunError, SegengineError, SpecError
 from segengine.metrics.pairs import ImageMetric, ImagePair
 from segengine.nn.contracts import BackboneModule, DecoderModule
@@ -127,6 +135,8 @@ __all__ = [
     "Job",
     "JobEnded",
     "Label",
+    "LevelTransform",
+    "Levels",
     "Loss",
     "Mapper",
     "MaskEncoding",

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +33,23 @@ def test_importing_it_loads_nothing_heavy():
     code = f"import segengine.plugin, sys; print(sorted(set({HEAVY}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_transform_of_levels_can_be_written_with_what_is_exported():
+    class Darker:
+        size = None
+
+        def draw_levels(self, rng):
+            return segengine.plugin.Levels(shift=-0.1 * rng.random(), stretch=0.0)
+
+        def apply(self, image, mask, rng):
+            return self.draw_levels(rng)(image), mask
+
+    assert isinstance(Darker(), segengine.plugin.LevelTransform)
+    image, mask = np.full((4, 5, 3), 100, np.uint8), np.zeros((4, 5), np.uint8)
+    shift = -0.1 * np.random.default_rng(3).random()
+    changed, _ = Darker().apply(image, mask, np.random.default_rng(3))
+    assert (changed == round(100 + 255 * shift)).all()
 
 
 def test_a_timm_backbone_can_be_built_by_name():

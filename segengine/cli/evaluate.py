@@ -53,17 +53,14 @@ def command(
     from rich.console import Console
 
     from segengine.cli.console import ConsoleListener, metric_table, score_table
-    from segengine.errors import SpecError
     from segengine.runs.tables import write_counts
     from segengine.workflow.evaluating import evaluate_run, save_metrics
 
     console = ConsoleListener()
     try:
-        found = evaluate_run(run, split, overrides, device, console, metrics=metrics)
+        found = evaluate_run(run, split, overrides, device, console, metrics=metrics, keep=save)
     finally:
         console.close()
-    if save and not found.metrics:
-        raise SpecError("--save keeps metrics, and none was measured; name one with --metric")
     if save:
         save_metrics(run, found)
     if counts is not None:

@@ -193,9 +193,13 @@ def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
         return
     if sum(outcome.status == "finished" for outcome in outcomes) > 1:
         from segengine.cli.compare import print_comparison
+        from segengine.runs.folder import RunFolder
 
         click.echo("")
         print_comparison(folder)
+        for outcome in outcomes:  # what died before it had a folder is nothing that a comparison could name
+            if outcome.status == "failed" and not RunFolder(outcome.plan.folder).exists:
+                click.echo(f"left out: {outcome.plan.name} ({outcome.status}: {outcome.message})")
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

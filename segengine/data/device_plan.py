@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segengine.data.geometry import FRACTION_BITS, Geometry, identity
 from segengine.data.pipeline import Plan
-from segengine.data.pixels import Levels
+from segengine.data.transforms import Levels
 
 Place = tuple[int, int, int]  # where a sample's pixels begin in the flat buffer, its height, its width
 Table = npt.NDArray[np.float64]

@@ -9,11 +9,11 @@ from typing import TypeGuard
 import numpy as np
 
 from segengine.data.geometry import Geometry, identity
-from segengine.data.pixels import Levels
 from segengine.data.transforms import (
     IGNORE,
     GeometricTransform,
     Image,
+    Levels,
     LevelTransform,
     Mask,
     PixelTransform,

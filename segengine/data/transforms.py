@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,8 +12,6 @@ from segengine.data.geometry import Geometry
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from segengine.data.pixels import Levels
 
 IGNORE = 255
 Image = npt.NDArray[np.uint8]
@@ -63,6 +62,27 @@ class PixelTransform(Transform, Protocol):
         """The changed image and mask; the given arrays stay as they are (they may be cached), `rng` is all randomness."""
 
 
+@dataclass(frozen=True)
+class Levels:
+    """value -> (value - mean) * (1 + stretch) + mean + 255 * shift, rounded and clipped to 0..255.
+
+    `mean` is that of the image, over all channels; all channels change alike. `shift` and `stretch` are shares.
+    """
+
+    shift: float
+    stretch: float
+
+    def __call__(self, image: Image) -> Image:
+        """The changed image uint8 [h, w, C]; the given one stays as it is."""
+        import cv2  # plugin authors import this module, and nothing heavy with it
+
+        flat = np.ascontiguousarray(image).reshape(image.shape[0], -1)
+        mean = cv2.mean(flat)[0]
+        # In one precision only, float32, this takes half of a look-up table's time.
+        changed = cv2.addWeighted(flat, 1 + self.stretch, flat, 0, 255 * self.shift - self.stretch * mean)
+        return np.asarray(changed, np.uint8).reshape(image.shape)
+
+
 @runtime_checkable
 class LevelTransform(PixelTransform, Protocol):
     """A pixel transform that only changes levels, and knows how before it has seen the image."""
@@ -89,6 +109,7 @@ __all__ = [
     "GeometricTransform",
     "Image",
     "LevelTransform",
+    "Levels",
     "Mask",
     "PixelTransform",
     "RareCentred",

@@ -9,7 +9,7 @@ from typing import Any
 
 from segengine.engine.evaluation import evaluate_and_measure
 from segengine.engine.world import World
-from segengine.errors import DataError
+from segengine.errors import DataError, SpecError
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.metrics.values import MetricValues
@@ -47,19 +47,26 @@ def evaluate_run(
     listener: Listener,
     *,
     metrics: Sequence[str] = (),
+    keep: bool = False,
 ) -> Evaluated:
     """Score a run's chosen checkpoint on a split of its spec's data, which `overrides` may replace.
 
-    `metrics`: a name, or settings as YAML, of each metric to measure; without any, those of the spec.
+    `metrics`: a name, or settings as YAML, of each metric to measure; without any, those of the spec. `keep`: they are
+    to be saved, so there has to be one, of the run's own data; refused before anything is computed.
 
     Raises:
         RunError: no finished training in the folder.
-        DataError: the data has other classes than the run, or no image in the split.
+        SpecError: nothing to keep.
+        DataError: the data has other classes than the run, no image in the split, or isn't the run's and should be kept.
     """
     trained = load_trained(path, device)
     loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *overrides])
     experiment = next(iter(loaded.variants.values()))
+    if keep and not experiment.evaluation.metrics:
+        raise SpecError("--save keeps metrics, and none was asked for; name one with --metric")
     dataset = load_dataset(experiment, trained.run.get("fold"), listener)
+    if keep:
+        _check_own(path, trained.run["data"]["fingerprint"] == dataset.fingerprint)
     _check_labels(trained, [(label.name, label.raw) for label in dataset.mapper.labels], path)
     chosen = split or next(name for name in ("test", "validation", "train") if dataset.splits.get(name))
     indices = dataset.splits.get(chosen, ())
@@ -97,8 +104,7 @@ def save_metrics(path: Path, found: Evaluated) -> None:
         DataError: the scores are of other data than the run's.
         RunError: another process works on the run, or its folder can't be written to.
     """
-    if not found.same_data:
-        raise DataError(f"{path}: these are scores of other data than the run's; leave out --save, or -s")
+    _check_own(path, found.same_data)
     folder = RunFolder(path)
     with folder.locked():
         write_tables(folder, found.split, found.values, found.records)
@@ -109,6 +115,11 @@ def save_metrics(path: Path, found: Evaluated) -> None:
 def _chosen(metrics: Sequence[str]) -> list[str]:
     """The override of a spec that asks for these metrics."""
     return [f"evaluation.metrics=[{', '.join(metrics)}]"] if metrics else []
+
+
+def _check_own(path: Path, same: bool) -> None:
+    if not same:
+        raise DataError(f"{path}: these would be scores of other data than the run's; leave out --save, or -s")
 
 
 def _check_labels(trained: Trained, found: list[tuple[str, Any]], path: Path) -> None:

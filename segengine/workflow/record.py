@@ -248,9 +248,8 @@ class Recorder:
             )
         score = self.progress.best_score
         finite = score is not None and math.isfinite(score)
-        self.folder.update(
-            best={"epoch": event.epoch, "metric": "validation mean Dice, pooled", "score": score if finite else None}
-        )
+        metric = "validation mean Dice, pooled" if self.best_counts is not None else None  # without images, the last epoch
+        self.folder.update(best={"epoch": event.epoch, "metric": metric, "score": score if finite else None})
 
     def end(self, status: Any, message: str, **facts: Any) -> dict[str, Any]:
         """Write how the run ended (for now), and tell."""

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -77,6 +78,32 @@ def test_variants_that_always_crash_cost_only_themselves_and_the_table_says_why(
         assert f"failed {name}-seed0: {document['message']}" == last[name]
         assert document["message"] in (runs / f"{name}-seed0/log.txt").read_text()
     assert "Traceback" not in done.err
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_that_dies_before_it_has_a_folder_is_named_below_the_comparison_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segengine.study import worker
+
+    real = worker.execute
+
+    def dies_early(plans: Any, *arguments: Any, **more: Any) -> Any:
+        if plans[0].variant == "early":
+            os._exit(9)
+        return real(plans, *arguments, **more)
+
+    monkeypatch.setattr(worker, "execute", dies_early)
+    write_problem(
+        tmp_path,
+        SPEC.replace("epochs: 3", "epochs: 1") + "variants: {early: {}, plain: {}, slow: {training: {clip_norm: 2}}}\n",
+    )
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
+    assert done.code == 1
+    assert not (tmp_path / "runs/blobs/early-seed0/run.json").exists()
+    why = "its process ended with exit code 9, without a word on why"
+    assert f"failed early-seed0: {why}" in done.err.splitlines()
+    assert done.out.splitlines()[-1] == f"left out: early-seed0 (failed: {why})"
 
 
 @pytest.fixture

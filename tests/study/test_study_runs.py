@@ -58,7 +58,7 @@ def test_folds_without_validation_take_the_last_checkpoint_and_become_one_set_of
     assert done.code == 0, done.err
     folds = [tmp_path / f"runs/blobs/default-fold{k}-seed0" for k in range(2)]
     for fold in folds:
-        assert json.loads((fold / "run.json").read_text())["best"]["epoch"] == 2
+        assert json.loads((fold / "run.json").read_text())["best"] == {"epoch": 2, "metric": None, "score": None}
         assert {row["split"] for row in images(fold)} == {"train", "test"}
         assert (fold / "report.html").exists()
     found = json.loads(segengine("compare", "--json", folder=tmp_path).out)["comparisons"][0]
@@ -143,8 +143,13 @@ def test_runs_in_a_new_python_each_give_the_same_bits(study: Study, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_processes_make_one_run_folder_in_the_usual_form(study: Study, tmp_path: Path) -> None:
-    write_problem(tmp_path, SPEC.replace("batch_size: 2", "batch_size: 4") + VARIANTS)
+@pytest.mark.usefixtures("no_report")
+def test_two_processes_make_one_run_folder_whose_scores_and_metrics_one_process_finds_again(
+    study: Study, tmp_path: Path
+) -> None:
+    # An odd number of images to train on, to choose by and to test.
+    spec = ONE_EPOCH.replace("batch_size: 2", "batch_size: 4") + "evaluation: {metrics: [hd95, ece]}\n"
+    write_problem(tmp_path, spec + VARIANTS, validation=3, test=3)
     command = [
         "-m",
         "torch.distributed.run",
@@ -158,25 +163,25 @@ def test_two_processes_make_one_run_folder_in_the_usual_form(study: Study, tmp_p
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, *command],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=300,
-        env=environment,
-    )
+        [sys.executable, *command], check=False, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("epoch 1/1") == 2, "only the main process speaks"
     for variant in ("plain", "slow"):
         run, alone = tmp_path / f"runs/blobs/{variant}-seed0", study.folder / f"runs/blobs/{variant}-seed0"
         document = json.loads((run / "run.json").read_text())
         assert (document["status"], document["devices"]) == ("finished", ["CPU", "CPU"])
-        assert (run / "images.csv").read_bytes() == (alone / "images.csv").read_bytes()
-        assert len((run / "metrics.jsonl").read_text().splitlines()) == 3
-        assert counted(run) == counted(alone)
-        rows = [list(map(int, line.split(","))) for line in (run / "counts/test.csv").read_text().splitlines()[1:]]
-        assert sum(row[3] for row in rows) == 2 * 48 * 48
+        assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
         assert (run / "log.txt").read_text().count("started:") == 1
         names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
-        assert names == {path.relative_to(alone).as_posix() for path in alone.rglob("*") if path.is_file()}
-    assert done.stderr.count("epoch 3/3") == 2, "only the main process speaks"
+        metrics = {f"metrics/test-{label}.{kind}" for label in ("hd95", "ece") for kind in ("csv", "json")}
+        assert names == metrics | {path.relative_to(alone).as_posix() for path in alone.rglob("*") if path.is_file()}
+        assert counted(run) == {row["index"] for row in images(run) if row["split"] == "test"}
+        assert len(counted(run)) == 3
+        before = {name: (run / name).read_bytes() for name in metrics}
+        found = segengine("evaluate", run, "--save", "--json", folder=tmp_path)
+        assert found.code == 0, found.err
+        again = json.loads(found.out)
+        assert again["scores"] == document["scores"]["test"]
+        assert again["metrics"] == document["metrics"]["test"]
+        assert {name: (run / name).read_bytes() for name in metrics} == before

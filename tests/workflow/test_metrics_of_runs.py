@@ -97,13 +97,20 @@ def test_evaluate_measures_and_keeps_only_what_is_asked_for(study: Study, tmp_pa
     assert contents(study.run) == before
 
 
-def test_what_evaluate_refuses(study: Study, tmp_path: Path) -> None:
+def test_what_evaluate_refuses_before_anything_is_computed(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computes(*_: object, **__: object) -> None:
+        raise AssertionError("it was evaluated")
+
+    monkeypatch.setattr("segengine.workflow.evaluating.evaluate_and_measure", computes)
+
     def refused(*arguments: str) -> str:
         done = segengine("evaluate", study.run, *arguments, folder=tmp_path)
         assert done.code == 2
         return done.err.splitlines()[-1]
 
-    assert refused("--save") == "error: --save keeps metrics, and none was measured; name one with --metric"
+    assert refused("--save") == "error: --save keeps metrics, and none was asked for; name one with --metric"
     assert refused("--metric", "hd59") == (
         "error: -s evaluation.metrics=[hd59]: evaluation.metrics.0: there is no metric 'hd59'; did you mean 'hd95'?"
     )
@@ -115,5 +122,5 @@ def test_what_evaluate_refuses(study: Study, tmp_path: Path) -> None:
         picture = opened(path)
         (picture.transpose(Image.Transpose.ROTATE_180) if path.name == "te0.png" else picture).save(target)
     assert refused("-s", f"data.source.root={other}", "--metric", "assd", "--save") == (
-        f"error: {study.run}: these are scores of other data than the run's; leave out --save, or -s"
+        f"error: {study.run}: these would be scores of other data than the run's; leave out --save, or -s"
     )
