@@ -23,14 +23,14 @@ class Listeners:
         """Let a tracker listen to the run in `folder`; one that can't be built is reported."""
         try:
             self.add(tracker.build(folder=folder))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self(Note(f"the tracker {tracker.name} can't be used and hears nothing of this run: {unexpected(error)}"))
 
     def __call__(self, event: Any) -> None:
         for listener in tuple(self.listeners):
             try:
                 listener(event)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.listeners.remove(listener)
                 name = getattr(listener, "__qualname__", type(listener).__qualname__)
                 self(Note(f"a listener failed and hears no more of this run: {name}: {type(error).__name__}: {error}"))

@@ -108,6 +108,22 @@ def test_a_tracker_that_fails_later_is_reported_once_and_dropped(tmp_path: Path)
     assert [event.step for event in heard if isinstance(event, StepDone)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), RuntimeError("gone")])
+def test_not_even_a_tracker_that_would_end_the_program_stops_a_run(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(*_: Any, **__: Any) -> Any:
+        raise error
+
+    heard: list[Any] = []
+    listeners = Listeners(heard.append, leave)
+    listeners(step(1))
+    monkeypatch.setattr(TensorBoard, "build", leave)
+    listeners.add_tracker(TensorBoard(), tmp_path)
+    listeners(step(2))
+    assert [type(event) for event in heard] == [StepDone, Note, Note, StepDone]
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """MLflow's own server with a data base of SQLite."""

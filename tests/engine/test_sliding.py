@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segengine.engine.sliding import gaussian, sliding_classes, spread
+from segengine.engine.sliding import gaussian, sliding_classes, sliding_probabilities, spread
 
 
 @given(length=st.integers(1, 500), tile=st.integers(1, 200))
@@ -18,6 +19,23 @@ def test_tiles_cover_everything_and_the_last_touches_the_border(length: int, til
     assert firsts[-1] + min(tile, length) == length
     gaps = [b - a for a, b in pairwise(firsts)]
     assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_weights_are_a_gaussian_of_an_eighth_of_the_tile() -> None:
+    weights = gaussian(64, torch.device("cpu"))
+    for row, column in ((0, 0), (31, 31), (31, 40), (20, 63)):
+        squares = (row - 31.5) ** 2 + (column - 31.5) ** 2
+        assert float(weights[row, column]) == pytest.approx(math.exp(-squares / (2 * 8**2)), rel=1e-4)
+
+
+def test_of_a_tall_image_only_the_sums_of_a_band_are_held() -> None:
+    def network(images: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1, 3, *images.shape[2:])
+
+    bands = sliding_probabilities(network, torch.zeros(1, 1000, 45, dtype=torch.uint8), 32, torch.device("cpu"))
+    held = [tuple(band.shape) for band in bands]
+    assert sum(rows for _, rows, _ in held) == 1000
+    assert all((classes, width) == (3, 45) and rows <= 32 for classes, rows, width in held)
 
 
 def test_weights_are_positive_everywhere() -> None:

@@ -1,8 +1,12 @@
 """Weights from local files: full coverage or a message."""
 
+from contextlib import nullcontext
+from importlib import import_module
+from importlib.util import find_spec
+
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from segengine.errors import SpecError
 from segengine.nn.timm_backbone import build_timm
@@ -24,6 +28,42 @@ def test_a_file_with_a_classifier_fills_the_backbone(tmp_path, suffix):
     (save_file if suffix == ".safetensors" else torch.save)(with_classifier(source.state_dict()), path)
     loaded = build_vgg(11, batch_norm=False, in_channels=3, output_stride=32, weights=str(path))
     assert all(torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True))
+
+
+HEADS = ("classifier", "fc", "head", "pre_logits")
+
+
+def written(model, path):
+    """The file that `model.state_dict()` would make, the classifier's tensors cut to a row: they are VGG's half gigabyte."""
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    save_file({k: torch.randn((1, *s[1:2]) if k.startswith(HEADS) else s) for k, s in shapes.items()}, path)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("timm", "vgg11_bn"), ("torchvision", "vgg11_bn"), ("timm", "resnet18"), ("torchvision", "resnet18"), ("timm", "convnext_atto")],
+)  # fmt: skip
+def test_files_named_as_timm_or_torchvision_name_them_fill_vgg_resnet_and_timm_models(tmp_path, name, source):
+    import timm
+    import torchvision
+
+    path = tmp_path / "w.safetensors"
+    with torch.device("meta") if name == "vgg11_bn" else nullcontext():
+        make = timm.create_model if source == "timm" else torchvision.models.get_model
+        model = make(name)
+    written(model, path)
+    loaded = [build_timm(name, in_channels=3, output_stride=32, weights=str(path))]
+    if name == "vgg11_bn":
+        loaded.append(build_vgg(11, batch_norm=True, in_channels=3, output_stride=32, weights=str(path)))
+    if name == "resnet18" and find_spec("segengine_resnet"):
+        plugin = import_module("segengine_resnet").ResNet(depth=18, weights=str(path))
+        loaded.append(plugin.build(in_channels=3))
+    state = load_file(path)
+    for backbone in loaded:
+        facts, first = backbone.initial_weights, next(key for key in state if state[key].ndim == 4)
+        assert facts["loaded"] == facts["tensors"] == len(backbone.state_dict())
+        assert all(key.startswith(HEADS) for key in facts["unused"])
+        assert any(torch.equal(value, state[first]) for value in backbone.state_dict().values())
 
 
 @pytest.mark.parametrize("entry", ["state_dict", "model"])
