@@ -87,7 +87,9 @@ def _print(states: Sequence[RunState]) -> None:
     for place, experiment in enumerate(dict.fromkeys(state.experiment for state in states)):
         mine = [state for state in states if state.experiment == experiment]
         total = in_words(sum(state.size for state in mine))
-        console.print(f"{chr(10) * (place > 0)}[bold]{escape(experiment)}[/bold]: {len(mine)} runs, {total}")
+        console.print(
+            f"{chr(10) * (place > 0)}[bold]{escape(experiment)}[/bold]: {len(mine)} run{'s' * (len(mine) != 1)}, {total}"
+        )
         table = Table(box=None, pad_edge=False, header_style="bold")
         left = ("folder", "variant", "state", "when (UTC)", "scores of")
         for name in (

@@ -35,7 +35,7 @@ def _problem(path: Path) -> str:
         return f"{path}: there is no such folder"
     if not folder.exists:
         below = find_runs(path) if path.is_dir() else []
-        hint = f"; name its {len(below)} runs: {path}/*" if below else ""
+        hint = f"; runs in it: {below[0].path}{f' and {len(below) - 1} more' * (len(below) > 1)}" if below else ""
         return f"{path}: not a run folder, it has no {names.RUN}{hint}"
     if in_use(folder):
         return f"{path}: a process is working on this run; stop it first"

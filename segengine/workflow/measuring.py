@@ -66,7 +66,7 @@ def as_rows(
         names = ["image"] if found.classes is None else [class_names[k] for k in found.classes]
         record = records[label]
         rows[label] = {
-            "words": record.words, "better": record.better, "unit": record.unit, "mean": _plain(found.mean()),
+            "words": record.words, "better": record.better, "unit": record.unit, "by_class": record.by_class, "mean": _plain(found.mean()),
             "images": len(found.indices),
             "classes": {
                 name: {
@@ -85,7 +85,8 @@ def sentence(row: Mapping[str, Any], split: str) -> str:
     for name, of in row["classes"].items():
         number = shown(of["mean"])
         each.append(f"{name} {number} ({of['images']} of {row['images']} images{_one_sided(of)})")
-    return f"{row['words']} of {split} images, {row['better']} is better: {shown(row['mean'])}{unit}; {', '.join(each)}"
+    values = f"{shown(row['mean'])}{unit}; {', '.join(each)}" if row["by_class"] else each[0].removeprefix("image ")
+    return f"{row['words']} of {split} images, {row['better']} is better: {values}"
 
 
 def _one_sided(of: Mapping[str, Any]) -> str:

@@ -164,10 +164,10 @@ def test_rm_refuses_what_is_no_run_and_then_removes_nothing_at_all(make, root, s
     code, out, err = said("rm", "--yes", folder.path, root / "abdomen", link, tmp_path / "nowhere", tmp_path)
     assert (code, out) == (2, "")
     assert err == (
-        f"error: {root}/abdomen: not a run folder, it has no run.json; name its 1 runs: {root}/abdomen/*\n"
+        f"error: {root}/abdomen: not a run folder, it has no run.json; runs in it: {folder.path}\n"
         f"error: {link}: is a link to {folder.path}; name that folder\n"
         f"error: {tmp_path}/nowhere: there is no such folder\n"
-        f"error: {tmp_path}: not a run folder, it has no run.json; name its 1 runs: {tmp_path}/*\n"
+        f"error: {tmp_path}: not a run folder, it has no run.json; runs in it: {folder.path}\n"
         "error: nothing was removed\n"
     )
     assert folder.exists

@@ -87,6 +87,24 @@ def test_surface_distances_equal_plain_loops_over_all_pairs_of_pixels(
             np.testing.assert_allclose(values[k], expected[name], rtol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("spacing", "hd", "hd95", "mean", "near"),
+    [
+        ((1.0, 1.0), 8.94427190999916, 7.4982909800597195, 2.9646890069322294, 0.506578947368421),
+        ((0.7, 1.3), 10.022474744293447, 9.207062506576133, 2.819046029278358, 0.5394736842105263),
+    ],
+)
+def test_a_disc_and_a_box_have_the_distances_that_medpy_finds(
+    spacing: tuple[float, float], hd: float, hd95: float, mean: float, near: float
+) -> None:
+    """Figures from medpy 0.5.2: hd, assd, and of its surface distances percentiles by direction and the share up to 2."""
+    y, x = np.mgrid[:40, :50]
+    truth, predicted = np.hypot(y - 20, x - 22) < 12, (np.abs(y - 22) < 9) & (np.abs(x - 26) < 15)
+    pair = image_pair(truth.astype(np.uint8), predicted.astype(np.uint8), 2, spacing)
+    found = [hausdorff(pair, 100)[1], hausdorff(pair, 95)[1], assd(pair)[1], nsd(pair, 2)[1]]
+    np.testing.assert_allclose(found, [hd, hd95, mean, near], rtol=1e-12)
+
+
 def test_both_ways_to_distances_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(20):
         truth, predicted = drawn(seed, (60, 50), 2)
