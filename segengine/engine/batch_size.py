@@ -61,8 +61,8 @@ def foretold(few: int, few_bytes: int, more: int, more_bytes: int) -> Callable[[
 def largest_that_fits(trial: Trial, numbers: Sequence[int], usable: int, free: int) -> int | None:
     """The largest of the ascending `numbers` of images of which a step takes at most `usable` bytes of those `free`.
 
-    A GPU is tried. A CPU's memory is the whole machine's, and its steps are slow: more than four images are foretold from fewer.
-    None where not even the first number fits.
+    A GPU is tried. A CPU's memory is the whole machine's, and its steps are slow: more than four images are foretold from fewer,
+    and what that comes to is tried, then what is below it. None where not even the first number fits.
 
     Raises:
         RunError: nobody tells how much memory a step takes.
@@ -83,7 +83,10 @@ def largest_that_fits(trial: Trial, numbers: Sequence[int], usable: int, free: i
         return found[-1] if found else None
     taken = [known[number] or 0 for number in tried[-2:]]
     bytes_of = foretold(tried[-2], taken[0], tried[-1], taken[1])
-    return largest(numbers[len(tried) - 1 :], lambda images: images == tried[-1] or bytes_of(images) <= usable)
+    hopeful = [
+        number for number in numbers if number == tried[-1] or (number > tried[-1] and bytes_of(number) <= usable)
+    ]
+    return next(number for number in reversed(hopeful) if fits(number))
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def test_a_run_that_goes_on_keeps_what_it_found(tmp_path: Path, monkeypatch: pyt
     for name in ("whole", "parts"):
         write_problem(tmp_path / name, AUTO, train=20)
     assert segengine("run", "blobs.yaml", folder=tmp_path / "whole").code == 0
-    killed = Blow("segengine.engine.step:Step.__call__", 12)  # after four of the trial, in the third epoch
+    killed = Blow("segengine.engine.step:Step.__call__", 12)  # after six of the trial, in the second epoch
     assert children.run("run", "blobs.yaml", folder=tmp_path / "parts", blow=killed) == -9
     monkeypatch.setattr(batch_size, "found_batch", lambda setting: pytest.fail("it was searched again"))
     done = segengine("run", "blobs.yaml", folder=tmp_path / "parts")
