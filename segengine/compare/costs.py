@@ -168,7 +168,7 @@ _KINDS = (
     _Kind("memory", "memory of inference", "MiB", lambda run: _mib(run.cost.memory if run.cost else None), _of_memory),
     _Kind("train_memory", "memory of training", "MiB", lambda run: _mib(run.record.train_memory), _of_training_memory),
     _Kind(
-        "minutes", "training", "min",
+        "minutes", "training time", "min",
         lambda run: None if run.record.train_seconds is None else run.record.train_seconds / 60, _trained,
     ),
     _Kind(

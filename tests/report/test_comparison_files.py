@@ -186,6 +186,8 @@ def test_latex_takes_every_name_literally():
     )
     assert r"    a\_1 & \textbf{0.9} (0.8 to 1.0) \\" in latex(table).splitlines()
     assert r"\caption{Dice \& more}" in latex(table)
+    assert latex_text("-1.20 to +3.00 (-0.50 to 2)") == "$-$1.20 to +3.00 ($-$0.50 to 2)"
+    assert latex_text("vgg-11") == "vgg-11"
 
 
 @pytest.mark.parametrize("pictures", ["0", "2"])

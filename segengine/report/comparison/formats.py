@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from segengine.compare.render import cell as markdown_text
 from segengine.report.comparison.table import Table
 
@@ -10,6 +12,8 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     '"': r"\textquotedbl{}", "−": r"$-$", "–": "--", "±": r"$\pm$", "≤": r"$\le$", "·": r"$\cdot$",
 }  # fmt: skip
+
+_SIGN = re.compile(r"(?<![^\s(])-(?=\d)")
 
 
 def markdown(table: Table) -> str:
@@ -43,5 +47,5 @@ def latex(table: Table) -> str:
 
 
 def latex_text(text: str) -> str:
-    """A text whose every character LaTeX takes literally."""
-    return "".join(_LATEX.get(c, c) for c in " ".join(text.split()))
+    """A text whose every character LaTeX takes literally; a number's sign is a minus, not a hyphen."""
+    return "".join(_LATEX.get(c, c) for c in _SIGN.sub("−", " ".join(text.split())))

@@ -68,7 +68,7 @@ def _part(contents: Contents, prefix: str) -> dict[str, Any]:
         "level": f"{100 * view.choices.confidence:g} %", "margin": f"{view.measure.factor * view.choices.margin:g} {view.measure.unit}",
         "pairs": len(view.names) > 1, "split": view.comparison.split, "from_counts": view.from_counts,
         "most": "highest" if view.measure.sign > 0 else "lowest", "curves_of": WORDS[view.curve_metric], "word": view.word,
-        "units": view.units_word,
+        "units": view.units_word, "seeds": max(len(variant.seeds) for variant in view.comparison.variants),
     }  # fmt: skip
 
 

@@ -44,7 +44,8 @@ def rank_figure(rank: Ranking, names: Sequence[str], ranked: Sequence[int], resa
         return Drawing(width, bottom + 46, tuple(marks))
 
     each = "; ".join(
-        f"{names[i]} first in {100 * rank.best[i]:.0f} %, mean rank {rank.mean_rank[i]:.1f} (in 95 % {_range(rank.ranks[i])})"
+        f"{names[i]} first in {100 * rank.best[i]:.0f} %, mean rank {rank.mean_rank[i]:.1f}, "
+        f"rank{'s' * (rank.ranks[i][0] < rank.ranks[i][1])} {_range(rank.ranks[i])} in 95 %"
         for i in shown[:SAID]
     )
     more = f"; {len(names) - SAID} more in the table" if len(names) > SAID else ""
