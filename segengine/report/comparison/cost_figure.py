@@ -169,7 +169,8 @@ def _labels(
             (
                 sum(weight for a, b, c, d, weight in taken if a < start + wide and b > start and c < y + dy + 6 and d > y + dy - 6)
                 + 10.0 * (start < left - 40 or start + wide > right + 12)
-                + abs(dy) / 60,
+                + abs(dy) / 60
+                + 0.1 * (start < x),  # rather to the right
                 start,
                 y + dy,
             )
