@@ -248,7 +248,8 @@ class Recorder:
             )
         score = self.progress.best_score
         finite = score is not None and math.isfinite(score)
-        metric = "validation mean Dice, pooled" if self.best_counts is not None else None  # without images, the last epoch
+        without_images = self.best_counts is None  # of validation: the last epoch is kept
+        metric = None if without_images else "validation mean Dice, pooled"
         self.folder.update(best={"epoch": event.epoch, "metric": metric, "score": score if finite else None})
 
     def end(self, status: Any, message: str, **facts: Any) -> dict[str, Any]:

@@ -54,21 +54,31 @@ def setting(folder: Path, spec: str = AUTO, world: World | None = None, **images
     return Setting(request, dataset, world, pick_precision("fp32", world.device), policy, lambda event: None)
 
 
-@pytest.mark.usefixtures("no_report")
-def test_a_run_with_auto_that_finds_8_equals_one_with_8(tmp_path: Path) -> None:
-    runs = {}
-    for name, wanted in (("auto", "auto"), ("set", "8")):
-        write_problem(tmp_path / name, AUTO.replace("batch_size: auto", f"batch_size: {wanted}"), train=20)
-        done = segengine("run", "blobs.yaml", folder=tmp_path / name)
-        assert done.code == 0, done.err
-        runs[name] = RunFolder(tmp_path / name / "runs/blobs/default-seed0")
+def finished(folder: Path, wanted: str) -> RunFolder:
+    """A run with such a batch size, without its report."""
+    write_problem(folder, AUTO.replace("batch_size: auto", f"batch_size: {wanted}"), train=20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segengine.workflow.finish._report", lambda *arguments: None)
+        done = segengine("run", "blobs.yaml", folder=folder)
+    assert done.code == 0, done.err
+    return RunFolder(folder / "runs/blobs/default-seed0")
+
+
+@pytest.fixture(scope="module")
+def auto(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run with auto; not to be changed."""
+    return finished(tmp_path_factory.mktemp("auto"), "auto")
+
+
+def test_a_run_with_auto_that_finds_8_equals_one_with_8(auto: RunFolder, tmp_path: Path) -> None:
+    runs = {"auto": auto, "set": finished(tmp_path, "8")}
     why = "8 images; a step sees no more than 8 of 20 training images"
-    found = runs["auto"].read().pop("found_batch")
+    found = runs["auto"].read()["found_batch"]
     assert found == {"images": 8, "why": why}
     assert runs["set"].read()["found_batch"] is None
     assert runs["auto"].read()["budget"] == runs["set"].read()["budget"] == {"epochs": 3, "steps": 9, "images": 72}
     assert f"note: training.batch_size: auto: {why}\n" in (runs["auto"] / "log.txt").read_text()
-    assert runs["auto"].spec()["training"].pop("batch_size") == "auto"
+    assert runs["auto"].spec()["training"]["batch_size"] == "auto"
     for name in ("counts/test.csv", "counts/validation.csv", "checkpoints/weights.safetensors"):
         assert (runs["auto"] / name).read_bytes() == (runs["set"] / name).read_bytes()
     ours, theirs = (load(run / "checkpoints/last.pt") for run in runs.values())
@@ -99,21 +109,20 @@ def test_where_memory_decides_the_number_and_the_reason_are_told_and_kept(
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_run_that_goes_on_keeps_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("whole", "parts"):
-        write_problem(tmp_path / name, AUTO, train=20)
-    assert segengine("run", "blobs.yaml", folder=tmp_path / "whole").code == 0
+def test_a_run_that_goes_on_keeps_what_it_found(
+    auto: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_problem(tmp_path, AUTO, train=20)
     killed = Blow("segengine.engine.step:Step.__call__", 12)  # after six of the trial, in the second epoch
-    assert children.run("run", "blobs.yaml", folder=tmp_path / "parts", blow=killed) == -9
+    assert children.run("run", "blobs.yaml", folder=tmp_path, blow=killed) == -9
     monkeypatch.setattr(batch_size, "found_batch", lambda setting: pytest.fail("it was searched again"))
-    done = segengine("run", "blobs.yaml", folder=tmp_path / "parts")
+    done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
     assert "going on after step" in done.err
     assert "training.batch_size: auto: 8 images" in done.err
-    weights = [
-        tmp_path / name / "runs/blobs/default-seed0/checkpoints/weights.safetensors" for name in ("whole", "parts")
-    ]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
+    weights = "checkpoints/weights.safetensors"
+    again = tmp_path / "runs/blobs/default-seed0" / weights
+    assert again.read_bytes() == (auto / weights).read_bytes()
 
 
 def test_what_was_found_is_kept_on_another_machine_and_must_be_shared_evenly(
@@ -189,7 +198,7 @@ def test_decoded_images_on_the_device_are_left_their_memory(tmp_path: Path, monk
 
 def test_the_search_leaves_torchs_generator_and_settings_alone(tmp_path: Path) -> None:
     torch.manual_seed(11)
-    before, seen = torch.get_rng_state(), []
+    before, seen = torch.get_rng_state(), list[object]()
     algorithms = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
     given = setting(tmp_path)
     torch.set_rng_state(before)
