@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -38,20 +39,24 @@ class MicroBatch:
 
 
 def keep_freed_memory(device: torch.device) -> None:
-    """Let the C library keep what tensors free instead of giving it back to the system and faulting it in page by page.
+    """Fault fewer pages in: on a CPU with glibc that is about an eighth of a training step. No number changes.
 
-    On a CPU with glibc that is about an eighth of a training step; elsewhere nothing happens. No number changes.
+    What tensors of up to 32 MB free is kept for the next ones instead of going back to the system; larger ones come from
+    the system and go back, for what they left would be cut up by smaller ones and the process grow. PyTorch's large
+    tensors ask for huge pages, unless the environment says otherwise; that holds where PyTorch hasn't used its memory
+    yet. Elsewhere nothing happens.
     """
     if device.type != "cpu" or sys.platform != "linux":
         return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_MMAP_THRESHOLD, 2**25)  # the largest that glibc takes
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        library.mallopt(_TOP_PAD, 2**28)
+        library.mallopt(_TOP_PAD, 2**20)
 
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of malloc.h
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
 
 def free_memory(device: torch.device) -> None:

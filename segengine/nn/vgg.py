@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segengine.errors import RunError, SpecError
 from segengine.nn.input_channels import IMAGENET_MEAN, IMAGENET_STD, statistics_for
 from segengine.nn.recomputing import in_turn
+from segengine.nn.sparing import sparingly
 from segengine.nn.weights import load_backbone, read_weights
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -59,7 +60,8 @@ class Vgg(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         maps, layers, begin = [], list(self.features), 0
         for tap in self.taps:
-            x = in_turn(layers[begin : tap + 1], x, again=self.recomputes)
+            stage = layers[begin : tap + 1]
+            x = in_turn(stage, x, again=True) if self.recomputes else sparingly(stage, x)
             maps.append(x)
             begin = tap + 1
         return maps

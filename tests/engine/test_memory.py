@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ from segengine.engine import checkpoint
 from segengine.engine.checkpoint import weights_hash
 from segengine.engine.events import Ended, Event, MicroBatchHalved, StepDone
 from segengine.engine.fit import fit
-from segengine.engine.memory import MicroBatch
+from segengine.engine.memory import MicroBatch, keep_freed_memory
 from tests.engine.tiny import Problem, problem
 
 
@@ -91,3 +95,46 @@ def test_parts_are_nearly_equal_and_lose_no_image(images: int, limit: int, sizes
     parts = MicroBatch(limit).parts([batch])
     assert [len(part) for part in parts] == sizes
     assert torch.equal(torch.cat([part.indices for part in parts]), torch.arange(images))
+
+
+FAULTS = """
+import os, resource, sys, torch
+from segengine.engine.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory(torch.device("cpu"))
+torch.set_num_threads(1)
+for i in range(25):
+    if i == 5:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    maps = [torch.ones(4 << 20) for _ in range(4)]  # 16 MB each
+    del maps
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, os.environ.get("THP_MEM_ALLOC_ENABLE"))
+"""
+
+
+def faults(keep: str, **environment: str) -> tuple[int, str]:
+    """Pages faulted in by twenty rounds of four maps after a few others, and the setting of huge pages."""
+    surrounding = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"} | environment
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, keep], env=surrounding, capture_output=True, text=True, check=True
+    )
+    count, setting = done.stdout.split()
+    return int(count), setting
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc's settings")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    small = {"THP_MEM_ALLOC_ENABLE": "0", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    given_back, _ = faults("no", **small)
+    kept, setting = faults("keep", **small)
+    assert setting == "0"  # a choice of the user's stands
+    assert given_back > 20 * 4 * (16 << 20) / os.sysconf("SC_PAGE_SIZE") * 0.9
+    assert kept < 0.1 * given_back
+    _, setting = faults("keep")
+    assert setting == "1"
+
+
+def test_on_another_device_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    keep_freed_memory(torch.device("cuda"))
+    assert "THP_MEM_ALLOC_ENABLE" not in os.environ

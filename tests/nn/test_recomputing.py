@@ -48,7 +48,10 @@ def images() -> Tensor:
     return torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
 
 
-def after_two_passes(model: nn.Module) -> tuple[dict[str, Tensor], str, Tensor]:
+Outcome = tuple[dict[str, Tensor], str, Tensor]
+
+
+def after_two_passes(model: nn.Module) -> Outcome:
     """Gradients, the hash of weights and buffers, and the place of torch's generator."""
     torch.manual_seed(1)
     for _ in range(2):
@@ -58,8 +61,12 @@ def after_two_passes(model: nn.Module) -> tuple[dict[str, Tensor], str, Tensor]:
 
 
 def assert_equal_bits(plain: nn.Module, saving: nn.Module) -> None:
-    grads, weights, place = after_two_passes(plain)
-    ours, our_weights, our_place = after_two_passes(saving)
+    assert_same(after_two_passes(plain), after_two_passes(saving))
+
+
+def assert_same(plain: Outcome, saving: Outcome) -> None:
+    grads, weights, place = plain
+    ours, our_weights, our_place = saving
     assert list(ours) == list(grads)
     assert [name for name in grads if not torch.equal(ours[name], grads[name])] == []
     assert our_weights == weights

@@ -15,6 +15,7 @@ from segengine.errors import SpecError
 from segengine.nn.batch_norm import with_safe_batch_norm
 from segengine.nn.decoders.pyramid import Pyramid, pyramid
 from segengine.nn.recomputing import recompute_whole
+from segengine.nn.sparing import SparingBlock
 
 
 class DoublingDecoder(nn.Module):
@@ -42,6 +43,8 @@ class DoublingDecoder(nn.Module):
         """From now on keep nothing for the backward pass but what goes into blocks and comes out of them."""
         assert isinstance(self.core.blocks, nn.Module)
         for block in self.core.blocks.children():
+            if isinstance(block, SparingBlock):
+                block.sparing = False
             recompute_whole(block)
 
     def _levels(self, features: list[Tensor]) -> tuple[list[Tensor], tuple[int, int]]:
@@ -83,7 +86,9 @@ def unet(channels: Sequence[int], strides: Sequence[int], *, block_channels: Seq
     """U-Net (Ronneberger et al., 2015): nearest doubling, concatenation with the skip, two 3x3 convolutions."""
     levels = pyramid(channels, strides)
     widths = _widths(levels, block_channels)
-    return DoublingDecoder(levels, UnetDecoder(_encoder(levels), widths, n_blocks=levels.doublings), widths[-1])
+    core = UnetDecoder(_encoder(levels), widths, n_blocks=levels.doublings)
+    core.blocks = nn.ModuleList(SparingBlock(block) for block in core.blocks)
+    return DoublingDecoder(levels, core, widths[-1])
 
 
 def unet_plus_plus(
