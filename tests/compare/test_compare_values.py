@@ -77,7 +77,7 @@ def test_the_nearer_surface_is_better_in_words_order_and_ranking(make, root, sai
     assert "mm of mean HD95 (per image), 95 % interval -4" in out
     assert "resnet first in 100 % (rank 1), vgg first in 0 % (rank 2)" in out
     assert "mean HD95 over classes in mm; lower is better" in out
-    assert "interval within ±0.5 mm" in out
+    assert "the interval lies within ±0.5 mm" in out
     assert "pooled" not in out
 
 
@@ -228,7 +228,7 @@ def test_a_metric_of_whole_images_makes_a_page_too(make, root, said, tmp_path, d
         root / "abdomen", "--metric", "ece", "--resamples", 200, "--html", tmp_path / "page.html", "--pictures", 0
     )
     assert code == 0, err
-    assert "resnet is worse than vgg: +3.16 points of mean ECE (per image)" in (tmp_path / "page.html").read_text()
+    assert "vgg is better than resnet: -3.16 points of mean ECE (per image)" in (tmp_path / "page.html").read_text()
 
 
 def test_the_images_shown_are_those_of_the_widest_spread_of_the_values(make, root, distances):

@@ -191,10 +191,12 @@ def decided(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         object.__setattr__(world, "free", others)
         experiment = SimpleNamespace(
             data=SimpleNamespace(cache=cache), augmentations=more.get("augmentations", [Crop(size=32), Flip()]),
-            training=SimpleNamespace(batch_size=4, workers=0),
+            training=SimpleNamespace(workers=0),
         )  # fmt: skip
         request = SimpleNamespace(experiment=experiment, seed=0, folder=None)
-        setting: Any = SimpleNamespace(request=request, world=world, dataset=Data(), listener=lambda event: None)
+        setting: Any = SimpleNamespace(
+            request=request, world=world, dataset=Data(), listener=lambda event: None, batch_size=4, found_batch=None
+        )
         made = training_input(setting)
         return made.augmented_on, made.note
 
