@@ -94,7 +94,10 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table's contents. `units` keeps the counts of each image, which statistics start from."""
+    """A table's contents. `units` keeps the counts of each image, which statistics start from.
+
+    `left_out` has, for a metric of each image, in how many images some class counts for no model, as not all have a value.
+    """
 
     title: str
     split: str
@@ -106,6 +109,7 @@ class Comparison:
     others: tuple[LeftOut, ...]
     units: Units
     measures: Mapping[Metric, Measure] = field(default_factory=dict)
+    left_out: Mapping[Metric, int] = field(default_factory=dict)
 
     def measure(self, metric: Metric) -> Measure:
         """What the metric's numbers are in, and which are better."""

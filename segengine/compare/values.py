@@ -52,6 +52,7 @@ def with_values(comparison: Comparison, wanted: Metric) -> tuple[Comparison, Met
         classes=facts,
         units=replace(comparison.units, units=units),
         measures={**comparison.measures, label: measure},
+        left_out={**comparison.left_out, label: int(lost.any(axis=1).sum())},
         notes=(*comparison.notes, *_notes(comparison, facts, measure, [states for *_, states in tables], lost)),
     )
     return replace(changed, variants=_variants(changed, label, by_class=record.by_class)), label

@@ -99,7 +99,7 @@ def test_values_of_images_are_judged_as_the_same_scores_from_counts_are(make, ro
     assert ours.ranking == theirs.ranking
 
 
-def test_an_image_in_which_one_model_has_no_distance_counts_for_none(make, root, said, distances):
+def test_an_image_in_which_one_model_has_no_distance_counts_for_none(make, root, said, tmp_path, distances):
     vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
     values, states = distances.copy(), np.full(distances.shape, 3)
     values[0, 0], states[0, 0] = np.nan, 1  # vgg misses the hardest liver
@@ -112,7 +112,12 @@ def test_an_image_in_which_one_model_has_no_distance_counts_for_none(make, root,
     for variant in variants.values():
         assert variant.scores["hd95", "per_image"].classes[1].mean == pytest.approx(without)
     assert variants["vgg"].scores["dice", "pooled"].mean.mean is not None
-    _, out, _ = said(root / "abdomen", "--metric", "hd95")
+    page = tmp_path / "page.html"
+    _, out, _ = said(root / "abdomen", "--metric", "hd95", "--resamples", 200, "--html", page, "--pictures", 0)
+    assert (
+        "; in 1 of the images a class is left out for all variants, as some model has no HD95 of it."
+        in page.read_text()
+    )
     assert (
         "note: HD95 of liver: vgg missed it in 1 of 12 predictions; 1 of 12 images are left out for all models" in out
     )
