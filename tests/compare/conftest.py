@@ -96,3 +96,9 @@ def maker(tmp_path: Path) -> Make:
         return folder
 
     return run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where `make` puts its runs."""
+    return tmp_path / "runs"
