@@ -38,9 +38,7 @@ from segengine.components.choices import (
     AnyTracker,
 )
 from segengine.components.jobs import WORKER, Desk, Job, JobEnded, Place
-from segengine.data.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurvey
-from segengine.data.records import Record
-from segengine.data.transforms import (
+from segengine.data.augment.transforms import (
     BatchTransform,
     GeometricTransform,
     Geometry,
@@ -49,6 +47,8 @@ from segengine.data.transforms import (
     PixelTransform,
     Transform,
 )
+from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurvey
+from segengine.data.sources.records import Record
 from segengine.errors import DataError, RegistryError, RunError, SegengineError, SpecError
 from segengine.metrics.pairs import ImageMetric, ImagePair
 from segengine.nn.contracts import BackboneModule, DecoderModule

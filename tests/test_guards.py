@@ -28,12 +28,13 @@ LIGHT = (
     "plugin",
     "components",
     "metrics",
+    "events",
     "registry",
     "yaml_source",
     "files",
     "errors",
 )
-"""Modules of these parts load nothing heavy, not by way of others either; workflow, study and report may."""
+"""Modules of these parts load nothing heavy, not by way of others either; training, inference, inspection, building, study and report may."""
 
 COMMANDS = {
     "help": ["--help"],

@@ -69,8 +69,8 @@ def _gallery(comparison: Comparison, metric: Metric, count: int) -> Gallery | No
     """The pictures of the images on which variants disagree most; None if none are wanted or there is one variant."""
     if not count or len(comparison.variants) < 2:
         return None
+    from segengine.inference.gallery import pictures
     from segengine.report.comparison.gallery import most_disagreed
-    from segengine.workflow.gallery import pictures
 
     chosen = most_disagreed(comparison, metric, count)
     found = pictures(comparison, chosen)

@@ -12,8 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from segengine.engine.events import StepDone
-from segengine.workflow.events import Doing, EpochScored, Note, RunEnded, RunStarted
+from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 
 SCORES = ("precision", "recall", "iou", "dice")
 

@@ -13,7 +13,7 @@ from segengine.cli.options import device_option, json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segengine.workflow.cost_rounds import Measured
+    from segengine.inference.cost_rounds import Measured
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -55,7 +55,7 @@ def command(
     from rich.console import Console
 
     from segengine.cli.console import ConsoleListener
-    from segengine.workflow.cost_rounds import CostRequest, measure_costs
+    from segengine.inference.cost_rounds import CostRequest, measure_costs
 
     console = ConsoleListener()
     try:

@@ -20,7 +20,7 @@ def command(as_json: bool) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from segengine.workflow.doctor import examine
+    from segengine.inspection.doctor import examine
 
     findings = examine()
     if as_json:

@@ -53,8 +53,8 @@ def command(
     from rich.console import Console
 
     from segengine.cli.console import ConsoleListener, metric_table, score_table
+    from segengine.inference.evaluate import evaluate_run, save_metrics
     from segengine.runs.tables import write_counts
-    from segengine.workflow.evaluating import evaluate_run, save_metrics
 
     console = ConsoleListener()
     try:

@@ -24,8 +24,8 @@ def command(data: Path, out: Path | None) -> None:
     from segengine.cli.console import ConsoleListener
     from segengine.errors import SpecError
     from segengine.files import write_text
-    from segengine.workflow.inspection import inspect_folder
-    from segengine.workflow.starter import starter_spec
+    from segengine.inspection.init import starter_spec
+    from segengine.inspection.inspect import inspect_folder
 
     file = out or Path(f"{data.resolve().name}.yaml")
     if file.exists():

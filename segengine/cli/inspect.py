@@ -10,7 +10,7 @@ import click
 from segengine.cli.options import json_option, print_json, set_option
 
 if TYPE_CHECKING:
-    from segengine.workflow.inspection import Inspection
+    from segengine.inspection.inspect import Inspection
 
 _MOST_VALUES = 30
 
@@ -30,7 +30,7 @@ def command(place: Path, overrides: tuple[str, ...], as_json: bool) -> int:
       segengine inspect experiments/abdomen.yaml
     """
     from segengine.cli.console import ConsoleListener
-    from segengine.workflow.inspection import inspect_folder, inspect_source
+    from segengine.inspection.inspect import inspect_folder, inspect_source
 
     console = ConsoleListener()
     try:

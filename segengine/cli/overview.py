@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from segengine.cli.console import shown
+from segengine.events import Doing, EpochScored, Note, RunStarted
 from segengine.study.board import OVER, Board, Row, spoken
 from segengine.study.plan import Outcome, RunPlan
-from segengine.workflow.events import Doing, EpochScored, Note, RunStarted
 
 COLOURS = {"finished": "green", "failed": "red", "interrupted": "yellow", "not started": "yellow"}
 

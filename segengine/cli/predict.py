@@ -36,9 +36,9 @@ def command(
       segengine predict runs/abdomen/vgg11-seed0 data/abdomen/test/images -o masks --masks data/abdomen/test/masks
     """
     from segengine.cli.console import ConsoleListener
-    from segengine.workflow.events import Doing
-    from segengine.workflow.predict import images_in, predict_files
-    from segengine.workflow.trained import load_trained
+    from segengine.events import Doing
+    from segengine.inference.load import load_trained
+    from segengine.inference.predict import images_in, predict_files
 
     found = images_in(images, out)
     trained = load_trained(run, device)

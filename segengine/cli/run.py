@@ -77,9 +77,9 @@ def command(
     if gpus and gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _together(gpus, device)
 
+    from segengine.building.build import preflight
     from segengine.study.local import unfinished
     from segengine.study.threads import single_threaded
-    from segengine.workflow.build import preflight
 
     with single_threaded():  # networks may be built, and no pool of threads may be left behind
         for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
@@ -116,8 +116,8 @@ def _in_this_process(
 ) -> tuple[list[Outcome], int]:
     """One run, or all processes of torchrun in step. Returns outcomes, and the exit code of an interruption."""
     from segengine.cli.console import ConsoleListener
+    from segengine.engine.distributed import open_world
     from segengine.engine.signals import stop_on_signals
-    from segengine.engine.world import open_world
     from segengine.study.local import execute, prepare_folders
 
     console = ConsoleListener()
@@ -157,12 +157,12 @@ def _apart(chosen: list[RunPlan], device: str, fresh: bool) -> tuple[list[Outcom
 
 def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
     """The learning-rate finder, in this process alone."""
+    from segengine.building.build import preflight
+    from segengine.building.dataset import load_dataset
     from segengine.cli.console import ConsoleListener
-    from segengine.engine.world import World, pick_device
+    from segengine.engine.distributed import World, pick_device
     from segengine.study.local import request_of
-    from segengine.workflow.build import preflight
-    from segengine.workflow.data import load_dataset
-    from segengine.workflow.rate_finding import find_rate
+    from segengine.training.rate_finding import find_rate
 
     preflight(plan.experiment)
     console = ConsoleListener()

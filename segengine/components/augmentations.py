@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from segengine.components.base import Augmentation
 
 if TYPE_CHECKING:
-    from segengine.data.transforms import BatchTransform, Transform
+    from segengine.data.augment.transforms import BatchTransform, Transform
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=1)]
@@ -44,7 +44,7 @@ class MultiScale(Augmentation):
         return scale
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
-        from segengine.data import geometric
+        from segengine.data.augment import geometric
 
         return geometric.MultiScale(self.base_size, self.scale, _pair(self.crop_size), self.attempts, self.rare_share)
 
@@ -57,7 +57,7 @@ class Flip(Augmentation):
     vertical: Probability = Field(default=0.0, description="probability of exchanging top and bottom")
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
-        from segengine.data import geometric
+        from segengine.data.augment import geometric
 
         return geometric.Flip(self.horizontal, self.vertical, size)
 
@@ -81,7 +81,7 @@ class Rotate(Augmentation):
         return degrees
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
-        from segengine.data import geometric
+        from segengine.data.augment import geometric
 
         return geometric.Rotate(_range(self.degrees), self.probability, size)
 
@@ -103,7 +103,7 @@ class Crop(Augmentation):
         return share
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
-        from segengine.data import geometric
+        from segengine.data.augment import geometric
 
         attempts = self.attempts if self.position == "random" else 1
         return geometric.Crop(_pair(self.size), self.position, attempts, self.rare_share)
@@ -122,7 +122,7 @@ class BrightnessContrast(Augmentation):
     probability: Probability = Field(default=1.0, description="probability of changing the image at all")
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
-        from segengine.data import pixels
+        from segengine.data.augment import pixels
 
         return pixels.BrightnessContrast(self.brightness, self.contrast, self.probability, size)
 
@@ -140,7 +140,7 @@ class Albumentations(Augmentation):
         self.build(size=None)
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
-        from segengine.data.albumentations_bridge import AlbumentationsTransform
+        from segengine.data.augment.albumentations_bridge import AlbumentationsTransform
 
         return AlbumentationsTransform(self.transform, self.parameters, size=size)
 
@@ -158,7 +158,7 @@ class CutMix(Augmentation):
     )
 
     def build(self, *, size: tuple[int, int] | None) -> BatchTransform:
-        from segengine.data import mixing
+        from segengine.data.augment import mixing
 
         return mixing.CutMix(self.probability, self.alpha, size)
 
@@ -181,7 +181,7 @@ class CopyPaste(Augmentation):
     )
 
     def build(self, *, size: tuple[int, int] | None) -> BatchTransform:
-        from segengine.data import mixing
+        from segengine.data.augment import mixing
 
         classes = None if self.classes == "auto" else tuple(self.classes)
         return mixing.CopyPaste(self.probability, self.share, classes, size)

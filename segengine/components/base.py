@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import torch
 
     from segengine.components.jobs import Execute
-    from segengine.data.mapping import Mapper, MaskSurvey
-    from segengine.data.records import Record
-    from segengine.data.transforms import Transform
+    from segengine.data.augment.transforms import Transform
+    from segengine.data.masks.mapping import Mapper, MaskSurvey
+    from segengine.data.sources.records import Record
     from segengine.metrics.pairs import ImageMetric
     from segengine.nn.contracts import BackboneModule, DecoderModule
 

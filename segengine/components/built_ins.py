@@ -53,7 +53,10 @@ _TABLE: dict[str, dict[str, str]] = {
         "constant": "schedules:Constant",
         "one-cycle": "schedules:OneCycle",
     },
-    "executors": {"local": "executors:Local", "ray": "executors:Ray"},
+    "executors": {
+        "local": "segengine.study.executors.components:Local",
+        "ray": "segengine.study.executors.components:Ray",
+    },
     "metrics": {
         "hd95": "metrics:Hd95",
         "hausdorff": "metrics:Hausdorff",
@@ -63,11 +66,18 @@ _TABLE: dict[str, dict[str, str]] = {
         "cldice": "metrics:ClDice",
         "ece": "metrics:ExpectedCalibrationError",
     },
-    "trackers": {"tensorboard": "trackers:TensorBoard", "mlflow": "trackers:MlFlow"},
+    "trackers": {
+        "tensorboard": "segengine.training.trackers.components:TensorBoard",
+        "mlflow": "segengine.training.trackers.components:MlFlow",
+    },
 }
 
 BUILT_INS: tuple[EntryPoint, ...] = tuple(
-    EntryPoint(name=name, value=f"segengine.components.{value}", group=f"segengine.v1.{kind}")
+    EntryPoint(
+        name=name,
+        value=value if value.startswith("segengine.") else f"segengine.components.{value}",
+        group=f"segengine.v1.{kind}",
+    )
     for kind, table in _TABLE.items()
     for name, value in table.items()
 )

@@ -11,7 +11,7 @@ from segengine.components.base import MaskMapper
 from segengine.errors import DataError
 
 if TYPE_CHECKING:
-    from segengine.data.mapping import Mapper, MaskSurvey
+    from segengine.data.masks.mapping import Mapper, MaskSurvey
 
 GrayValue = Annotated[int, Field(ge=0, le=65535)]
 Part = Annotated[int, Field(ge=0, le=255)]
@@ -43,9 +43,9 @@ class GrayIndex(MaskMapper):
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
         """The mapping; raises DataError where values can't be taken for classes or don't fit the names."""
-        from segengine.data.gray_values import choose_values
-        from segengine.data.labels import make_labels
-        from segengine.data.mappers import GrayMapper
+        from segengine.data.masks.gray_values import choose_values
+        from segengine.data.masks.labels import make_labels
+        from segengine.data.masks.mappers import GrayMapper
 
         listed = None if self.values == "auto" else tuple(int(v) for v in self.values)
         repair = self.repair == "nearest"
@@ -101,9 +101,9 @@ class Rgb(MaskMapper):
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
         """The mapping; raises DataError where colours are missing or too many, or names don't fit."""
-        from segengine.data.colours import choose_colours
-        from segengine.data.labels import make_labels
-        from segengine.data.mappers import ColourMapper
+        from segengine.data.masks.colours import choose_colours
+        from segengine.data.masks.labels import make_labels
+        from segengine.data.masks.mappers import ColourMapper
 
         table: Mapping[str, Colour] | None = None if isinstance(self.colours, str) else self.colours
         repair = self.repair == "nearest"
@@ -114,9 +114,9 @@ class Rgb(MaskMapper):
 def _by_index(
     classes: Sequence[str] | None, found: MaskSurvey, ignore: tuple[int, ...], *, full: bool = False
 ) -> Mapper:
-    from segengine.data.gray_values import choose_indices
-    from segengine.data.labels import make_labels
-    from segengine.data.mappers import GrayMapper
+    from segengine.data.masks.gray_values import choose_indices
+    from segengine.data.masks.labels import make_labels
+    from segengine.data.masks.mappers import GrayMapper
 
     values, notes = choose_indices(found, len(classes) if classes is not None else None, ignore, full=full)
     advice = "put {value} into ignore of data.mask_mapper, or name its class in data.classes"

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from segengine.components.base import Source
 
 if TYPE_CHECKING:
-    from segengine.data.records import Record
+    from segengine.data.sources.records import Record
 
 
 class Folders(Source):
@@ -46,13 +46,13 @@ class Folders(Source):
     @field_validator("images", "masks", "lists")
     @classmethod
     def _usable(cls, pattern: str | None) -> str | None:
-        from segengine.data.patterns import check_pattern
+        from segengine.data.sources.patterns import check_pattern
 
         return None if pattern is None else check_pattern(pattern)
 
     def build(self) -> list[Record]:
         """One record a pair, sorted by id; raises DataError where files are missing or names are ambiguous."""
-        from segengine.data.folders import FolderPlan, read_folders
+        from segengine.data.sources.folders import FolderPlan, read_folders
 
         plan = FolderPlan(self.root, self.images, self.masks, self.lists, self.unpaired, self.outside == "allow")
         return read_folders(plan)

@@ -15,11 +15,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
+from segengine.engine.machine_errors import out_of_memory
 from segengine.engine.memory import MicroBatch, free_memory
 from segengine.engine.peak import Peak, PeakMemory
 from segengine.engine.step import Step
-from segengine.engine.trouble import out_of_memory
 from segengine.errors import RunError
 
 _TRIED = 4  # images at once, on a CPU

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from segengine.engine.checkpoint_hash import damage, seal
+from segengine.engine.machine_errors import not_written
 from segengine.engine.peak import tensor_bytes
-from segengine.engine.sealed import damage, seal
-from segengine.engine.trouble import not_written
 from segengine.errors import RunError
 from segengine.files import whole_file
 

@@ -9,9 +9,9 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from segengine.engine.rehearsal import Rehearsal
-from segengine.engine.trouble import out_of_memory
-from segengine.engine.world import World
+from segengine.engine.distributed import World
+from segengine.engine.dry_run import Rehearsal
+from segengine.engine.machine_errors import out_of_memory
 
 GAIN = 0.2
 """Share of a step's time on a GPU that compiling is taken to save; convolutions alone gain nothing."""

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segengine.data.batches import Batch, SizedSamples
-from segengine.data.loading import evaluation_batches
-from segengine.data.mapping import IGNORE
+from segengine.data.batches.batch import Batch, SizedSamples
+from segengine.data.batches.streams import evaluation_batches
+from segengine.data.masks.mapping import IGNORE
+from segengine.engine.distributed import World
 from segengine.engine.prediction import Predictor
-from segengine.engine.world import World
 from segengine.metrics.pairs import ImagePair
 from segengine.metrics.values import Measurement
 

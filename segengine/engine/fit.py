@@ -12,13 +12,13 @@ from typing import Literal, Protocol
 
 from torch import nn
 
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import Progress, Trainable
-from segengine.engine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved, StepDone
-from segengine.engine.pace import TimedSchedule
+from segengine.engine.distributed import synchronize
 from segengine.engine.step import Made, Step
-from segengine.engine.world import synchronize
+from segengine.engine.time_budget import TimedSchedule
+from segengine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved, StepDone
 
 
 class Stream(Protocol):

@@ -22,7 +22,7 @@ from typing import IO
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from segengine.engine.trouble import AGAIN
+from segengine.engine.machine_errors import AGAIN
 from segengine.errors import RunError
 
 PATIENCE = 5.0

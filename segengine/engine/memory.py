@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
 from segengine.engine.precision import Precision
 
 _SMOOTH, _BROKEN = 0.95, 4.0

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segengine.data.batches import Batch
-from segengine.data.mapping import IGNORE
+from segengine.data.batches.batch import Batch
+from segengine.data.masks.mapping import IGNORE
 from segengine.engine.checkpoint import Trainable
-from segengine.engine.guard import Guard, on_its_way
+from segengine.engine.distributed import World
+from segengine.engine.machine_errors import MachineError, out_of_memory
 from segengine.engine.memory import MicroBatch, free_memory
+from segengine.engine.non_finite import Guard, on_its_way
 from segengine.engine.precision import Precision
-from segengine.engine.trouble import MachineError, out_of_memory
-from segengine.engine.world import World
 from segengine.errors import RunError
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from segengine.engine.distributed import device_name, synchronize
 from segengine.engine.prediction import Predictor
-from segengine.engine.world import device_name, synchronize
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segengine.engine.events import StepDone
+from segengine.events import Doing, EpochScored, RunEnded, RunStarted, StepDone
 from segengine.study.plan import Outcome, RunPlan
-from segengine.workflow.events import Doing, EpochScored, RunEnded, RunStarted
 
 OVER = ("finished", "failed", "interrupted", "not started")
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from segengine.components.jobs import Execute, Job, JobEnded, Place, Work
+from segengine.events import Note
 from segengine.runs.folder import RunFolder
 from segengine.study.crashes import crash_in_words, record_crash
 from segengine.study.local import Datasets, in_words, only_this_run, unfinished
@@ -16,7 +17,6 @@ from segengine.study.plan import Outcome, RunPlan
 from segengine.study.threads import single_threaded
 from segengine.study.wire import Told, event_of, line_of
 from segengine.study.worker import do, document_of
-from segengine.workflow.events import Note
 
 _LIBRARIES = ("timm", "segmentation_models_pytorch", "safetensors.torch", "matplotlib.figure")
 """What nearly every run imports: once, before the forks, instead of seconds in each."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 from contextlib import suppress
 
-from segengine.components.job_process import CRASHED
 from segengine.components.jobs import JobEnded
 from segengine.errors import RunError
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.runs.provenance import now
+from segengine.study.executors.job_process import CRASHED
 
 _WHY = {
     signal.SIGKILL: "mostly the system does that when memory runs out: choose a smaller crop, network or batch_size",

@@ -9,17 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from segengine.data.dataset import Dataset
-from segengine.engine.trouble import MachineError, explained
-from segengine.engine.world import World
+from segengine.building.dataset import load_dataset
+from segengine.data.batches.dataset import Dataset
+from segengine.engine.distributed import World
+from segengine.engine.machine_errors import MachineError, explained
 from segengine.errors import RunError, SegengineError, unexpected
+from segengine.events import Listener, Note, RunEnded
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
 from segengine.study.plan import Outcome, RunPlan
-from segengine.workflow.data import load_dataset
-from segengine.workflow.events import Listener, Note, RunEnded
-from segengine.workflow.request import RunRequest
-from segengine.workflow.training import train_run
+from segengine.training.request import RunRequest
+from segengine.training.trainer import train_run
 
 logger = logging.getLogger(__name__)
 

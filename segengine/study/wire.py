@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segengine import errors
-from segengine.engine.events import StepDone
 from segengine.errors import SegengineError
-from segengine.workflow.events import Doing, EpochScored, Note, RunEnded, RunStarted
+from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 
 _SECONDS = 0.5
 """Between two lines about steps: who watches needs no more."""

@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segengine.components.job_process import end_with_stdin, line_writer
 from segengine.components.jobs import Place
+from segengine.engine.distributed import World, open_world
 from segengine.engine.signals import stop_on_signals
-from segengine.engine.world import World, open_world
 from segengine.errors import RunError, SegengineError
+from segengine.events import Note
 from segengine.specs.load import read_experiment
+from segengine.study.executors.job_process import end_with_stdin, line_writer
 from segengine.study.local import Datasets, execute
 from segengine.study.plan import RunPlan
 from segengine.study.wire import Teller, Told, line_of
-from segengine.workflow.events import Note
 
 
 def document_of(plan: RunPlan) -> dict[str, Any]:

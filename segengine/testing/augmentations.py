@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.data.mapping import IGNORE
-from segengine.data.randomness import generator
-from segengine.data.transforms import BatchTransform, GeometricTransform, PixelTransform
+from segengine.data.augment.transforms import BatchTransform, GeometricTransform, PixelTransform
+from segengine.data.batches.randomness import generator
+from segengine.data.masks.mapping import IGNORE
 from segengine.testing import batch_augmentations
 from segengine.testing.subject import Check, Subject
 
@@ -39,7 +39,7 @@ def builds_a_transform(subject: Subject) -> Iterator[str]:
 
 
 def _applied(subject: Subject, image: NDArray[np.uint8], mask: NDArray[np.uint8], draw: int, size: Any = None) -> _Pair:
-    from segengine.data.pipeline import Pipeline
+    from segengine.data.augment.pipeline import Pipeline
 
     image.setflags(write=False)
     mask.setflags(write=False)

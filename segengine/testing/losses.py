@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from segengine.data.mapping import IGNORE
+from segengine.data.masks.mapping import IGNORE
 from segengine.testing.networks import seeded
 from segengine.testing.subject import Check, Subject
 

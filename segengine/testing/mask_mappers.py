@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.data.mapping import IGNORE, MaskSurvey
+from segengine.data.masks.mapping import IGNORE, MaskSurvey
 from segengine.errors import DataError, SpecError
 from segengine.testing.samples import sample_masks
 from segengine.testing.subject import Check, Subject, raised
@@ -46,8 +46,8 @@ def takes_masks(subject: Subject) -> Iterator[str]:
 
 
 def _cases(subject: Subject, refusals: list[str] | None = None) -> Iterator[_Case]:
-    from segengine.data.reading import read_mask
-    from segengine.data.survey import survey_masks
+    from segengine.data.files.reading import read_mask
+    from segengine.data.masks.survey import survey_masks
 
     for name, paths in _masks(subject).items():
         folder = subject.files or paths[0].parents[1]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.data.mapping import IGNORE
+from segengine.data.masks.mapping import IGNORE
 from segengine.metrics.pairs import ImagePair
 from segengine.testing.subject import Check, Subject
 

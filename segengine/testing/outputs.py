@@ -32,8 +32,8 @@ def a_tracker_takes_every_event(subject: Subject) -> Iterator[str]:
 
 def _events(folder: Path, resumed_step: int) -> list[Any]:
     """A short run as trackers hear it; the second class and the seconds are unknown."""
-    from segengine.engine import events
-    from segengine.workflow.events import Doing, EpochScored, Note, RunEnded, RunStarted
+    from segengine import events
+    from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted
 
     names = ("precision", "recall", "iou", "dice", "dice_per_image", "iou_per_image")
     known, unknown = dict.fromkeys(names, 0.5), dict.fromkeys(names)

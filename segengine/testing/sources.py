@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from segengine.data.records import SPLITS, Record
+from segengine.data.sources.records import SPLITS, Record
 from segengine.testing.subject import Check, Subject
 
 

@@ -23,14 +23,14 @@ import cv2
 import numpy as np
 import torch
 
-from segengine.data.batches import Batch
-from segengine.data.device_store import stored
-from segengine.data.device_stream import DeviceStream
-from segengine.data.geometric import Flip, MultiScale, Rotate
-from segengine.data.loading import TrainingStream
-from segengine.data.pipeline import Pipeline
-from segengine.data.pixels import BrightnessContrast
-from segengine.engine.world import device_name, synchronize
+from segengine.data.augment.geometric import Flip, MultiScale, Rotate
+from segengine.data.augment.pipeline import Pipeline
+from segengine.data.augment.pixels import BrightnessContrast
+from segengine.data.batches.batch import Batch
+from segengine.data.batches.device_store import stored
+from segengine.data.batches.device_stream import DeviceStream
+from segengine.data.batches.streams import TrainingStream
+from segengine.engine.distributed import device_name, synchronize
 
 IMAGES = 64
 

@@ -103,8 +103,8 @@ def _train_plain(wanted: dict[str, Any], folder: Path) -> tuple[list[float], int
 
     network, data = None, Material(Path(wanted["root"]), wanted["source"])
     if wanted["who"] == SAME_NETWORK:
+        from segengine.building.build import build_segmenter
         from segengine.specs.load import load_experiment
-        from segengine.workflow.build import build_segmenter
 
         loaded = load_experiment(_experiment(wanted, folder))
         network = build_segmenter(next(iter(loaded.variants.values())), channels=3, num_classes=plain.CLASSES)
@@ -136,8 +136,8 @@ class _Enough(BaseException):
 
 def _train_ours(wanted: dict[str, Any], folder: Path) -> tuple[list[float], int]:
     """What `segengine run` does, with a listener that looks at the clock."""
-    from segengine.engine.events import Saved
-    from segengine.engine.world import open_world
+    from segengine.engine.distributed import open_world
+    from segengine.events import Saved
     from segengine.runs.folder import RunFolder
     from segengine.specs.load import load_experiment
     from segengine.study.local import execute

@@ -19,10 +19,10 @@ import torch
 
 from segengine.components.backbones import Vgg
 from segengine.components.decoders import Unet
-from segengine.engine.assembly import placed
 from segengine.engine.evaluation import confusions
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
+from segengine.engine.wrap_model import placed
 from segengine.nn.segmenter import Segmenter
 
 CPU = torch.device("cpu")

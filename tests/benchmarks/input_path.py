@@ -26,11 +26,11 @@ import cv2
 import numpy as np
 import torch
 
-from segengine.data.geometric import Flip, MultiScale, Rotate
-from segengine.data.loading import TrainingStream
-from segengine.data.pipeline import Pipeline
-from segengine.data.pixels import BrightnessContrast
-from segengine.data.transforms import Transform
+from segengine.data.augment.geometric import Flip, MultiScale, Rotate
+from segengine.data.augment.pipeline import Pipeline
+from segengine.data.augment.pixels import BrightnessContrast
+from segengine.data.augment.transforms import Transform
+from segengine.data.batches.streams import TrainingStream
 
 WINDOW, BATCH, IMAGES = 256, 16, 64
 REAL = {

@@ -25,15 +25,15 @@ from torch import nn
 from segengine.cli.console import ConsoleListener
 from segengine.components.optimizers import AdamW
 from segengine.components.schedules import Cosine
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
 from segengine.engine.checkpoint import Trainable
-from segengine.engine.events import StepDone
+from segengine.engine.distributed import World
 from segengine.engine.fit import FitSettings, Store, fit
 from segengine.engine.precision import pick_precision
 from segengine.engine.step import Step
-from segengine.engine.world import World
-from segengine.workflow.listeners import Listeners
-from segengine.workflow.log import log
+from segengine.events import StepDone
+from segengine.training.listeners import Listeners
+from segengine.training.log import log
 
 CPU = torch.device("cpu")
 BATCH, SIDE, CLASSES = 8, 64, 3

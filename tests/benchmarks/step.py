@@ -17,25 +17,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from segengine.building.build import build_segmenter, parameter_groups
 from segengine.components.optimizers import AdamW
 from segengine.components.schedules import Cosine
-from segengine.data.batches import Batch
-from segengine.data.device_store import stored
-from segengine.data.device_stream import DeviceStream
-from segengine.data.geometric import Flip, MultiScale, Rotate
-from segengine.data.loading import TrainingStream
-from segengine.data.pipeline import Pipeline
-from segengine.data.pixels import BrightnessContrast
-from segengine.engine.assembly import placed
+from segengine.data.augment.geometric import Flip, MultiScale, Rotate
+from segengine.data.augment.pipeline import Pipeline
+from segengine.data.augment.pixels import BrightnessContrast
+from segengine.data.batches.batch import Batch
+from segengine.data.batches.device_store import stored
+from segengine.data.batches.device_stream import DeviceStream
+from segengine.data.batches.streams import TrainingStream
 from segengine.engine.checkpoint import Trainable
-from segengine.engine.events import StepDone
+from segengine.engine.distributed import World, synchronize
 from segengine.engine.fit import FitSettings, Store, fit
-from segengine.engine.guard import steps_ahead
+from segengine.engine.non_finite import steps_ahead
 from segengine.engine.precision import pick_precision
 from segengine.engine.step import Step
-from segengine.engine.world import World, synchronize
+from segengine.engine.wrap_model import placed
+from segengine.events import StepDone
 from segengine.specs.load import load_experiment
-from segengine.workflow.build import build_segmenter, parameter_groups
 from tests.benchmarks.input_path import Data
 from tests.benchmarks.material import CLASSES, WIDTH, Material, experiment, material
 from tests.benchmarks.plain import Loop, loader

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.small import Study, contents, segengine
+from tests.training.small import Study, contents, segengine
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])

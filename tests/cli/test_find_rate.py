@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.workflow.small import SPEC, VARIANTS, segengine, write_problem
+from tests.training.small import SPEC, VARIANTS, segengine, write_problem
 
 
 def test_a_rate_is_suggested_with_table_and_picture_and_no_run_is_left(tmp_path: Path) -> None:

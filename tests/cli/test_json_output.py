@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.small import Study, segengine
+from tests.training.small import Study, segengine
 
 COMMANDS: dict[str, Callable[[Study, Path], list[str]]] = {
     "validate": lambda study, out: ["validate", "blobs.yaml", "--json"],

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.workflow.small import SPEC, VALUES, Study, contents, gray, opened, sample, segengine, write_problem
+from tests.training.small import SPEC, VALUES, Study, contents, gray, opened, sample, segengine, write_problem
 
 ORIENTATION = 0x0112
 PALETTE = [10, 20, 30, 200, 40, 0, 0, 90, 255, 1, 2, 3]
@@ -77,7 +77,7 @@ def test_predictions_come_back_in_the_encoding_of_the_masks(encoding: str, tmp_p
 
 def expected(study: Study, picture: Classes) -> Classes:
     """What the run's model says of a picture, as raw values."""
-    from segengine.workflow.trained import load_trained
+    from segengine.inference.load import load_trained
 
     trained = load_trained(study.run, "cpu")
     return np.array(VALUES, np.uint8)[trained.classes(picture[:, :, None])]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from segengine.errors import SpecError
-from tests.workflow.small import SPEC, opened, segengine, write_problem
+from tests.training.small import SPEC, opened, segengine, write_problem
 
 TRACKER = """
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_variant_whose_loss_is_not_finite_fails_by_itself_and_names_the_images
 def test_an_unexpected_error_costs_only_its_run_and_leaves_its_traceback_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from segengine.workflow import training
+    from segengine.training import trainer as training
 
     real = training.build_loss
 

@@ -13,7 +13,7 @@ import timm
 import torch
 from PIL import Image
 
-from tests.workflow.small import Done, segengine, write_problem
+from tests.training.small import Done, segengine, write_problem
 
 SPEC = """\
 data:
@@ -115,7 +115,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory):
     torch.manual_seed(7)
     torch.save(timm.create_model("test_efficientnet").state_dict(), folder / "start.pth")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segengine.workflow.finish._report", lambda *arguments: None)
+        patch.setattr("segengine.training.finish._report", lambda *arguments: None)
         done = segengine("run", "blobs.yaml", "--json", folder=folder)
     assert done.code == 0, done.err
     return folder / "runs/blobs"

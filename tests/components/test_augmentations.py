@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from segengine.components.augmentations import Albumentations, BrightnessContrast, Crop, Flip, MultiScale, Rotate
 from segengine.components.lookup import component_class, described
-from segengine.data.pipeline import Pipeline
+from segengine.data.augment.pipeline import Pipeline
 from segengine.errors import SpecError
 
 ALL = (MultiScale, Flip, Rotate, Crop, BrightnessContrast, Albumentations)

@@ -4,7 +4,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from segengine.components.mask_mappers import GrayIndex, Index, Palette, Rgb
-from segengine.data.survey import survey_masks
+from segengine.data.masks.survey import survey_masks
 from segengine.errors import DataError
 
 
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_and_no_obstacle(tmp_path, mo
     def refuse(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("segengine.data.gray_values.write_bytes", refuse)
+    monkeypatch.setattr("segengine.data.masks.gray_values.write_bytes", refuse)
     mapper = GrayIndex().build(classes=None, found=survey(tmp_path, stripes(0, 63)))
     assert mapper.notes == (
         f"{tmp_path}/gray-values.txt can't be written (Read-only file system); the values found are used: 0, 63",

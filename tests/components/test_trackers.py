@@ -11,12 +11,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from segengine.components import trackers
-from segengine.components.trackers import MlFlow, TensorBoard
-from segengine.engine.events import StepDone
 from segengine.errors import RegistryError
-from segengine.workflow.events import EpochScored, Note, RunEnded, RunStarted
-from segengine.workflow.listeners import Listeners
+from segengine.events import EpochScored, Note, RunEnded, RunStarted, StepDone
+from segengine.training.listeners import Listeners
+from segengine.training.trackers import components as trackers
+from segengine.training.trackers.components import MlFlow, TensorBoard
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the trackers' libraries warn of their own affairs
 

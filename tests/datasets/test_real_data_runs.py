@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.workflow.small import opened, segengine
+from tests.training.small import opened, segengine
 
 pytestmark = [pytest.mark.datasets, pytest.mark.slow]
 

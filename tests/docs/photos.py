@@ -135,9 +135,9 @@ MISTAKES: dict[str, Callable[[Path, Path], None]] = {
 
 def what_is_said(spec: Path) -> str:
     """The error, or else the warnings, of preparing an experiment's data."""
+    from segengine.building.dataset import load_dataset
     from segengine.errors import SegengineError
     from segengine.specs.load import load_experiment
-    from segengine.workflow.data import load_dataset
 
     try:
         [experiment] = load_experiment(spec).variants.values()

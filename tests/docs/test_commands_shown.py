@@ -160,7 +160,7 @@ def test_a_run_leaves_the_files_that_runs_md_lists(trained: Desk) -> None:
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_every_experiment_file_is_valid_and_data_that_is_there_prepares(path: Path, desk: Desk) -> None:
-    from segengine.workflow.data import load_dataset
+    from segengine.building.dataset import load_dataset
 
     loaded = load_experiment(desk.folder / "experiments" / path.name)
     assert yaml.safe_load(path.read_text(encoding="utf-8"))["title"] == next(iter(loaded.variants.values())).title

@@ -1,5 +1,5 @@
 """Runs without reports."""
 
-from tests.workflow.small import no_report
+from tests.training.small import no_report
 
 __all__ = ["no_report"]

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from segengine.engine import checkpoint
-from segengine.engine.assembly import shared
 from segengine.engine.checkpoint import weights_hash
+from segengine.engine.distributed import World, open_world
 from segengine.engine.evaluation import evaluate_and_measure
-from segengine.engine.events import EpochDone, MicroBatchHalved, StepDone
 from segengine.engine.fit import fit
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
-from segengine.engine.world import World, open_world
+from segengine.engine.wrap_model import shared
+from segengine.events import EpochDone, MicroBatchHalved, StepDone
 from segengine.metrics.calibration import calibration_error
 from segengine.metrics.surface import hausdorff
 from segengine.metrics.values import Measurement

@@ -12,10 +12,10 @@ import torch
 from segengine.components.optimizers import Adam, AdamW, Sgd
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import Trainable, weights_hash
-from segengine.engine.events import Ended, Event, Saved, StepDone
 from segengine.engine.fit import fit
-from segengine.engine.guard import Guard, steps_ahead
+from segengine.engine.non_finite import Guard, steps_ahead
 from segengine.errors import RunError
+from segengine.events import Ended, Event, Saved, StepDone
 from tests.engine.test_fit import BlowsUp, OneFull
 from tests.engine.tiny import CPU, Problem, problem
 

@@ -12,10 +12,10 @@ from segengine.components.optimizers import AdamW
 from segengine.components.schedules import Cosine
 from segengine.engine.batch_size import Trial, foretold, largest, largest_that_fits, learns_statistics, sizes
 from segengine.engine.checkpoint import Trainable
+from segengine.engine.distributed import World
 from segengine.engine.peak import PeakMemory
 from segengine.engine.precision import pick_precision
 from segengine.engine.step import Step
-from segengine.engine.world import World
 from segengine.errors import RunError
 from tests.engine.test_memory import Small
 from tests.engine.tiny import CPU, CrossEntropy, network

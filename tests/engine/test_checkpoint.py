@@ -13,9 +13,9 @@ import torch
 
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import DamagedError, load_newest, weights_hash
-from segengine.engine.events import Saved
 from segengine.engine.fit import fit
 from segengine.errors import RunError
+from segengine.events import Saved
 from tests.engine.tiny import Problem, problem
 
 GIVEN = {"format": checkpoint.FORMAT, "progress": {}, "model": {"weight": torch.arange(5000)}}

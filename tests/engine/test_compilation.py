@@ -11,9 +11,9 @@ from torch import nn
 
 from segengine.engine.checkpoint import weights_hash
 from segengine.engine.compilation import compiled, decide
+from segengine.engine.distributed import World
+from segengine.engine.dry_run import Rehearsal
 from segengine.engine.precision import pick_precision
-from segengine.engine.rehearsal import Rehearsal
-from segengine.engine.world import World
 from segengine.nn.replicating import ReplicatingConv2d
 from tests.engine.tiny import CPU, CrossEntropy, network
 

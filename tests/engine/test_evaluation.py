@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segengine.engine.cost import macs, parameter_count
+from segengine.engine.distributed import World, pick_device
 from segengine.engine.evaluation import confusions, evaluate, evaluate_and_measure
 from segengine.engine.precision import pick_precision, repeatable
 from segengine.engine.prediction import Predictor, size_of_a_pass
-from segengine.engine.world import World, pick_device
 from segengine.errors import RunError
 from segengine.metrics.calibration import calibration_error
 from segengine.metrics.pairs import ImagePair

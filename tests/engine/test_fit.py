@@ -12,9 +12,9 @@ from torch import nn
 
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import weights_hash
-from segengine.engine.events import Ended, EpochDone, Event, Saved, StepDone
 from segengine.engine.fit import Evaluator, fit
 from segengine.errors import RunError
+from segengine.events import Ended, EpochDone, Event, Saved, StepDone
 from tests.engine.tiny import Bright, Problem, network, problem
 
 

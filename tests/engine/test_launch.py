@@ -14,7 +14,7 @@ import pytest
 
 from segengine.engine import launch
 from segengine.errors import RunError
-from tests.workflow.small import SPEC, segengine, write_problem
+from tests.training.small import SPEC, segengine, write_problem
 
 EPOCHS = 40
 """So many that none of the runs ends before it is ended."""

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import weights_hash
-from segengine.engine.events import Ended, Event, MicroBatchHalved, StepDone
 from segengine.engine.fit import fit
 from segengine.engine.memory import MicroBatch, keep_freed_memory
+from segengine.events import Ended, Event, MicroBatchHalved, StepDone
 from tests.engine.tiny import Problem, problem
 
 

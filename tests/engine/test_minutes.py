@@ -10,8 +10,8 @@ import torch
 
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import weights_hash
-from segengine.engine.events import Ended, EpochDone, Event, StepDone
 from segengine.engine.fit import fit
+from segengine.events import Ended, EpochDone, Event, StepDone
 from tests.engine.tiny import CrossEntropy, Problem, problem
 
 

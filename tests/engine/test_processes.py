@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
-from segengine.engine.world import World
 from tests.engine.several import measure, process, train
 from tests.engine.tiny import CPU, Bright, network
-from tests.workflow.children import context
+from tests.training.children import context
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from segengine.data.batches import Batch
+from segengine.data.batches.batch import Batch
 from segengine.engine.precision import pick_precision
 from segengine.engine.rate_finder import RateTest, Tried, rates_between, suggested
 from tests.engine.tiny import CPU, CrossEntropy, network

@@ -13,18 +13,18 @@ from torch import nn
 
 from segengine.components.optimizers import AdamW
 from segengine.components.schedules import Cosine
-from segengine.data.geometric import Crop
-from segengine.data.loading import TrainingStream
-from segengine.data.pipeline import Pipeline
+from segengine.data.augment.geometric import Crop
+from segengine.data.augment.pipeline import Pipeline
+from segengine.data.batches.streams import TrainingStream
 from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate
-from segengine.engine.events import Counts
 from segengine.engine.fit import Evaluator, FitSettings, Store
-from segengine.engine.pace import TICKS, TimedSchedule
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.step import Step
-from segengine.engine.world import World
+from segengine.engine.time_budget import TICKS, TimedSchedule
+from segengine.events import Counts
 
 CPU = torch.device("cpu")
 

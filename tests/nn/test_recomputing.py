@@ -17,7 +17,7 @@ from segengine.nn.recomputing import recompute
 from segengine.nn.segmenter import Segmenter
 from segengine.nn.timm_backbone import TimmBackbone, build_timm
 from segengine.nn.vgg import Vgg
-from tests.workflow.small_net import SmallBackbone, batch, segmenter
+from tests.training.small_net import SmallBackbone, batch, segmenter
 
 torch.set_num_threads(1)
 

@@ -1,5 +1,5 @@
 """The small problem and its finished study."""
 
-from tests.workflow.small import no_report, study
+from tests.training.small import no_report, study
 
 __all__ = ["no_report", "study"]

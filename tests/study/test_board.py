@@ -6,14 +6,13 @@ import pytest
 from rich.console import Console
 
 from segengine.cli.overview import Overview, grid
-from segengine.engine.events import StepDone
 from segengine.errors import DataError, SegengineError
+from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 from segengine.specs.load import load_experiment
 from segengine.study.board import Board, spoken
 from segengine.study.plan import Outcome, RunPlan, plans
 from segengine.study.wire import Teller, Told, event_of, line_of
-from segengine.workflow.events import Doing, EpochScored, Note, RunEnded, RunStarted
-from tests.workflow.small import SPEC
+from tests.training.small import SPEC
 
 SCORES = {"mean": {"dice": 0.8125}}
 ROW = {"epoch": 5, "train_loss": 0.5, "validation": {"mean": {"dice": 0.75}}}

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from filelock import FileLock, Timeout
 
-from tests.workflow.children import Blow, start, told_to_end
-from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
+from tests.training.children import Blow, start, told_to_end
+from tests.training.small import SPEC, VARIANTS, Study, segengine, write_problem
 
 DOOM = """
 import os

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from segengine.components import local_processes
-from segengine.components.job_process import TAIL, JobProcess, forked, spawned
 from segengine.components.jobs import Job, JobEnded, Place, Work
-from segengine.components.local_processes import LocalProcesses, visible_gpus
 from segengine.errors import RunError
 from segengine.study.crashes import crash_in_words
+from segengine.study.executors import local_processes
+from segengine.study.executors.job_process import TAIL, JobProcess, forked, spawned
+from segengine.study.executors.local_processes import LocalProcesses, visible_gpus
 
 Tell = Callable[[str], None]
 
@@ -202,10 +202,10 @@ def test_a_job_ends_at_once_when_its_parent_is_gone() -> None:
 
 def test_a_new_python_ends_at_once_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import os, time; from segengine.components.job_process import end_with_stdin; os.read(0, 1); end_with_stdin();"
+        "import os, time; from segengine.study.executors.job_process import end_with_stdin; os.read(0, 1); end_with_stdin();"
         "time.sleep(100)"
     )
-    monkeypatch.setattr("segengine.components.job_process.WORKER", ("-c", code))
+    monkeypatch.setattr("segengine.study.executors.job_process.WORKER", ("-c", code))
     real, started = subprocess.Popen, []
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1])
     process = spawned(job("a", finished), Place("cpu"))

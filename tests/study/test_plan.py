@@ -5,7 +5,7 @@ import pytest
 from segengine.errors import SpecError
 from segengine.specs.load import load_experiment
 from segengine.study.plan import plans
-from tests.workflow.small import SPEC
+from tests.training.small import SPEC
 
 STUDY = SPEC + "seeds: [0, 5]\nvariants:\n  a: {}\n  b: {loss: dice}\n"
 FOLDS = "  split: {folds: 3, seed: 1}\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.workflow.children import told_to_end
-from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
+from tests.training.children import told_to_end
+from tests.training.small import SPEC, VARIANTS, Study, segengine, write_problem
 
 ON_RAY = "executor: {name: ray, address: auto}\n"
 EQUAL = ("checkpoints/weights.safetensors", "counts/test.csv", "counts/validation.csv", "images.csv")
@@ -156,7 +156,9 @@ def test_without_ray_there_is_one_line_that_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real: Callable[..., object] = importlib.util.find_spec
-    monkeypatch.setattr("segengine.components.executors.find_spec", lambda name: None if name == "ray" else real(name))
+    monkeypatch.setattr(
+        "segengine.study.executors.components.find_spec", lambda name: None if name == "ray" else real(name)
+    )
     write_problem(tmp_path, SPEC + ON_RAY)
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 2

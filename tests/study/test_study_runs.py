@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.workflow.small import SPEC, VARIANTS, Study, segengine, write_problem
+from tests.training.small import SPEC, VARIANTS, Study, segengine, write_problem
 
 ONE_EPOCH = SPEC.replace("epochs: 3", "epochs: 1")
 

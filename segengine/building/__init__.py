@@ -1,0 +1,1 @@
+"""From an experiment's sections to objects, shared by training, inference and inspection."""

@@ -1,0 +1,67 @@
+"""From an experiment's data section to a decoded data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from segengine.events import Doing, Listener
+
+if TYPE_CHECKING:
+    from segengine.data.batches.dataset import Dataset
+    from segengine.data.sources.records import Record
+    from segengine.data.sources.splits import SplitPlan
+    from segengine.specs.experiment import Experiment
+    from segengine.specs.sections import SplitSection
+
+TRAIN, VALIDATION, TEST = 0.7, 0.15, 0.15
+
+
+def load_dataset(experiment: Experiment, fold: int | None, listener: Listener) -> Dataset:
+    """Find, split, survey, map and decode the images of an experiment.
+
+    Raises:
+        DataError: something is wrong with the files; names them.
+    """
+    from segengine.data.batches.dataset import prepare
+
+    data = experiment.data
+    records = data.source.build()
+    return prepare(
+        records,
+        build_mapper=lambda found: data.mask_mapper.build(classes=data.classes, found=found),
+        split=split_plan(data.split, records),
+        group=data.split.group,
+        fold=fold,
+        channels=data.channels,
+        window=data.window,
+        cache=data.cache,
+        processes=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        progress=lambda what, done, total: listener(Doing(what, done, total)),
+    )
+
+
+def split_plan(section: SplitSection, records: Sequence[Record]) -> SplitPlan | None:
+    """The division that a spec asks for; None where the folders give it and the spec asks for nothing else.
+
+    Shares that are not given: 0.7, 0.15 and 0.15 without any; else what the given ones leave.
+    """
+    from segengine.data.sources.splits import Folds, Fractions
+
+    if section.folds is not None:
+        validation = TEST if section.validation is None else section.validation
+        return Folds(section.folds, validation, by=section.by, group=section.group, seed=section.seed)
+    given = {"train": section.train, "validation": section.validation, "test": section.test}
+    known = {name: share for name, share in given.items() if share is not None}
+    if not known:
+        if any(record.split is not None for record in records):
+            return None
+        known = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+    usual = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+    missing = [name for name in usual if name not in known]
+    rest, weight = max(0.0, 1 - sum(known.values())), sum(usual[name] for name in missing)
+    shares = known | {name: rest * usual[name] / weight for name in missing}
+    if not missing and sum(known.values()) < 1:
+        shares["train"] += rest
+    return Fractions(**shares, by=section.by, group=section.group, seed=section.seed)

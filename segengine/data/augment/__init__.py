@@ -1,0 +1,1 @@
+"""Sample and batch transforms; geometric ones are fused into one warp."""

@@ -1,0 +1,157 @@
+"""Applies sample transforms in order, fusing each run of geometric ones into one warp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TypeGuard
+
+import numpy as np
+
+from segengine.data.augment.geometry import Geometry, identity
+from segengine.data.augment.transforms import (
+    IGNORE,
+    GeometricTransform,
+    Image,
+    Levels,
+    LevelTransform,
+    Mask,
+    PixelTransform,
+    RareCentred,
+    Transform,
+)
+from segengine.data.augment.warp import class_at, warp_image, warp_mask
+
+Plan = tuple[Geometry | Levels, ...]
+_Run = tuple[GeometricTransform, ...]
+_PROBES = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))  # quarters of a window, looked at before all of it is
+
+
+class Pipeline:
+    """A sequence of transforms as one callable; an empty one returns what it is given.
+
+    `size` is the (height, width) in pixels of what comes out, None where samples differ; `fill` (0..255) is the
+    image's value outside of the source image, where the mask is always 255. `plannable` says whether `draw` can decide
+    all beforehand; else transforms that draw while they change pixels are among them.
+    """
+
+    def __init__(self, transforms: Sequence[Transform], *, fill: int = 0) -> None:
+        self.transforms = tuple(transforms)
+        self.fill = fill
+        self._stages = tuple(_stages(self.transforms))
+        self.size = self.transforms[-1].size if self.transforms else None
+        self.plannable = all(map(_plannable, self._stages))
+
+    def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
+        """The transformed image uint8 [h, w, C] and mask uint8 [h, w], both C-contiguous.
+
+        The given arrays are never changed. The same `rng` state gives the same sample.
+        """
+        for stage in self._stages:
+            if _plannable(stage):
+                image, mask = self.apply(_step(stage, rng, mask), image, mask)
+            else:
+                assert not isinstance(stage, tuple)
+                image, mask = stage.apply(image, mask, rng)
+        return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+
+    def draw(self, rng: np.random.Generator, mask: Mask) -> Plan:
+        """All that chance decides about one sample with the mask uint8 [H, W], to be applied in order.
+
+        `rng` is drawn from as in `__call__`, so `apply` then gives the same sample. The pipeline must be `plannable`.
+        """
+        plan: Plan = ()
+        geometric = sum(isinstance(stage, tuple) for stage in self._stages)
+        for stage in self._stages:
+            assert _plannable(stage), f"{stage!r} draws while it changes pixels"
+            step = _step(stage, rng, mask)
+            plan += step
+            if isinstance(stage, tuple):
+                geometric -= 1
+                if geometric:  # a later run of geometry looks at what this one leaves
+                    mask = warp_mask(mask, *step)  # type: ignore[arg-type]
+        return plan
+
+    def apply(self, plan: Plan, image: Image, mask: Mask) -> tuple[Image, Mask]:
+        """The image uint8 [H, W, C] and the mask uint8 [H, W] that `plan` was drawn for, changed by it."""
+        for step in plan:
+            if isinstance(step, Geometry):
+                image, mask = warp_image(image, step, self.fill), warp_mask(mask, step)
+            else:
+                image = step(image)
+        return image, mask
+
+
+def _plannable(stage: _Run | PixelTransform) -> TypeGuard[_Run | LevelTransform]:
+    return isinstance(stage, tuple) or hasattr(stage, "draw_levels")
+
+
+def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) -> Plan:
+    """The next step of a plan, () where nothing is to be changed; `mask` is the sample's as it is by then."""
+    if not isinstance(stage, tuple):
+        levels = stage.draw_levels(rng)
+        return () if levels is None else (levels,)
+    attempts = max(getattr(transform, "attempts", 1) for transform in stage)
+    geometry = _draw(stage, rng, mask)
+    if attempts > 1 and not _shows_a_class(mask, geometry) and not _all_ignored(mask):
+        for _ in range(attempts - 1):
+            geometry = _draw(stage, rng, mask)
+            if _shows_a_class(mask, geometry):
+                break
+    return (geometry,)
+
+
+def _shows_a_class(mask: Mask, geometry: Geometry) -> bool:
+    """Whether a pixel that is not ignored is seen; some pixels of the window mostly tell."""
+    height, width = geometry.height, geometry.width
+    probes = ((row * height // 4, column * width // 4) for row, column in _PROBES)
+    return any(class_at(mask, geometry, *probe) != IGNORE for probe in probes) or not _all_ignored(
+        warp_mask(mask, geometry)
+    )
+
+
+def _stages(transforms: Sequence[Transform]) -> list[PixelTransform | _Run]:
+    stages: list[PixelTransform | _Run] = []
+    for geometric, run in groupby(transforms, lambda transform: isinstance(transform, GeometricTransform)):
+        if geometric:
+            stages.append(tuple(transform for transform in run if isinstance(transform, GeometricTransform)))
+            continue
+        for transform in run:
+            assert isinstance(transform, PixelTransform), f"{transform!r} has neither draw() nor apply()"
+            stages.append(transform)
+    return stages
+
+
+def _draw(run: Sequence[GeometricTransform], rng: np.random.Generator, mask: Mask) -> Geometry:
+    geometry = _drawn(run[0], rng, identity(*mask.shape), mask)
+    for transform in run[1:]:
+        geometry = geometry.then(_drawn(transform, rng, geometry, mask))
+    return geometry
+
+
+def _drawn(transform: GeometricTransform, rng: np.random.Generator, so_far: Geometry, mask: Mask) -> Geometry:
+    """What one transform makes of the sample as it is after `so_far`."""
+    height, width = so_far.height, so_far.width
+    share = getattr(transform, "rare_share", 0.0)
+    if share and rng.random() < share:
+        assert isinstance(transform, RareCentred), f"{transform!r} has a rare_share, but no draw_about()"
+        pixel = _pixel_of_a_class(mask, rng)
+        if pixel is not None:
+            row, column = pixel
+            x, y, _ = np.linalg.solve(so_far.matrix, (column, row, 1.0)).tolist()
+            return transform.draw_about(rng, height, width, y, x)
+    return transform.draw(rng, height, width)
+
+
+def _pixel_of_a_class(mask: Mask, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Row and column of a pixel of a class, first the class and then the pixel with equal chances; None without any."""
+    classes = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE])
+    if not len(classes):
+        return None
+    places = np.flatnonzero(mask == classes[rng.integers(len(classes))])
+    row, column = divmod(int(places[rng.integers(len(places))]), mask.shape[1])
+    return row, column
+
+
+def _all_ignored(mask: Mask) -> bool:
+    return bool(mask.min(initial=IGNORE) == IGNORE)

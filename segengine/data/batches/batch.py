@@ -1,0 +1,97 @@
+"""Batches of uint8 tensors, put together from decoded images and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segengine.data.augment.transforms import Image, Mask
+from segengine.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images uint8 [B, C, h, w] (channels-last in memory), masks uint8 [B, h, w] (255 = ignore), records int64 [B]."""
+
+    images: Tensor
+    masks: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU can copy from while the CPU goes on."""
+        return Batch(self.images.pin_memory(), self.masks.pin_memory(), self.indices)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with images and masks on `device`; indices stay on the CPU."""
+        images, masks = (tensor.to(device, non_blocking=True) for tensor in (self.images, self.masks))
+        return Batch(images, masks, self.indices)
+
+
+class Identified(Protocol):
+    """A record, of which loading needs nothing but the id."""
+
+    @property
+    def id(self) -> str:
+        """The image's name, unique in the data set."""
+
+
+class Samples(Protocol):
+    """What loading needs of a data set."""
+
+    @property
+    def records(self) -> Sequence[Identified]:
+        """One record an image."""
+
+    def pair(self, index: int) -> tuple[Image, Mask]:
+        """The decoded image uint8 [H, W, C] and its classes uint8 [H, W]."""
+
+
+class SizedSamples(Samples, Protocol):
+    """A data set that knows the sizes of its images without decoding them."""
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Height and width, int64 [N, 2]."""
+
+
+def stacked(pairs: Sequence[tuple[Image, Mask]], indices: Sequence[int], samples: Samples, remedy: str) -> Batch:
+    """One batch of `pairs`, which belong to the records `indices`.
+
+    Raises:
+        DataError: two samples differ in size or in channels; names both, and ends with `remedy`.
+    """
+    first = pairs[0][0]
+    images = torch.empty((len(pairs), *first.shape), dtype=torch.uint8)
+    masks = torch.empty((len(pairs), *first.shape[:2]), dtype=torch.uint8)
+    image_rows, mask_rows = images.numpy(), masks.numpy()
+    for row, (image, mask) in enumerate(pairs):
+        if image.shape != first.shape:
+            raise differing_sizes(samples, (indices[0], first.shape), (indices[row], image.shape), remedy)
+        image_rows[row] = image
+        mask_rows[row] = mask
+    return Batch(images.permute(0, 3, 1, 2), masks, torch.tensor(indices, dtype=torch.int64))
+
+
+def differing_sizes(
+    samples: Samples, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]], remedy: str
+) -> DataError:
+    """The error of two images of one batch, given as record and shape (height, width, channels), that don't fit."""
+    (index, shape), (other_index, other_shape) = one, other
+    return DataError(
+        f"images of one batch differ in size: {samples.records[index].id} is {_spoken(shape)} and "
+        f"{samples.records[other_index].id} is {_spoken(other_shape)}; {remedy}"
+    )
+
+
+def _spoken(shape: Sequence[int]) -> str:
+    height, width, channels = shape
+    return f"{width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"

@@ -1,0 +1,167 @@
+"""Decoded pairs, kept in memory, on disk, or decoded anew each time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.data.batches.available import available_bytes
+from segengine.data.files.parallel import Progress, in_threads
+from segengine.data.files.reading import read_image, read_mask
+from segengine.data.masks.mapping import Mapper
+from segengine.data.sources.records import Record
+from segengine.errors import DataError
+from segengine.files import write_bytes
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+CacheKind = Literal["auto", "none", "ram", "disk", "device"]
+_VERSION = b"1"
+_GIB = 1024**3
+_KEPT_SECONDS = 30 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes pair i from its files."""
+
+    records: tuple[Record, ...]
+    mapper: Mapper
+    channels: int
+    window: tuple[float, float] | None
+
+    def __call__(self, index: int) -> Pair:
+        record = self.records[index]
+        assert record.mask is not None
+        image = read_image(record.image, channels=self.channels, window=self.window)
+        return image, self.mapper.to_classes(read_mask(record.mask), where=str(record.mask))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All pairs, decoded; arrays are read-only."""
+
+    pairs: Sequence[Pair]
+
+    def __call__(self, index: int) -> Pair:
+        return self.pairs[index]
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Pairs as memory-mapped .npy files under names made of what they depend on: a stale file is never met."""
+
+    folder: Path
+    keys: tuple[str, ...]
+    decode: Decoder
+
+    def __call__(self, index: int) -> Pair:
+        image, classes = (self._path(index, what) for what in ("image", "mask"))
+        with contextlib.suppress(OSError, ValueError):  # absent or damaged: made anew
+            return np.load(image, mmap_mode="r"), np.load(classes, mmap_mode="r")
+        pair = self.decode(index)
+        for path, array in zip((image, classes), pair, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            write_bytes(path, buffer.getvalue())
+        return np.load(image, mmap_mode="r"), np.load(classes, mmap_mode="r")
+
+    def prune(self) -> None:
+        """Delete what no data set has needed for 30 days; this one's pairs count as needed now."""
+        needed = {self._path(index, what) for index in range(len(self.keys)) for what in ("image", "mask")}
+        oldest = time.time() - _KEPT_SECONDS
+        for path in self.folder.glob("??/*.npy"):
+            with contextlib.suppress(OSError):  # another process may do the same
+                if path in needed:
+                    os.utime(path)
+                elif path.stat().st_mtime < oldest:
+                    path.unlink()
+
+    def _path(self, index: int, what: str) -> Path:
+        key = self.keys[index]
+        return self.folder / key[:2] / f"{key[2:]}.{what}.npy"
+
+
+def cached(
+    decode: Decoder,
+    sizes: NDArray[np.int64],
+    mapped: Sequence[bytes],
+    *,
+    kind: CacheKind = "auto",
+    folder: Path | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Callable[[int], Pair], str]:
+    """What gives pair i, and a note for the user ('' if there's nothing to say).
+
+    Args:
+        decode: the decoder.
+        sizes: int64 [N, 2].
+        mapped: what each mask's mapping does, as bytes; part of the key on disk.
+        kind: auto is ram where all pairs fit into half of the available memory, and none otherwise; so is
+            device, whose training images go to the device afterwards.
+        folder: where pairs on disk are kept; by default the user's cache folder.
+        processes: how many processes of this machine keep the same pairs.
+        progress: called with ("decoding", done, total).
+
+    Raises:
+        DataError: ram asked for and too small, or a folder that can't be written to.
+    """
+    needed = int(sizes.prod(axis=1).sum()) * (decode.channels + 1) * processes
+    fits = needed <= available_bytes() / 2
+    spoken = f"decoded images take {needed / _GIB:.1f} GiB and {available_bytes() / _GIB:.1f} GiB are free"
+    if kind == "none":
+        return decode, ""
+    if kind == "disk":
+        folder = folder or default_folder()
+        disk = Disk(folder, tuple(pair_key(decode, i, mapped[i]) for i in range(len(decode.records))), decode)
+        disk.prune()
+        try:
+            in_threads(lambda i: disk(i) and None, range(len(decode.records)), "decoding", progress)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: can't keep decoded images ({error.strerror}); free space or set data.cache: none"
+            ) from error
+        return disk, ""
+    if not fits and kind == "ram":
+        raise DataError(f"data.cache: ram: {spoken}; at most half is used; set data.cache: disk or none")
+    if not fits and kind == "device":
+        return decode, f"data.cache: device decodes validation and test images anew each time: {spoken}"
+    if not fits:
+        return decode, f"data.cache: auto decodes images anew in each epoch: {spoken}; data.cache: disk is faster"
+    return Memory(in_threads(lambda i: _frozen(decode(i)), range(len(decode.records)), "decoding", progress)), ""
+
+
+def default_folder() -> Path:
+    """`segengine` in the user's cache folder (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "segengine"
+
+
+def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:
+    """SHA-256 of all that a decoded pair depends on: both files' path, size and time, channels, window, mapping."""
+    record = decode.records[index]
+    digest = hashlib.sha256(_VERSION)
+    for path in (record.image, record.mask):
+        assert path is not None
+        stat = path.stat()
+        digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    digest.update(f"{decode.channels}\0{decode.window}\0".encode())
+    digest.update(mapped)
+    return digest.hexdigest()
+
+
+def _frozen(pair: Pair) -> Pair:
+    for array in pair:
+        array.setflags(write=False)
+    return pair

@@ -1,0 +1,189 @@
+"""Everything decoded and known about the data of an experiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.data.batches.cache import CacheKind, Decoder, Pair, cached
+from segengine.data.files.images import ImageFacts, common_channels, common_window, survey_images
+from segengine.data.files.parallel import Progress, in_threads
+from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskSurvey
+from segengine.data.masks.survey import survey_masks
+from segengine.data.sources.fingerprint import file_digest, fingerprint, shared_images
+from segengine.data.sources.records import SPLITS, Record, counted, listed
+from segengine.data.sources.splits import Folds, SplitPlan, indices, split_records
+from segengine.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The data of an experiment.
+
+    `records` are sorted by id; `splits` maps train, validation and test to sorted indices into them; `sizes` is
+    int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` is the range of 16-bit and float images
+    that becomes 0..255 (None: all 8-bit); `warnings` are what the user must hear; `pairs` decodes pair i; `digests` are
+    the SHA-256 of each record's image and mask file.
+    """
+
+    records: tuple[Record, ...]
+    splits: Mapping[str, tuple[int, ...]]
+    mapper: Mapper
+    channels: int
+    window: tuple[float, float] | None
+    sizes: NDArray[np.int64]
+    class_pixels: NDArray[np.int64]
+    fingerprint: str
+    warnings: tuple[str, ...]
+    pairs: Callable[[int], Pair]
+    digests: tuple[tuple[str, str], ...] = ()
+
+    def pair(self, index: int) -> Pair:
+        """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; not to be written to."""
+        return self.pairs(index)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes, in order of their index."""
+        return self.mapper.labels
+
+
+def prepare(
+    records: Sequence[Record],
+    *,
+    build_mapper: Callable[[MaskSurvey], Mapper],
+    split: SplitPlan | None = None,
+    group: str | None = None,
+    fold: int | None = None,
+    channels: int | Literal["auto"] = "auto",
+    window: tuple[float, float] | Literal["auto"] | None = "auto",
+    cache: CacheKind = "auto",
+    cache_folder: Path | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Read all masks and images once, check them, and decide mapping, splits, channels and window.
+
+    Args:
+        records: what a source found; those without mask are left out, with a warning.
+        build_mapper: makes the mapper from what is in the masks.
+        split: how to split, None where the folders say.
+        group: pattern that finds a record's group in its file name (by default the split's).
+        fold: which fold tests, with folds.
+        channels: of the decoded images; "auto" takes the files'.
+        window: stored values (low, high) that become 0..255 in images with more than 8 bits; "auto" takes the 0.5
+            and 99.5 percentiles of the training images.
+        cache: where decoded pairs are kept.
+        cache_folder: for the cache on disk.
+        processes: how many processes of this machine hold this data set.
+        progress: called with what is done, how many are done, and of how many.
+
+    Raises:
+        DataError: anything in the data that is not what it must be; names the file.
+        SpecError: settings that contradict each other.
+    """
+    notes = [*getattr(records, "notes", ())]
+    usable = split_records(_with_masks(records, notes), split, group=group, fold=fold)
+    splits = indices(usable)
+    _check_not_empty(splits, without_validation=isinstance(split, Folds) and not split.validation)
+    survey = survey_masks([r.mask for r in usable if r.mask is not None], common_folder(usable), progress=progress)
+    facts = survey_images(usable, progress)
+    sizes = _checked_sizes(usable, facts, survey)
+    channels, note = common_channels(usable, facts, channels)
+    window, other_note = common_window(usable, facts, splits["train"], window, progress)
+    mapper = build_mapper(survey)
+    class_pixels, mapped = count_classes(mapper, survey)
+    digests = [fact.digest for fact in facts]
+    shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
+    mask_digests = in_threads(file_digest, [r.mask for r in usable], "fingerprint", progress)
+    pairs, cache_note = cached(
+        Decoder(usable, mapper, channels, window), sizes, mapped,
+        kind=cache, folder=cache_folder, processes=processes, progress=progress,
+    )  # fmt: skip
+    notes += [note, other_note, *getattr(mapper, "notes", ()), shared, cache_note]
+    notes += _about_classes(mapper, class_pixels, splits)
+    print_ = fingerprint(usable, digests, mask_digests)
+    warnings = tuple(note for note in notes if note)
+    both = tuple(zip(digests, mask_digests, strict=True))
+    return Dataset(usable, splits, mapper, channels, window, sizes, class_pixels, print_, warnings, pairs, both)
+
+
+def _check_not_empty(splits: Mapping[str, tuple[int, ...]], *, without_validation: bool) -> None:
+    for name in ("train",) if without_validation else ("train", "validation"):
+        if not splits[name]:
+            raise DataError(
+                f"there is no {name} image; add a folder for it, or write data.split with a share for {name}"
+            )
+
+
+def count_classes(mapper: Mapper, survey: MaskSurvey) -> tuple[NDArray[np.int64], list[bytes]]:
+    """Pixels of each class in each mask, int64 [N, K], and what the mapping does to each mask's values, as bytes.
+
+    Raises:
+        DataError: a value that the mapper doesn't know, naming the mask.
+    """
+    counts = np.zeros((len(survey.masks), len(mapper.labels)), np.int64)
+    mapped: list[bytes] = []
+    for row, facts in zip(counts, survey.masks, strict=True):
+        classes = _mapped(mapper, facts.values, facts.pixels, str(facts.path))
+        valid = classes != IGNORE
+        np.add.at(row, classes[valid], facts.pixels[valid])
+        mapped.append(facts.values.tobytes() + classes.tobytes())
+    return counts, mapped
+
+
+def _mapped(mapper: Mapper, values: NDArray[np.generic], pixels: NDArray[np.int64], where: str) -> NDArray[np.uint8]:
+    """Classes of a mask's values, each once; on an error the mapper is asked again with true pixel counts."""
+    try:
+        classes: NDArray[np.uint8] = mapper.to_classes(values, where=where)[0]
+        return classes
+    except DataError:
+        mapper.to_classes(np.repeat(values, pixels, axis=1), where=where)
+        raise
+
+
+def common_folder(records: Sequence[Record]) -> Path:
+    """The folder that holds all images and masks."""
+    files = [path for r in records for path in (r.image, r.mask) if path is not None]
+    return Path(os.path.commonpath(sorted({str(path.absolute().parent) for path in files})))
+
+
+def _with_masks(records: Sequence[Record], notes: list[str]) -> list[Record]:
+    without = sorted(r.id for r in records if r.mask is None)
+    if without:
+        notes.append(f"left out, as they have no mask: {counted(len(without), 'image')} ({listed(without)})")
+    if len(without) == len(records):
+        raise DataError("there is no image with a mask; check data.source")
+    return [r for r in records if r.mask is not None]
+
+
+def _checked_sizes(records: Sequence[Record], facts: Sequence[ImageFacts], survey: MaskSurvey) -> NDArray[np.int64]:
+    for record, fact, mask in zip(records, facts, survey.masks, strict=True):
+        if (fact.height, fact.width) != (mask.height, mask.width):
+            turned = (fact.height, fact.width) == (mask.width, mask.height)
+            hint = "; it is turned: was it drawn on the picture without its EXIF orientation?" if turned else ""
+            raise DataError(
+                f"{record.image} is {fact.width}x{fact.height} and its mask {mask.path} {mask.width}x{mask.height} "
+                f"(width x height); give the mask the image's size{hint}"
+            )
+    return np.array([(fact.height, fact.width) for fact in facts], np.int64).reshape(-1, 2)
+
+
+def _about_classes(mapper: Mapper, class_pixels: NDArray[np.int64], splits: Mapping[str, tuple[int, ...]]) -> list[str]:
+    notes = []
+    for split in SPLITS:
+        if not splits[split]:
+            continue
+        pixels = class_pixels[list(splits[split])].sum(axis=0)
+        if not pixels.any():
+            raise DataError(f"all {split} pixels are ignored; correct `ignore` of data.mask_mapper")
+        absent = [label.name for label in mapper.labels if not pixels[label.index]]
+        if absent:
+            notes.append(f"{counted(len(absent), 'class', 'classes')} in no {split} mask: {listed(absent, 30)}")
+    return notes

@@ -1,0 +1,119 @@
+"""The plans of a batch as one small table of numbers, so that a single copy tells a device all that chance decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from segengine.data.augment.geometry import FRACTION_BITS, Geometry, identity
+from segengine.data.augment.pipeline import Plan
+from segengine.data.augment.transforms import Levels
+
+Place = tuple[int, int, int]  # where a sample's pixels begin in the flat buffer, its height, its width
+Table = npt.NDArray[np.float64]
+
+PLACED = 9  # numbers of a row before the levels: two rows of the matrix, and the place
+_WIDE = 2.0 ** (31 - FRACTION_BITS) - 1  # the largest coordinate that 32 bits hold beside its fraction
+_NONE = Levels(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples `begin` to `end` (in the order of their round), which come out in one `size` (height, width)."""
+
+    begin: int
+    end: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One warp of all samples, and then `levels` changes of their levels.
+
+    `straight` where nothing is turned or sheared, `wide` where 32 bits can't address the pixels of an image.
+    """
+
+    groups: tuple[Group, ...]
+    levels: int
+    straight: bool
+    wide: bool
+
+
+@dataclass(frozen=True, eq=False)
+class BatchPlan:
+    """What happens to the samples of a batch.
+
+    `table` is float64 [rounds, B, 9 + 2 * levels]: of each sample in its round the matrix a b c d e f (see `Geometry`),
+    the place offset, height, width in what the round before left (at first: in the store), and pairs of shift and
+    stretch. `indices` are the samples' records, in the order of the last round.
+    """
+
+    table: Table
+    rounds: tuple[Round, ...]
+    indices: tuple[int, ...]
+
+
+_Step = tuple[Geometry, list[Levels]]
+
+
+def batch_plan(plans: Sequence[Plan], places: Sequence[Place], indices: Sequence[int]) -> BatchPlan:
+    """The plans of samples that lie at `places`, and belong to the records `indices`, as one."""
+    samples = [_steps(plan, place) for plan, place in zip(plans, places, strict=True)]
+    # Levels before any geometry need the image as it is; mostly nobody has them.
+    first = 0 if any(steps[0][1] for steps in samples) or len(samples[0]) == 1 else 1
+    most = max(len(levels) for steps in samples for _, levels in steps)
+    rounds: list[Round] = []
+    tables: list[list[list[float]]] = []
+    for number in range(first, len(samples[0])):
+        here = [steps[number] for steps in samples]
+        order = sorted(range(len(here)), key=lambda i: _size(here[i]))
+        tables.append([_row(*here[i], places[i], most) for i in order])
+        rounds.append(_round([here[i] for i in order], tables[-1]))
+        begins = accumulate((math.prod(_size(here[i])) for i in order), initial=0)
+        after = dict(zip(order, begins, strict=False))
+        places = [(after[i], *_size(step)) for i, step in enumerate(here)]
+    return BatchPlan(np.array(tables), tuple(rounds), tuple(indices[i] for i in order))
+
+
+def _size(step: _Step) -> tuple[int, int]:
+    return step[0].height, step[0].width
+
+
+def _steps(plan: Plan, place: Place) -> list[_Step]:
+    """The plan as geometries, each with the levels that follow it; at first no geometry."""
+    steps: list[_Step] = [(identity(*place[1:]), [])]
+    for step in plan:
+        if isinstance(step, Geometry):
+            steps.append((step, []))
+        else:
+            steps[-1][1].append(step)
+    return steps
+
+
+def _row(geometry: Geometry, levels: Sequence[Levels], place: Place, most: int) -> list[float]:
+    every = [*levels, *[_NONE] * (most - len(levels))]
+    return [
+        *geometry.matrix[:2].ravel().tolist(),
+        *place,
+        *(n for level in every for n in (level.shift, level.stretch)),
+    ]
+
+
+def _round(steps: Sequence[_Step], rows: Sequence[Sequence[float]]) -> Round:
+    groups: list[Group] = []
+    for size, group in groupby(steps, _size):
+        begin = groups[-1].end if groups else 0
+        groups.append(Group(begin, begin + len(list(group)), size))
+    numbers = np.array(rows)
+    height, width = np.array([group.size for group in groups]).max(axis=0).tolist()
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
+    reach = np.abs(numbers[:, :6].reshape(-1, 3) @ corners.T).max()
+    pixels = (numbers[:, 7] * numbers[:, 8]).max()
+    wide = bool(reach >= _WIDE or pixels >= 2**31)
+    straight = not numbers[:, [1, 3]].any()
+    return Round(tuple(groups), max(len(levels) for _, levels in steps), straight, wide)

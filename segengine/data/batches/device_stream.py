@@ -1,0 +1,111 @@
+"""Training batches made on the device: chance is drawn on the CPU, a little ahead, and pixels never leave the device."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from segengine.data.augment.pipeline import Pipeline
+from segengine.data.batches.batch import Batch, SizedSamples, differing_sizes
+from segengine.data.batches.device_plan import BatchPlan, batch_plan
+from segengine.data.batches.device_store import DeviceStore
+from segengine.data.batches.device_warp import augmented, usual_at_once
+from segengine.data.batches.randomness import generator
+from segengine.data.batches.streams import CROP, TrainingStream
+
+_AHEAD = 4  # batches whose chances are drawn before they are asked for
+_NO_ROOM = (
+    "there is no room to augment one image on the device beside the network and the training images that data.cache "
+    "keeps there; data.cache: ram keeps them elsewhere"
+)
+
+
+class DeviceStream:
+    """The batches of a `TrainingStream`, with images and masks on the device that holds `store`.
+
+    The same images in the same order, drawn by the same generators, as the stream that it is made of; masks are equal
+    to the last pixel, images up to rounding (see docs/data.md). `close` ends the thread that draws ahead.
+    """
+
+    def __init__(self, order: TrainingStream, samples: SizedSamples, pipeline: Pipeline, store: DeviceStore) -> None:
+        """A stream in the order of `order`, which isn't asked for batches; `pipeline` must be `plannable`."""
+        assert pipeline.plannable
+        self.batch_size, self.steps_per_epoch = order.batch_size, order.steps_per_epoch
+        self.seed, self.rank = order.seed, order.rank
+        self._order, self._samples, self._pipeline, self._store = order, samples, pipeline, store
+        self._at_once = usual_at_once(store.flat.masks.device)
+        self._pool: ThreadPoolExecutor | None = None
+        self._drawn: deque[Future[BatchPlan]] = deque()
+        self._step = -1
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on.
+
+        Raises:
+            DataError: samples of one batch differ in size.
+        """
+        for step in range(epoch * self.steps_per_epoch + first_step, (epoch + 1) * self.steps_per_epoch):
+            yield self._made(self._plan(step))
+
+    def close(self) -> None:
+        """End the thread; the stream can be used again."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool, self._step = None, -1
+        self._drawn.clear()
+
+    def _plan(self, step: int) -> BatchPlan:
+        if step != self._step:
+            self.close()
+            self._step = step
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="draw")
+        while len(self._drawn) <= _AHEAD:
+            self._drawn.append(self._pool.submit(self._draw, self._step + len(self._drawn)))
+        self._step += 1
+        return self._drawn.popleft().result()
+
+    def _draw(self, step: int) -> BatchPlan:
+        keys = self._order.keys(step)
+        plans = [
+            self._pipeline.draw(generator(self.seed, cycle, self._samples.records[index].id), self._store.masks[index])
+            for cycle, index in keys
+        ]
+        indices = [index for _, index in keys]
+        return batch_plan(plans, [self._store.places[index] for index in indices], indices)
+
+    def _made(self, plan: BatchPlan) -> Batch:
+        flat = self._store.flat
+        table = torch.from_numpy(plan.table)
+        if flat.masks.is_cuda:
+            table = table.pin_memory().to(flat.masks.device, non_blocking=True)
+        groups = self._augmented(plan, table)
+        if len(groups) > 1:
+            begins = (0, len(groups[0][1]))
+            shapes = [
+                (plan.indices[at], (*masks.shape[1:], len(images)))
+                for at, (images, masks) in zip(begins, groups, strict=False)
+            ]
+            raise differing_sizes(self._samples, shapes[0], shapes[1], CROP)
+        [(images, masks)] = groups
+        images = images.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        return Batch(images, masks, torch.tensor(plan.indices, dtype=torch.int64))
+
+    def _augmented(self, plan: BatchPlan, table: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Where memory runs out, fewer pixels are warped at once from now on, down to a sample, for the same result."""
+        groups = [group for round_ in plan.rounds for group in round_.groups]
+        sample = max(math.prod(group.size) for group in groups)
+        whole = max((group.end - group.begin) * math.prod(group.size) for group in groups)
+        while True:
+            try:
+                return augmented(self._store.flat, plan, table, self._pipeline.fill, self._at_once)
+            except torch.OutOfMemoryError as error:
+                if min(self._at_once, whole) <= sample:
+                    raise torch.OutOfMemoryError(_NO_ROOM) from error
+            # Out here the error with its frames, which hold the tensors of the attempt, is gone.
+            self._at_once = min(self._at_once, whole) // 2

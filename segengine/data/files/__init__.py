@@ -1,0 +1,1 @@
+"""Files of images and masks: decoding, reading, writing, and one pass over all images."""

@@ -1,0 +1,89 @@
+"""Which colours of coloured masks are classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from segengine.data.masks.diagnosis import Diagnosis, diagnose, spoken
+from segengine.data.masks.mappers import repair_note, unlisted
+from segengine.data.masks.mapping import MaskEncoding, MaskSurvey, Raw
+from segengine.data.sources.records import counted, listed
+from segengine.errors import DataError
+
+Colour = tuple[int, int, int]
+
+
+def choose_colours(
+    survey: MaskSurvey,
+    table: Mapping[str, Colour] | None,
+    classes: Sequence[str] | None,
+    ignored: Sequence[Colour],
+    *,
+    repair: bool,
+) -> tuple[MaskSurvey, tuple[Raw, ...], list[str] | None, tuple[str, ...]]:
+    """The survey in colours, the colours that are classes, their names, and notes for the user.
+
+    Args:
+        survey: what the masks hold.
+        table: name -> colour, or None to take the colours found.
+        classes: the user's class names; with a table they must be its names, and give the order.
+        ignored: colours that are no class.
+        repair: whether other colours may move to the nearest listed one.
+
+    Raises:
+        DataError: a palette, unlisted colours, too many colours, or names that differ from the table's.
+    """
+    if survey.encoding.kind == "palette":
+        raise DataError(
+            f"{survey.folder}: masks are palette images: their indices are the values; use mask_mapper: palette"
+        )
+    survey = _in_colours(survey)
+    diagnosis = diagnose(survey)
+    if table is None:
+        if not diagnosis.usable:
+            raise DataError(_what_to_write(survey, diagnosis))
+        values: tuple[Raw, ...] = tuple(v for v in survey.values if v not in ignored)
+        return survey, values, list(classes) if classes is not None else None, ()
+    names = list(table) if classes is None else list(classes)
+    if set(names) != set(table):
+        raise DataError(
+            f"data.mask_mapper.colours names {', '.join(table)} and data.classes {', '.join(names)}; make them the same"
+        )
+    values = tuple(table[name] for name in names)
+    if len(set(values)) < len(values):
+        raise DataError("data.mask_mapper.colours: two classes have one colour; give each its own")
+    known = (*values, *ignored)
+    new = unlisted(survey, known)
+    if new and not repair:
+        worst = max(new, key=lambda v: new[v])
+        found = survey.values[worst]
+        others = f" (and {counted(len(new) - 1, 'other')})" if len(new) > 1 else ""
+        raise DataError(
+            f"{survey.folder}: colour {spoken(worst)}{others} is in the masks and not in data.mask_mapper.colours "
+            f"({counted(found.pixels, 'pixel')} in {counted(found.files, 'mask')}, first {found.first_file}); add it there or "
+            f"to ignore{', or add repair: nearest' if not diagnosis.usable else ''}"
+        )
+    absent = [name for name in names if table[name] not in survey.values]
+    notes = [f"{counted(len(absent), 'colour')} in no mask: {listed(absent, 30)}"] if absent else []
+    if repair and (note := repair_note(survey, known)):
+        notes.append(note)
+    return survey, values, names, tuple(notes)
+
+
+def _what_to_write(survey: MaskSurvey, diagnosis: Diagnosis) -> str:
+    guess = ", ".join(f"class{i}: {spoken(raw)}" for i, raw in enumerate(diagnosis.values))
+    line = f"mask_mapper: {{name: rgb, colours: {{{guess}}}, repair: nearest}}"
+    return f"{survey.folder}: {diagnosis.message}" + (f"; if that is meant, write {line}" if guess else "")
+
+
+def _in_colours(survey: MaskSurvey) -> MaskSurvey:
+    """A survey of gray masks as if they were stored in colours."""
+    if survey.encoding.kind == "rgb":
+        return survey
+    if survey.encoding.bits != 8:
+        raise DataError(
+            f"{survey.folder}: masks have {survey.encoding.bits}-bit gray values, not colours; use mask_mapper: gray-index"
+        )
+    values: dict[Raw, object] = {(int(v), int(v), int(v)): f for v, f in survey.values.items()}  # type: ignore[arg-type]
+    return replace(survey, encoding=MaskEncoding("rgb", 8, None, survey.encoding.suffix, 3), values=values)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Which files belong together: patterns, pairing, records, splits and the fingerprint of a data set."""

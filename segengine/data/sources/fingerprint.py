@@ -1,0 +1,43 @@
+"""A data set's fingerprint: equal exactly where ids, image files, mask files and splits are equal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from segengine.data.sources.records import Record, counted, listed
+
+
+def file_digest(path: Path | None) -> str:
+    """SHA-256 of a file's bytes in hexadecimal, '' for no file."""
+    if path is None:
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(records: Sequence[Record], images: Sequence[str], masks: Sequence[str]) -> str:
+    """SHA-256 over the sorted lines `id, image digest, mask digest, split`; the same on any machine and in any order."""
+    lines = sorted(
+        "\t".join((record.id, image, mask, record.split or ""))
+        for record, image, mask in zip(records, images, masks, strict=True)
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def shared_images(records: Sequence[Record], images: Sequence[str | None]) -> str:
+    """A warning about image files with equal content in different splits, '' if there are none.
+
+    `images` are digests of the files, None for images that don't count (of one value everywhere).
+    """
+    by_digest: dict[str, list[Record]] = defaultdict(list)
+    for record, digest in zip(records, images, strict=True):
+        if digest is not None:
+            by_digest[digest].append(record)
+    shared = [same for same in by_digest.values() if len({r.split for r in same}) > 1]
+    if not shared:
+        return ""
+    names = listed([" = ".join(f"{r.id} ({r.split})" for r in same[:2]) for same in shared], 3)
+    return f"{counted(len(shared), 'image')} with equal content in several splits, which inflates scores: {names}"

@@ -1,0 +1,209 @@
+"""Measuring what trained networks cost fairly: each in a fresh process, by turns in rounds, so that drift meets all alike."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from segengine.building.cost_record import BATCH, cost_record
+from segengine.engine.machine_errors import explained
+from segengine.engine.peak import Peak, PeakMemory, tensor_bytes
+from segengine.engine.timing import NetworkClock, Passes
+from segengine.errors import RunError, SegengineError, SpecError, unexpected
+from segengine.events import Doing, Listener, Note
+from segengine.inference.load import load_trained
+from segengine.runs import names
+from segengine.runs.costs import CostRecord, write_cost
+from segengine.runs.find import find_runs
+from segengine.runs.folder import RunFolder
+
+ROUNDS = 5
+_BATCHED_SHARE = 5  # passes of one image for each pass of a batch
+
+
+@dataclass(frozen=True)
+class CostRequest:
+    """What is measured: `size` (height, width; that of each run's first test image where None), images a batch, passes."""
+
+    device: str = "auto"
+    size: tuple[int, int] | None = None
+    batch: int = BATCH
+    repeats: int = 50
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run and its new cost.json."""
+
+    folder: RunFolder
+    cost: CostRecord
+
+
+@dataclass(frozen=True)
+class Network:
+    """Runs that share one network, which is measured with the weights of the first."""
+
+    folders: tuple[RunFolder, ...]
+    size: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        return self.folders[0].name
+
+
+def networks_of(paths: Sequence[Path], size: tuple[int, int] | None, listener: Listener) -> list[Network]:
+    """The different networks of the finished runs in `paths` (runs, or folders of runs).
+
+    Raises:
+        SpecError: a path holds no finished run.
+    """
+    groups: dict[str, list[RunFolder]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for path in paths:
+        finished = 0
+        for folder in find_runs(path):
+            run = folder.read()
+            if run.get("status") != "finished" or not (folder / names.WEIGHTS).exists():
+                listener(Note(f"{folder.path}: not measured, it is {run.get('status')}"))
+                continue
+            finished += 1
+            wanted = size or tuple(run["macs_size"])
+            key = json.dumps([folder.spec().get("model"), run["data"]["channels"], len(run["labels"]), wanted])
+            sizes[key] = wanted
+            if folder not in groups.setdefault(key, []):
+                groups[key].append(folder)
+        if not finished:
+            raise SpecError(f"{path}: there is no finished run in it; make runs with `segengine run SPEC`")
+    return [Network(tuple(folders), sizes[key]) for key, folders in groups.items()]
+
+
+def measure_costs(paths: Sequence[Path], request: CostRequest, listener: Listener) -> list[Measured]:
+    """Measure every network and write cost.json into each of its runs.
+
+    Raises:
+        SpecError: a path holds no finished run.
+        RunError: a network couldn't be measured; nothing is written.
+    """
+    networks = networks_of(paths, request.size, listener)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_worker(network, request)) for network in networks]
+        for done, worker in enumerate(workers):
+            listener(Doing("loading networks", done, len(workers)))
+            worker.receive()
+        listener(Doing("loading networks", len(workers), len(workers)))
+        for place, worker in enumerate(_turns(workers)):
+            listener(Doing("measuring, rounds by networks", place, ROUNDS * len(workers)))
+            worker.round()
+        listener(Doing("measuring, rounds by networks", ROUNDS * len(workers), ROUNDS * len(workers)))
+        costs = [worker.cost() for worker in workers]
+    found = [Measured(folder, cost) for net, cost in zip(networks, costs, strict=True) for folder in net.folders]
+    for measured in found:
+        write_cost(measured.folder, measured.cost)
+    return found
+
+
+def _turns(workers: Sequence[_Worker]) -> Iterator[_Worker]:
+    """Every worker in each round, in turning direction: nobody is always first."""
+    for number in range(ROUNDS):
+        yield from workers if number % 2 == 0 else reversed(workers)
+
+
+@dataclass
+class _Worker:
+    network: Network
+    pipe: Connection
+
+    def receive(self) -> Any:
+        try:
+            answer, problem = self.pipe.recv()
+        except EOFError:
+            problem = "its process died; mostly memory is too small: use a smaller --batch or --size"
+        if problem:
+            raise RunError(f"{self.network.folders[0].path}: can't be measured: {problem}")
+        return answer
+
+    def round(self) -> None:
+        self.pipe.send("round")
+        self.receive()
+
+    def cost(self) -> CostRecord:
+        self.pipe.send("cost")
+        return CostRecord.model_validate(self.receive())
+
+
+@contextmanager
+def _worker(network: Network, request: CostRequest) -> Iterator[_Worker]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    arguments = (theirs, network.folders[0].path, network.name, network.size, request)
+    process = context.Process(target=_serve, args=arguments, daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield _Worker(network, ours)
+    finally:
+        ours.close()
+        process.join(timeout=10)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _serve(pipe: Connection, path: Path, name: str, size: tuple[int, int], request: CostRequest) -> None:
+    """The fresh process of one network: answers (result, problem) to each word until the other side hangs up."""
+    session: _Session | None = None
+
+    def answer(work: Callable[[], Any]) -> None:
+        try:
+            pipe.send((work(), ""))
+        except Exception as error:
+            known = error if isinstance(error, SegengineError) else explained(error)
+            pipe.send((None, str(known) if known else unexpected(error)))
+
+    def load() -> None:
+        nonlocal session
+        session = _Session(path, name, size, request)
+
+    answer(load)
+    try:
+        while session is not None:
+            answer(session.round if pipe.recv() == "round" else session.cost)
+    except (EOFError, KeyboardInterrupt):
+        pass
+
+
+class _Session:
+    """One network, loaded, warm, its memory measured; collects the times of rounds."""
+
+    def __init__(self, path: Path, name: str, size: tuple[int, int], request: CostRequest) -> None:
+        self.name, self.size, self.batch = name, size, request.batch
+        passes, batches = -(-request.repeats // ROUNDS), -(-request.repeats // (ROUNDS * _BATCHED_SHARE))
+        self.single_passes, self.batched_passes = Passes(passes, passes), Passes(batches, batches)
+        trained = load_trained(path, request.device)
+        self.predictor, self.channels = trained.predictor, int(trained.run["data"]["channels"])
+        self.clock = NetworkClock(self.predictor, channels=self.channels, size=size)
+        memory = PeakMemory(self.predictor.device, held=tensor_bytes(self.predictor.model.state_dict()))
+        self.clock.warm_up(self.batch)
+        self.peak: Peak | None = memory.peak()
+        self.clock.warm_up(1)
+        self.single: list[float] = []
+        self.batched: list[float] = []
+
+    def round(self) -> None:
+        self.clock.warm_up(1, passes=1)
+        self.single += self.clock.seconds(1, self.single_passes)
+        self.clock.warm_up(self.batch, passes=1)
+        self.batched += self.clock.seconds(self.batch, self.batched_passes)
+
+    def cost(self) -> dict[str, Any]:
+        record = cost_record(
+            self.predictor, by="cost", network_of=self.name, channels=self.channels, size=self.size, single=self.single,
+            batched=self.batched, batch=self.batch, peak=self.peak,
+        )  # fmt: skip
+        return record.model_dump(mode="json")

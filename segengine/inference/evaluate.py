@@ -1,0 +1,129 @@
+"""Scoring a trained run anew: on its own data, or on other data with the same classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segengine.building.dataset import load_dataset
+from segengine.building.measuring import as_rows, measurement, record_of, values_by_label, write_tables
+from segengine.engine.distributed import World
+from segengine.engine.evaluation import evaluate_and_measure
+from segengine.errors import DataError, SpecError
+from segengine.events import Doing, Listener
+from segengine.inference.load import Trained, load_trained
+from segengine.metrics.confusion import ImageCounts
+from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
+from segengine.metrics.values import MetricValues
+from segengine.runs import names
+from segengine.runs.folder import RunFolder
+from segengine.runs.values import MetricRecord
+from segengine.specs.load import load_experiment
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores of a run on one split, shaped as in metrics.jsonl, and the counts that they follow from.
+
+    `metrics`: what other metrics say, by label; `values` and `records` are what their tables hold.
+    """
+
+    split: str
+    scores: dict[str, Any]
+    counts: ImageCounts
+    same_data: bool
+    metrics: Mapping[str, Any]
+    values: Mapping[str, MetricValues]
+    records: Mapping[str, MetricRecord]
+
+
+def evaluate_run(
+    path: Path,
+    split: str | None,
+    overrides: Sequence[str],
+    device: str,
+    listener: Listener,
+    *,
+    metrics: Sequence[str] = (),
+    keep: bool = False,
+) -> Evaluated:
+    """Score a run's chosen checkpoint on a split of its spec's data, which `overrides` may replace.
+
+    `metrics`: a name, or settings as YAML, of each metric to measure; without any, those of the spec. `keep`: they are
+    to be saved, so there has to be one, of the run's own data; refused before anything is computed.
+
+    Raises:
+        RunError: no finished training in the folder.
+        SpecError: nothing to keep.
+        DataError: the data has other classes than the run, no image in the split, or isn't the run's and should be kept.
+    """
+    trained = load_trained(path, device)
+    loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *overrides])
+    experiment = next(iter(loaded.variants.values()))
+    if keep and not experiment.evaluation.metrics:
+        raise SpecError("--save keeps metrics, and none was asked for; name one with --metric")
+    dataset = load_dataset(experiment, trained.run.get("fold"), listener)
+    if keep:
+        _check_own(path, trained.run["data"]["fingerprint"] == dataset.fingerprint)
+    _check_labels(trained, [(label.name, label.raw) for label in dataset.mapper.labels], path)
+    chosen = split or next(name for name in ("test", "validation", "train") if dataset.splits.get(name))
+    indices = dataset.splits.get(chosen, ())
+    if not indices:
+        there = ", ".join(name for name, of in dataset.splits.items() if of)
+        raise DataError(f"{path}: its data has no {chosen} images; there are {there}")
+    done, total = 0, len(indices)
+
+    def seen(images: int) -> None:
+        nonlocal done
+        done += images
+        listener(Doing(f"evaluating {chosen} images", done, total))
+
+    labels = [label.name for label in trained.mapping.labels]
+    world = World(trained.predictor.device)
+    stated = trained.run["metric_policy"]
+    policy = MetricPolicy(tuple(stated["averaged"]), tuple(stated["left_out"]))
+    evaluation = experiment.evaluation
+    made = measurement(evaluation.metrics, evaluation, labels, policy)
+    table, measured = evaluate_and_measure(
+        trained.predictor, dataset, indices, len(labels), world, measurement=made, seen=seen
+    )
+    counts = ImageCounts.of(table, len(labels))
+    values = values_by_label(measured, made) if made else {}
+    records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
+    same = trained.run["data"]["fingerprint"] == dataset.fingerprint
+    scores = as_row(evaluate_counts(counts), labels, policy)
+    return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records)
+
+
+def save_metrics(path: Path, found: Evaluated) -> None:
+    """Write the metrics' tables into the run's folder, where `compare` finds them.
+
+    Raises:
+        DataError: the scores are of other data than the run's.
+        RunError: another process works on the run, or its folder can't be written to.
+    """
+    _check_own(path, found.same_data)
+    folder = RunFolder(path)
+    with folder.locked():
+        write_tables(folder, found.split, found.values, found.records)
+        stored = folder.read().get("metrics") or {}
+        folder.update(metrics={**stored, found.split: {**stored.get(found.split, {}), **found.metrics}})
+
+
+def _chosen(metrics: Sequence[str]) -> list[str]:
+    """The override of a spec that asks for these metrics."""
+    return [f"evaluation.metrics=[{', '.join(metrics)}]"] if metrics else []
+
+
+def _check_own(path: Path, same: bool) -> None:
+    if not same:
+        raise DataError(f"{path}: these would be scores of other data than the run's; leave out --save, or -s")
+
+
+def _check_labels(trained: Trained, found: list[tuple[str, Any]], path: Path) -> None:
+    expected = [(label.name, label.raw) for label in trained.mapping.labels]
+    if found != expected:
+        said = "; ".join(", ".join(f"{name} = {raw}" for name, raw in labels) for labels in (expected, found))
+        raise DataError(f"{path}: was trained with other classes than the data has: {said}")

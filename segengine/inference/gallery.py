@@ -1,0 +1,115 @@
+"""The pictures of a comparison's gallery: the images on which variants disagree most, predicted anew from saved runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segengine.compare.summary import kinds_of
+from segengine.errors import DataError, SegengineError, unexpected
+from segengine.report.comparison.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
+from segengine.runs import names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segengine.compare.load import LoadedRun
+    from segengine.compare.summary import Comparison
+    from segengine.inference.load import Trained
+    from segengine.report.comparison.gallery import Pixels
+    from segengine.report.labels import LabelLike
+
+
+def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Gallery:
+    """Predict the chosen images with each variant's chosen checkpoint of its first seed; of many, the MOST_VARIANTS best.
+
+    Images, masks and models are read through the runs' own saved settings. What can't be had is left out and named in the
+    gallery's problems; nothing is raised for it.
+    """
+    if not chosen.images:
+        return Gallery(chosen)
+    shown = _best(comparison, chosen)
+    units = [members[0] for members in comparison.units.by_variant().values()]
+    places = _places(units[0].runs, comparison.split)
+    problems: dict[str, None] = {}
+    labels: Sequence[LabelLike] = ()
+    seen: dict[int, tuple[Pixels, Pixels]] = {}
+    predicted: dict[int, dict[int, Pixels]] = {about.row: {} for about in chosen.images}
+    for i in shown:
+        for part, run in enumerate(units[i].runs):
+            wanted = [about for about in chosen.images if places[about.row] == part]
+            if not wanted:
+                continue
+            try:
+                trained = _trained(run, device)
+                labels = labels or trained.mapping.labels
+                for about, image, truth, classes in _of_run(run, trained, wanted, units[i].stacked):
+                    seen.setdefault(about.row, (image, truth))
+                    predicted[about.row][i] = classes
+            except (SegengineError, OSError, ImportError) as error:
+                said = str(error) if isinstance(error, SegengineError) else unexpected(error)
+                problems[f"{run.name}: {' '.join(said.split())}"] = None
+    made = tuple(Picture(about, *seen[about.row], predicted[about.row]) for about in chosen.images if about.row in seen)
+    notes = (f"shown are the predictions of the best {MOST_VARIANTS} variants",) if len(units) > len(shown) else ()
+    return Gallery(chosen, labels, made, tuple(problems), notes)
+
+
+def _best(comparison: Comparison, chosen: Chosen) -> list[int]:
+    """The best variants by mean score; those without one last."""
+    kind, sign = kinds_of(chosen.metric)[0], comparison.measure(chosen.metric).sign
+    means = [variant.scores[chosen.metric, kind].mean.mean for variant in comparison.variants]
+    return sorted(range(len(means)), key=lambda i: np.inf if (mean := means[i]) is None else -sign * mean)[
+        :MOST_VARIANTS
+    ]
+
+
+def _places(runs: Sequence[LoadedRun], split: str) -> list[int]:
+    """For each row of the comparison, which of a unit's runs (folds) holds it."""
+    return [part for part, run in enumerate(runs) for _ in run.indices(split)]
+
+
+def _trained(run: LoadedRun, device: str) -> Trained:
+    from segengine.inference.load import load_trained
+
+    return load_trained(run.folder.path, device)
+
+
+def _of_run(
+    run: LoadedRun, trained: Trained, wanted: Sequence[Disagreement], stacked: np.ndarray
+) -> Iterator[tuple[Disagreement, Pixels, Pixels, Pixels]]:
+    """Image, truth and prediction of each image.
+
+    Raises:
+        DataError: a file is missing or not what it was when the run was evaluated.
+    """
+    files = _files(run)
+    for about in wanted:
+        if about.id not in files:
+            raise DataError(f"{about.id}: is not in the data any more")
+        path, mask = files[about.id]
+        image = trained.read(path)
+        truth = _truth(trained, mask, image.shape[:2])
+        pixels = np.bincount(truth.ravel(), minlength=256)[: stacked.shape[2]]
+        if (pixels != stacked[about.row, 1]).any():
+            raise DataError(f"{mask}: the mask changed since the run was evaluated")
+        yield about, image, truth, trained.classes(image)
+
+
+def _files(run: LoadedRun) -> dict[str, tuple[Path, Path]]:
+    """Image and mask of every record, found as the run found them."""
+    from segengine.specs.load import load_experiment
+
+    loaded = load_experiment(run.folder / names.SPEC)
+    records = next(iter(loaded.variants.values())).data.source.build()
+    return {record.id: (record.image, record.mask) for record in records if record.mask is not None}
+
+
+def _truth(trained: Trained, mask: Path, shape: tuple[int, ...]) -> Pixels:
+    from segengine.data.files.reading import read_mask
+
+    raw = read_mask(mask)
+    if raw.shape[:2] != shape:
+        raise DataError(f"{mask}: is {raw.shape[1]}x{raw.shape[0]} and its image {shape[1]}x{shape[0]}")
+    return trained.mapping.to_classes(raw, where=str(mask))

@@ -1,0 +1,88 @@
+"""A trained segmenter read back from its run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from segengine.building.build import build_segmenter
+from segengine.building.labels import StoredMapping
+from segengine.data.files.reading import read_image
+from segengine.engine.checkpoint import load_weights
+from segengine.engine.distributed import pick_device
+from segengine.engine.precision import pick_precision
+from segengine.engine.prediction import Predictor
+from segengine.engine.wrap_model import placed
+from segengine.errors import RegistryError, RunError
+from segengine.runs import names
+from segengine.runs.folder import RunFolder
+from segengine.specs.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's chosen checkpoint, ready to predict files."""
+
+    folder: RunFolder
+    run: dict[str, Any]
+    mapping: StoredMapping
+    predictor: Predictor
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """An image as it was read in training: uint8 [H, W, C].
+
+        Raises:
+            DataError: the file can't be read, or has another number of channels.
+        """
+        data = self.run["data"]
+        window = tuple(data["window"]) if data["window"] else None
+        return read_image(path, channels=data["channels"], window=window)
+
+    def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
+        return self.predictor.image_classes(image)
+
+
+def load_trained(path: Path, device: str = "auto") -> Trained:
+    """Read a run folder's model.
+
+    Raises:
+        RunError: it isn't a run folder, has no finished training, or its files don't fit together.
+    """
+    folder = RunFolder(path)
+    run = folder.read()
+    weights = folder / names.WEIGHTS
+    if not weights.exists():
+        raise RunError(
+            f"{path}: has no {names.WEIGHTS} (its status is {run.get('status')}); finish it with `segengine run`"
+        )
+    mapping = StoredMapping(run)
+    spec = folder.spec()
+    _without_initial_weights(spec)
+    try:
+        experiment = Experiment.model_validate({**spec, "variants": {}})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(
+            f"{folder / names.SPEC}: {where}: {first['msg']}; is a plugin missing, or of another version?"
+        ) from error
+    except RegistryError as error:
+        raise RunError(f"{folder / names.SPEC}: {error}") from error
+    chosen = pick_device(device)
+    model = build_segmenter(experiment, channels=run["data"]["channels"], num_classes=len(mapping.labels))
+    load_weights(weights, model)
+    model = placed(model, chosen).eval()
+    return Trained(folder, run, mapping, Predictor(model, chosen, pick_precision("auto", chosen)))
+
+
+def _without_initial_weights(spec: dict[str, Any]) -> None:
+    """The trained weights replace the initial ones, whose file or download need not be there any more."""
+    backbone = spec.get("model", {}).get("backbone", {})
+    if isinstance(backbone, dict) and "weights" in backbone:
+        backbone["weights"] = "none"

@@ -1,0 +1,148 @@
+"""Predicting a folder of images in the masks' own values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.data.files.reading import read_mask
+from segengine.data.files.writing import write_mask
+from segengine.data.sources.pairing import pair
+from segengine.data.sources.patterns import Match, find
+from segengine.data.sources.records import SUFFIXES
+from segengine.errors import DataError, SegengineError
+from segengine.files import write_bytes
+from segengine.inference.load import Trained
+from segengine.registry import suggest
+
+_WHOLE = 2**40  # a picture is written as it is, however large
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What became of one image: the files written, or why it was skipped."""
+
+    image: Path
+    written: tuple[Path, ...] = ()
+    problem: str = ""
+
+
+def images_in(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Each image with its place below the output folder: files as they are, folders with all that is below them.
+
+    What lies in an output folder inside one of the folders was written by an earlier prediction, and is left out.
+
+    Raises:
+        DataError: a path doesn't exist, or no image is found.
+    """
+    found: list[tuple[Path, Path]] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            if path.resolve() in out.resolve().parents:
+                inside = [p for p in inside if out.resolve() not in p.resolve().parents]
+            if not inside:
+                raise DataError(f"{path}: holds no image ({', '.join(sorted(SUFFIXES))})")
+            found += [(p, p.relative_to(path)) for p in inside]
+        elif path.exists():
+            found.append((path, Path(path.name)))
+        else:
+            near = suggest(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
+            raise DataError(f"{path}: there is no such file or folder" + (f"; {near}" if near else ""))
+    return found
+
+
+def predict_files(
+    trained: Trained,
+    images: Sequence[tuple[Path, Path]],
+    out: Path,
+    *,
+    overlay: bool = False,
+    truth: Path | None = None,
+) -> Iterator[Predicted]:
+    """Predict each image and write its mask below `out` under the image's name; a bad one is skipped and says why.
+
+    With `overlay`, a coloured overlay is written under out/overlays; with a folder `truth` of masks named like the
+    images, image | prediction | truth under out/triptychs. An input is never overwritten.
+    """
+    known = _partners(images, truth) if truth is not None else {}
+    targets = _targets(trained, images, out, known.values())
+    for (image, _), target in zip(images, targets, strict=True):
+        written: list[Path] = []
+        problem = ""
+        try:
+            for path in _predict(trained, image, target, out=out, overlay=overlay, mask=known.get(image), truth=truth):
+                written.append(path)  # noqa: PERF402 (what was written before an error counts)
+        except SegengineError as error:
+            problem = str(error)
+        except OSError as error:
+            problem = f"{target}: can't be written ({error.strerror})"
+        yield Predicted(image, tuple(written), problem)
+
+
+def _partners(images: Sequence[tuple[Path, Path]], folder: Path) -> dict[Path, Path]:
+    """Image -> true mask in `folder`, paired by name as in training: equal, or with a common prefix or suffix."""
+    masks = find(folder, "**/*", outside=True)
+    wanted = [Match(image, place.with_suffix("").parts, None) for image, place in images]
+    known = [Match(mask.path, mask.path.relative_to(folder).with_suffix("").parts, None) for mask in masks]
+    return {image.path: mask.path for image, mask in pair(wanted, known).pairs}
+
+
+def _targets(trained: Trained, images: Sequence[tuple[Path, Path]], out: Path, masks: Iterable[Path]) -> list[Path]:
+    suffix = trained.mapping.encoding.suffix
+    targets = [out / place.with_suffix(suffix) for _, place in images]
+    twice = {target for target in targets if targets.count(target) > 1} if len(set(targets)) < len(targets) else set()
+    if twice:
+        raise DataError(f"two images would both be written to {min(twice)}; predict them into different folders")
+    inputs = {path.resolve() for path in (*(image for image, _ in images), *masks)}
+    overwritten = [target for target in targets if target.resolve() in inputs]
+    if overwritten:
+        raise DataError(
+            f"{overwritten[0]} is one of the images or masks given and would be overwritten; choose another folder with -o"
+        )
+    return targets
+
+
+def _predict(
+    trained: Trained, path: Path, target: Path, *, out: Path, overlay: bool, mask: Path | None, truth: Path | None
+) -> Iterator[Path]:  # fmt: skip
+    image = trained.read(path)
+    classes = trained.classes(image)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_mask(target, trained.mapping.to_raw(classes), trained.mapping.encoding)
+    yield target
+    below = target.relative_to(out)
+    if overlay:
+        yield _picture(out / "overlays" / below.with_suffix(".png"), trained, image, classes, None)
+    if truth is not None:
+        if mask is None:
+            raise DataError(f"{truth}: has no mask named like {path.name}")
+        known = _truth(trained, mask, classes.shape)
+        yield _picture(out / "triptychs" / below.with_suffix(".png"), trained, image, classes, known)
+
+
+def _picture(
+    target: Path,
+    trained: Trained,
+    image: NDArray[np.uint8],
+    classes: NDArray[np.uint8],
+    truth: NDArray[np.uint8] | None,
+) -> Path:
+    from segengine.report.encoding import png_of
+    from segengine.report.panels import overlay, to_rgb, triptych
+
+    labels = trained.mapping.labels
+    picture = overlay(to_rgb(image), classes, labels) if truth is None else triptych(image, classes, truth, labels)
+    write_bytes(target, png_of(picture, limit_bytes=_WHOLE))
+    return target
+
+
+def _truth(trained: Trained, mask: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    raw = read_mask(mask)
+    if raw.shape[:2] != shape:
+        raise DataError(f"{mask}: is {raw.shape[1]}x{raw.shape[0]} and its image {shape[1]}x{shape[0]}")
+    return trained.mapping.to_classes(raw, where=str(mask))

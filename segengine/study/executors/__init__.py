@@ -1,0 +1,1 @@
+"""Built-in executors: local processes and a Ray cluster."""

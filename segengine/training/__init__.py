@@ -1,0 +1,1 @@
+"""One run, from an experiment to a finished run folder."""

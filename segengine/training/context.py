@@ -1,0 +1,105 @@
+"""What a run computes with: data, device, number format, the rule for scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segengine.data.batches.dataset import Dataset
+from segengine.engine.distributed import World
+from segengine.engine.evaluation import Measured, evaluate_and_measure
+from segengine.engine.precision import Precision
+from segengine.engine.prediction import Predictor
+from segengine.errors import DataError
+from segengine.events import Counts, Doing, Listener
+from segengine.metrics.scores import MetricPolicy
+from segengine.metrics.values import Measurement
+from segengine.training.request import RunRequest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class FoundBatch:
+    """What `training.batch_size: auto` came to: images over all processes, and why not more."""
+
+    images: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run computes with; `found_batch` where training.batch_size is auto, once it is found."""
+
+    request: RunRequest
+    dataset: Dataset
+    world: World
+    precision: Precision
+    policy: MetricPolicy
+    listener: Listener
+    found_batch: FoundBatch | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch, over all processes: as set or as found."""
+        wanted = self.request.experiment.training.batch_size
+        if isinstance(wanted, int):
+            return wanted
+        assert self.found_batch is not None, "with_batch_size comes first"
+        return self.found_batch.images
+
+    @property
+    def batch_in_words(self) -> str:
+        """What training.batch_size: auto came to; '' where a number is set."""
+        return f"training.batch_size: auto: {self.found_batch.why}" if self.found_batch is not None else ""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.dataset.mapper.labels)
+
+    def predictor(self, model: nn.Module) -> Predictor:
+        """A model as evaluation and prediction use it."""
+        return Predictor(model, self.world.device, self.precision)
+
+    def count(self, model: nn.Module, split: str) -> Counts:
+        """Confusion counts of a split's images."""
+        return self.count_and_measure(model, split, None)[0]
+
+    def count_and_measure(
+        self, model: nn.Module, split: str, measurement: Measurement | None
+    ) -> tuple[Counts, dict[int, Measured]]:
+        """Confusion counts of a split's images, and of each what `measurement` finds."""
+        indices, done = self.dataset.splits[split], 0
+        what = f"evaluating {split} images"
+
+        def seen(images: int) -> None:
+            nonlocal done
+            done += images * self.world.size
+            self.listener(Doing(what, min(done, len(indices)), len(indices)))
+
+        return evaluate_and_measure(
+            self.predictor(model),
+            self.dataset,
+            indices,
+            self.num_classes,
+            self.world,
+            measurement=measurement,
+            seen=seen,
+        )
+
+
+def metric_policy(setting_leave_out: str | list[str], class_names: list[str]) -> MetricPolicy:
+    """Which classes means are over.
+
+    Raises:
+        DataError: a class that is to be left out doesn't exist, or none is left.
+    """
+    background = [name for name in class_names if name.lower() == "background"]
+    left_out = background if setting_leave_out == "auto" else list(setting_leave_out)
+    unknown = [name for name in left_out if name not in class_names]
+    averaged = tuple(name for name in class_names if name not in left_out)
+    if unknown or not averaged:
+        wrong = f"names no class: {', '.join(unknown)}" if unknown else "leaves no class"
+        raise DataError(f"evaluation.leave_out {wrong}; classes are {', '.join(class_names)}")
+    return MetricPolicy(averaged, tuple(left_out))

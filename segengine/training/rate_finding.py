@@ -1,0 +1,95 @@
+"""The learning-rate finder: a throwaway training whose rate rises, with a table, a picture and a suggestion."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from segengine.building.build import build_loss, build_segmenter, parameter_groups
+from segengine.data.batches.batch import Batch
+from segengine.data.batches.dataset import Dataset
+from segengine.engine.distributed import World
+from segengine.engine.precision import pick_precision, repeatable
+from segengine.engine.rate_finder import RateTest, Tried, rates_between, suggested
+from segengine.engine.wrap_model import placed
+from segengine.errors import RunError
+from segengine.events import Doing, Listener
+from segengine.files import write_bytes, write_text
+from segengine.report.rate_test import rate_test_png
+from segengine.training.batch_size import with_batch_size
+from segengine.training.context import Setting, metric_policy
+from segengine.training.request import RunRequest
+from segengine.training.streams import training_input
+
+LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 200
+
+
+@dataclass(frozen=True)
+class FoundRate:
+    """What a test came to: the suggested rate (None: the loss never fell), its steps, and where table and picture are."""
+
+    rate: float | None
+    steps: int
+    table: Path
+    picture: Path
+
+
+def find_rate(request: RunRequest, dataset: Dataset, world: World, listener: Listener, folder: Path) -> FoundRate:
+    """Train at 200 rates from 1e-7 to 10 (Smith, 2017), and write `learning-rate-VARIANT` .csv and .png into `folder`.
+
+    The network is the experiment's at the request's seed, and is thrown away; no run is begun or changed.
+
+    Raises:
+        RunError: the loss wasn't finite in the first steps.
+    """
+    experiment, training = request.experiment, request.experiment.training
+    policy = metric_policy(experiment.evaluation.leave_out, [label.name for label in dataset.mapper.labels])
+    precision = pick_precision("fp32" if training.precision == "fp16" else training.precision, world.device)
+    setting = with_batch_size(Setting(request, dataset, world, precision, policy, listener))
+    what = "trying learning rates"
+    with repeatable(request.seed, deterministic=training.deterministic):
+        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
+        model = placed(model, world.device)
+        optimizer = training.optimizer.build(
+            parameters=parameter_groups(model, training), fused=world.device.type == "cuda"
+        )
+        test = RateTest(model, optimizer, build_loss(experiment, dataset).to(world.device), precision, world.device)
+        made = training_input(setting)
+        try:
+            tried = test.run(
+                _endless(made.stream.epoch),
+                rates_between(LOWEST, HIGHEST, STEPS),
+                seen=lambda done: listener(Doing(what, done, STEPS)),
+            )
+        finally:
+            made.stream.close()
+    listener(Doing(what, STEPS, STEPS))
+    if len(tried) < 3:
+        raise RunError(
+            f"the loss became infinite or NaN after {len(tried)} steps at a learning rate of {LOWEST:g}; look at the images and "
+            "masks with `segengine inspect`"
+        )
+    return _written(tried, folder / f"learning-rate-{request.variant}")
+
+
+def _endless(epoch: Callable[[int], Iterator[Batch]]) -> Iterator[Batch]:
+    for number in count():
+        yield from epoch(number)
+
+
+def _written(tried: list[Tried], stem: Path) -> FoundRate:
+    rate = suggested(tried)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["learning_rate", "loss", "smoothed_loss"])
+    rows.writerows([f"{each.rate:.6g}", f"{each.loss:.6g}", f"{each.smooth:.6g}"] for each in tried)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    table, picture = stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".png")
+    write_text(table, text.getvalue())
+    columns = ([each.rate for each in tried], [each.loss for each in tried], [each.smooth for each in tried])
+    write_bytes(picture, rate_test_png(*columns, rate))
+    return FoundRate(rate, len(tried), table, picture)

@@ -1,0 +1,25 @@
+"""Everything that training changes, made of an experiment's settings."""
+
+from __future__ import annotations
+
+from segengine.building.build import parameter_groups
+from segengine.engine.checkpoint import Trainable
+from segengine.engine.time_budget import TICKS, TimedSchedule
+from segengine.engine.wrap_model import moving_average
+from segengine.nn.segmenter import Segmenter
+from segengine.training.context import Setting
+
+
+def build_trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainable:
+    """What is trained in `steps` optimizer steps, or for a time where that is None."""
+    training = setting.request.experiment.training
+    optimizer = training.optimizer.build(
+        parameters=parameter_groups(model, training), fused=setting.world.device.type == "cuda"
+    )
+    schedule = training.schedule.build(optimizer=optimizer, total_steps=steps or TICKS)
+    if steps is None:
+        schedule = TimedSchedule(schedule)
+    average = None
+    if training.ema is not None:
+        average = moving_average(model, training.ema)
+    return Trainable(model, optimizer, schedule, setting.precision.scaler(), average)

@@ -1,0 +1,169 @@
+"""One run from start, or from where it stopped, to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from segengine.building.build import (
+    build_loss,
+    build_segmenter,
+    training_size,
+)
+from segengine.data.batches.dataset import Dataset
+from segengine.engine import checkpoint
+from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.cost import parameter_count
+from segengine.engine.distributed import World
+from segengine.engine.fit import Evaluator, FitSettings, Store, fit
+from segengine.engine.memory import keep_freed_memory
+from segengine.engine.non_finite import steps_ahead
+from segengine.engine.peak import PeakMemory
+from segengine.engine.precision import pick_precision, repeatable, seed_everything
+from segengine.engine.step import Step
+from segengine.engine.wrap_model import placed, with_shared_statistics
+from segengine.events import Counts, Listener, Note
+from segengine.metrics.confusion import ImageCounts
+from segengine.metrics.scores import evaluate_counts
+from segengine.nn.segmenter import Segmenter
+from segengine.runs import names
+from segengine.training.batch_size import with_batch_size
+from segengine.training.compile_network import training_network
+from segengine.training.context import Setting, metric_policy
+from segengine.training.finish import finish
+from segengine.training.listeners import Listeners
+from segengine.training.log import log
+from segengine.training.recorder import Recorder
+from segengine.training.request import RunRequest
+from segengine.training.streams import training_input
+from segengine.training.trainable import build_trainable
+
+_BY_TIME = (
+    "training ends by the clock: how many steps that makes depends on the machine and on what else it does, so that repeats "
+    "and resumed runs differ in more than rounding"
+)
+
+
+def train_run(
+    request: RunRequest, dataset: Dataset, world: World, listener: Listener, stop_wanted: Callable[[], bool]
+) -> Mapping[str, Any]:
+    """Train, choose the best checkpoint, score it, and write every file of the run folder.
+
+    Returns run.json. A run that was interrupted goes on where it stopped.
+
+    Raises:
+        SegengineError: what went wrong; the folder says `failed` and why, and keeps its checkpoints.
+    """
+    experiment = request.experiment
+    labels = [label.name for label in dataset.mapper.labels]
+    policy = metric_policy(experiment.evaluation.leave_out, labels)
+    precision = pick_precision(experiment.training.precision, world.device)
+    listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
+    setting = Setting(request, dataset, world, precision, policy, listeners)
+    keep_freed_memory(world.device)
+    setting = with_batch_size(setting)
+    with repeatable(request.seed, deterministic=experiment.training.deterministic):
+        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
+        model = placed(model, world.device)
+        if experiment.training.sync_batch_norm:
+            model = with_shared_statistics(model, world)
+        recorder = Recorder(setting.request, dataset, world, policy, listeners)
+        if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
+            recorder.check_same_data()
+        with recorder.attempt():
+            return _train(setting, model, recorder, stop_wanted)
+
+
+def _train(
+    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool]
+) -> Mapping[str, Any]:
+    request, world, dataset = setting.request, setting.world, setting.dataset
+    training, folder = request.experiment.training, request.folder
+    made = training_input(setting)
+    stream = made.stream
+    steps_per_epoch = -(-stream.steps_per_epoch // training.accumulate)
+    trainable = build_trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
+    store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
+    progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
+    loss = build_loss(request.experiment, dataset).to(world.device)
+    batches = training.epochs and training.epochs * stream.steps_per_epoch
+    network, compilation = training_network(setting, model, loss, batches)
+    recorder.start(
+        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, batch_size=setting.batch_size,
+        found_batch=setting.found_batch and asdict(setting.found_batch),
+        parameters=parameter_count(model) - parameter_count(model.auxiliary), strides=model.backbone.strides,
+        training_size=training_size(request.experiment, dataset), augmented_on=made.augmented_on,
+        compilation=compilation.as_dict(), initial_weights=getattr(model.backbone, "initial_weights", None),
+    )  # fmt: skip
+    for text in filter(None, (note, setting.batch_in_words, made.note)):
+        recorder.tell(Note(text))
+    if training.compile and (compilation.used or training.compile != "auto" or world.device.type == "cuda"):
+        recorder.tell(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
+    if training.minutes is not None:
+        recorder.tell(Note(_BY_TIME))
+    names_of = [record.id for record in dataset.records]
+    step = Step(
+        trainable, network, loss, setting.precision, world, training.clip_norm, names_of.__getitem__,
+        ahead=steps_ahead(trainable, world.device),
+    )  # fmt: skip
+    if not progress.step:
+        seed_everything(request.seed)  # what wrapping drew from the generator changes nothing
+    memory = PeakMemory(world.device, held=trainable.held_bytes())
+    try:
+        for event in fit(
+            step,
+            stream,
+            _settings(request),
+            store,
+            evaluator=_evaluator(setting),
+            progress=progress,
+            stop_wanted=stop_wanted,
+        ):
+            recorder.take(event)
+    finally:
+        stream.close()
+    recorder.most_memory(memory.peak())
+    if recorder.interrupted:
+        return recorder.end("interrupted", "continue with the same command")
+    world.barrier()  # the main process writes the checkpoint that all of them read
+    best = checkpoint.load(store.best)
+    model.load_state_dict(best["model"])
+    model.drop_auxiliary_heads()
+    return finish(setting, model, recorder, stop_wanted)
+
+
+def _restored(store: Store, trainable: Trainable, world: World) -> tuple[Progress, str]:
+    """How far the run was, and what the user should hear about its checkpoints ('' for nothing)."""
+    found, note = checkpoint.load_newest(store.last, store.previous)
+    if note:
+        world.barrier()  # all have seen it
+        if world.main:
+            store.last.unlink(missing_ok=True)  # so that it never takes the place of the good one before
+    return (checkpoint.restore(found, trainable), note) if found is not None else (Progress(), "")
+
+
+def _settings(request: RunRequest) -> FitSettings:
+    training = request.experiment.training
+    stopping, saving = training.early_stopping, training.checkpoint_every
+    return FitSettings(
+        epochs=training.epochs, minutes=training.minutes, accumulate=training.accumulate, evaluate_every=training.evaluate_every,
+        patience=stopping.patience if stopping else None, min_rise=stopping.min_rise if stopping else 0.0,
+        save_epochs=saving.epochs, save_steps=saving.steps, save_minutes=saving.minutes,
+    )  # fmt: skip
+
+
+def _evaluator(setting: Setting) -> Evaluator | None:
+    """Mean Dice on the validation images chooses the checkpoint; without any, the last one is taken."""
+    if not setting.dataset.splits.get("validation"):
+        return None
+    averaged = [i for i, label in enumerate(setting.dataset.mapper.labels) if label.name in setting.policy.averaged]
+
+    def score(counts: Counts) -> float:
+        mean = evaluate_counts(ImageCounts.of(counts, setting.num_classes)).mean(averaged)
+        return 0.0 if np.isnan(mean) else mean
+
+    return Evaluator(lambda model: setting.count(model, "validation"), score)

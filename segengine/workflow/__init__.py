@@ -1,1 +1,0 @@
-"""Spec -> objects -> one run: the one place where everything meets."""
