@@ -15,10 +15,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.compare.intervals import Floats, Jackknife, estimate, jackknife
-from segengine.compare.permutation import flipped, p_of, signs
-from segengine.compare.ratios import ratios
-from segengine.compare.summary import Kind
+from segengine.comparison.statistics.intervals import Floats, Jackknife, estimate, jackknife
+from segengine.comparison.statistics.permutation import flipped, p_of, signs
+from segengine.comparison.statistics.ratios import ratios
+from segengine.comparison.summary import Kind
 
 PRESENCE = np.array([1.0, 0.7, 0.4])
 """How many of the images hold each class. Where one is absent, 8 % of the models' images have a false positive."""

@@ -22,7 +22,7 @@ MODULES = sorted([*ROOT.glob("segengine/**/*.py"), *ROOT.glob("plugins/*/segengi
 LIGHT = (
     "cli",
     "testing",
-    "compare",
+    "comparison",
     "runs",
     "specs",
     "plugin",
@@ -34,7 +34,7 @@ LIGHT = (
     "files",
     "errors",
 )
-"""Modules of these parts load nothing heavy, not by way of others either; training, inference, inspection, building, study and report may."""
+"""Modules of these parts load nothing heavy, not by way of others either; the other parts may."""
 
 COMMANDS = {
     "help": ["--help"],

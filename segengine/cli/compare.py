@@ -13,8 +13,8 @@ from segengine.cli.options import json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segengine.compare.differences import Choices
-    from segengine.compare.summary import Comparison, Refusal
+    from segengine.comparison.statistics.differences import Choices
+    from segengine.comparison.summary import Comparison, Refusal
 
 
 @click.command("compare", short_help="Set the variants of experiments side by side.")
@@ -87,10 +87,10 @@ def command(
       segengine compare runs/abdomen --html comparison.html --out comparison
     """
     from segengine.cli.comparison_files import Targets, write_comparisons
-    from segengine.compare.differences import Choices
-    from segengine.compare.render import document, refusals
-    from segengine.compare.summary import METRICS, Comparison, compare_folders
-    from segengine.compare.values import margin_factor, measured
+    from segengine.comparison.render import document, refusals
+    from segengine.comparison.statistics.differences import Choices
+    from segengine.comparison.summary import METRICS, Comparison, compare_folders
+    from segengine.comparison.values import margin_factor, measured
     from segengine.errors import ComparisonError
 
     if as_json and as_markdown:
@@ -115,8 +115,8 @@ def command(
 def _print(results: Sequence[Comparison | Refusal], metric: str, choices: Choices, *, as_markdown: bool) -> None:
     from rich.console import Console
 
-    from segengine.compare.render import markdown, terminal
-    from segengine.compare.summary import Comparison
+    from segengine.comparison.render import markdown, terminal
+    from segengine.comparison.summary import Comparison
 
     # Where nobody watches, a table is as wide as it needs to be.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -131,9 +131,9 @@ def _print(results: Sequence[Comparison | Refusal], metric: str, choices: Choice
 
 def print_comparison(folder: Path) -> None:
     """The table of one experiment's runs on standard output; why there is none on standard error."""
-    from segengine.compare.differences import DEFAULTS
-    from segengine.compare.render import refusals
-    from segengine.compare.summary import compare_folders
+    from segengine.comparison.render import refusals
+    from segengine.comparison.statistics.differences import DEFAULTS
+    from segengine.comparison.summary import compare_folders
 
     results = compare_folders([folder], folder)
     _print(results, "dice", DEFAULTS, as_markdown=False)

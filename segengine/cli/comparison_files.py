@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from segengine.compare.differences import Choices
-    from segengine.compare.summary import Comparison, Metric
-    from segengine.report.comparison.gallery import Gallery
+    from segengine.comparison.page.gallery import Gallery
+    from segengine.comparison.statistics.differences import Choices
+    from segengine.comparison.summary import Comparison, Metric
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Targets:
         """
         if not self:
             return
-        from segengine.report.comparison.output import check_folder, check_page
+        from segengine.comparison.page.output import check_folder, check_page
 
         if self.html is not None:
             check_page(self.html)
@@ -49,10 +49,10 @@ def write_comparisons(targets: Targets, comparisons: Sequence[Comparison], metri
         ComparisonError: something can't be written, or stands in the way.
         RunError: a file of a run is damaged.
     """
-    from segengine.compare.render import document
-    from segengine.report.comparison.contents import contents_of
-    from segengine.report.comparison.output import check_page, files_of, write_folder, write_page
-    from segengine.report.comparison.page import comparison_page
+    from segengine.comparison.page.contents import contents_of
+    from segengine.comparison.page.output import check_page, files_of, write_folder, write_page
+    from segengine.comparison.page.page import comparison_page
+    from segengine.comparison.render import document
 
     made = [contents_of(each, metric, choices, _gallery(each, metric, targets.pictures)) for each in comparisons]
     if targets.html is not None:
@@ -69,8 +69,8 @@ def _gallery(comparison: Comparison, metric: Metric, count: int) -> Gallery | No
     """The pictures of the images on which variants disagree most; None if none are wanted or there is one variant."""
     if not count or len(comparison.variants) < 2:
         return None
+    from segengine.comparison.page.gallery import most_disagreed
     from segengine.inference.gallery import pictures
-    from segengine.report.comparison.gallery import most_disagreed
 
     chosen = most_disagreed(comparison, metric, count)
     found = pictures(comparison, chosen)

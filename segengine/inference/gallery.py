@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segengine.compare.summary import kinds_of
+from segengine.comparison.page.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
+from segengine.comparison.summary import kinds_of
 from segengine.errors import DataError, SegengineError, unexpected
-from segengine.report.comparison.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
 from segengine.runs import names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from segengine.compare.load import LoadedRun
-    from segengine.compare.summary import Comparison
+    from segengine.comparison.load import LoadedRun
+    from segengine.comparison.page.gallery import Pixels
+    from segengine.comparison.summary import Comparison
     from segengine.inference.load import Trained
-    from segengine.report.comparison.gallery import Pixels
     from segengine.report.labels import LabelLike
 
 

@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from segengine.compare.summary import compare_folders
+from segengine.comparison.page.gallery import most_disagreed
+from segengine.comparison.summary import compare_folders
 from segengine.inference.gallery import pictures
 from segengine.metrics.confusion import confusion
-from segengine.report.comparison.gallery import most_disagreed
 from tests.training.small import Study, sample, segengine
 
 

@@ -1,0 +1,179 @@
+"""What variants cost beside their scores: one list of measured costs, with who is on the Pareto front of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from segengine.comparison.load import LoadedRun
+from segengine.comparison.pareto import pareto_front
+from segengine.comparison.summary import Comparison, Metric, kinds_of
+
+
+@dataclass(frozen=True)
+class VariantCost:
+    """One variant's cost: median, least and most over its runs (None: unknown), beside its mean score."""
+
+    variant: str
+    value: float | None
+    minimum: float | None
+    maximum: float | None
+    score: float | None
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One kind of cost, by variant in the comparison's order. `label` and `unit` are for people: `latency`, `ms`.
+
+    `condition` says how it was measured. Where the runs' conditions differ, `problem` says in what; then nobody is on the
+    front. The front is by mean score alone: a difference in score may still be chance.
+    """
+
+    key: str
+    label: str
+    unit: str
+    lower_is_better: bool
+    variants: tuple[VariantCost, ...]
+    condition: str
+    problem: str
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """The variants that no other beats in both score and this cost, cheapest first."""
+        chosen = [v for v in self.variants if v.on_front]
+        chosen.sort(key=lambda v: v.value or 0.0, reverse=not self.lower_is_better)
+        return tuple(v.variant for v in chosen)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    key: str
+    label: str
+    unit: str
+    value: Callable[[LoadedRun], float | None]
+    conditions: Callable[[LoadedRun], dict[str, Any]]
+    lower_is_better: bool = True
+
+
+def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
+    """Every cost that at least one run states, each with its Pareto front against the mean score (pooled, where it can be)."""
+    runs = {name: [r for unit in units for r in unit.runs] for name, units in comparison.units.by_variant().items()}
+    scores = [variant.scores[metric, kinds_of(metric)[0]].mean.mean for variant in comparison.variants]
+    found = (_cost(kind, runs, scores, comparison.measure(metric).sign) for kind in _KINDS)
+    return tuple(cost for cost in found if any(variant.value is not None for variant in cost.variants))
+
+
+def cost_problems(comparison: Comparison) -> list[str]:
+    """A line for each run whose cost.json can't be read."""
+    return [run.cost_problem for unit in comparison.units.units for run in unit.runs if run.cost_problem]
+
+
+def _cost(kind: _Kind, runs: dict[str, list[LoadedRun]], scores: Sequence[float | None], sign: int) -> Cost:
+    by_run = {name: [(run, kind.value(run)) for run in members] for name, members in runs.items()}
+    known = {name: [value for _, value in pairs if value is not None] for name, pairs in by_run.items()}
+    conditions = [kind.conditions(run) for pairs in by_run.values() for run, value in pairs if value is not None]
+    values = [float(median(each)) if each else None for each in known.values()]
+    problem = "; ".join(_unequal(conditions))
+    front = pareto_front(
+        [None if s is None else sign * s for s in scores], values, lower_is_better=kind.lower_is_better
+    )
+    return Cost(
+        kind.key, kind.label, kind.unit, kind.lower_is_better,
+        tuple(
+            VariantCost(name, value, min(each, default=None), max(each, default=None), score, on and not problem)
+            for (name, each), value, score, on in zip(known.items(), values, scores, front, strict=True)
+        ),
+        "" if problem or not conditions else ", ".join(_said(*item) for item in conditions[0].items()), problem,
+    )  # fmt: skip
+
+
+def _unequal(conditions: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for name in dict.fromkeys(name for each in conditions for name in each):
+        values = list(dict.fromkeys(_said(name, each[name]) for each in conditions if name in each))
+        if len(values) > 1:
+            yield " and ".join(values)
+
+
+def _said(name: str, value: Any) -> str:
+    if name == "size":
+        return f"{value[0]}x{value[1]} pixels"
+    if name == "by":
+        return "measured by `segengine cost`" if value == "cost" else "measured at the run's end"
+    if name in ("device", "memory"):
+        return str(value)
+    if name == "threads":
+        return f"{value} thread{'s' * (value != 1)}"
+    return f"{name} {value}"
+
+
+def _network(_: LoadedRun) -> dict[str, Any]:
+    return {}
+
+
+def _counted(run: LoadedRun) -> dict[str, Any]:
+    return {"size": run.record.macs_size} if run.record.macs_size else {}
+
+
+def _measured(run: LoadedRun) -> dict[str, Any]:
+    cost = run.cost
+    if cost is None:
+        return {}
+    threads = {} if cost.threads is None else {"threads": cost.threads}
+    return {
+        "device": cost.device, **threads, "precision": cost.precision, "size": cost.size, "torch": cost.torch, "by": cost.by,
+    }  # fmt: skip
+
+
+def _of_batches(run: LoadedRun) -> dict[str, Any]:
+    part = run.cost.throughput if run.cost else None
+    return {**({"batch": part.batch} if part else {}), **_measured(run)}
+
+
+def _of_memory(run: LoadedRun) -> dict[str, Any]:
+    part = run.cost.memory if run.cost else None
+    return {**({"batch": part.batch, "memory": _MEMORY[part.kind]} if part else {}), **_measured(run)}
+
+
+def _trained(run: LoadedRun) -> dict[str, Any]:
+    record = run.record
+    threads = {} if record.threads is None else {"threads": record.threads}
+    again = " with gradient checkpointing" if run.settings.get("training", {}).get("gradient_checkpointing") else ""
+    return {
+        "device": ", ".join(record.devices) + again, **threads, "precision": record.precision, "torch": record.versions.get("torch", "?")
+    }  # fmt: skip
+
+
+def _of_training_memory(run: LoadedRun) -> dict[str, Any]:
+    part = run.record.train_memory
+    return {**({"memory": _MEMORY[part.kind]} if part else {}), **_trained(run)}
+
+
+def _mib(memory: Any) -> float | None:
+    return memory.peak_bytes / 2**20 if memory is not None else None
+
+
+_MEMORY = {"cuda": "memory allocated on the GPU", "resident": "growth of the process's resident memory"}
+_KINDS = (
+    _Kind("parameters", "parameters", "", lambda run: run.record.parameters, _network),
+    _Kind("macs", "multiply-adds an image", "", lambda run: run.record.macs, _counted),
+    _Kind("latency", "latency", "ms", lambda run: run.cost.latency.median_ms if run.cost else None, _measured),
+    _Kind(
+        "throughput", "throughput", "images/s",
+        lambda run: run.cost.throughput.images_per_second if run.cost and run.cost.throughput else None,
+        _of_batches, lower_is_better=False,
+    ),
+    _Kind("memory", "memory of inference", "MiB", lambda run: _mib(run.cost.memory if run.cost else None), _of_memory),
+    _Kind("train_memory", "memory of training", "MiB", lambda run: _mib(run.record.train_memory), _of_training_memory),
+    _Kind(
+        "minutes", "training time", "min",
+        lambda run: None if run.record.train_seconds is None else run.record.train_seconds / 60, _trained,
+    ),
+    _Kind(
+        "images_per_second", "training speed", "images/s", lambda run: run.record.images_per_second, _trained,
+        lower_is_better=False,
+    ),
+)  # fmt: skip
+"""All costs, in the order of a table's columns."""

@@ -1,0 +1,37 @@
+"""Learning curves: the mean over a variant's runs, and the band that they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segengine.comparison.summary import Metric
+from segengine.comparison.units import Unit
+from segengine.report.series import look_up
+from segengine.runs import names
+from segengine.runs.tables import read_metrics
+
+
+@dataclass(frozen=True)
+class Course:
+    """One variant's training: by epoch the values of its runs, of the validation score and of the training loss."""
+
+    score: dict[int, tuple[float, ...]]
+    loss: dict[int, tuple[float, ...]]
+    runs: int
+
+
+def courses(members: Sequence[Unit], metric: Metric) -> Course:
+    """Read metrics.jsonl of all runs of a variant; what is missing or undefined is left out."""
+    score: dict[int, list[float]] = {}
+    loss: dict[int, list[float]] = {}
+    runs = [run for unit in members for run in unit.runs]
+    for run in runs:
+        for row in read_metrics(run.folder / names.METRICS):
+            epoch = int(row["epoch"])
+            for path, into in ((("validation", "mean", metric), score), (("train_loss",), loss)):
+                value = look_up(row, path)
+                if value is not None:
+                    into.setdefault(epoch, []).append(value)
+    frozen = [{epoch: tuple(of[epoch]) for epoch in sorted(of)} for of in (score, loss)]
+    return Course(frozen[0], frozen[1], len(runs))

@@ -1,0 +1,96 @@
+"""Whether the comparison was fair: what is compared, what else differs, what was checked to be equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segengine.comparison.confounders import short
+from segengine.comparison.costs import cost_problems
+from segengine.comparison.page.view import View
+from segengine.comparison.render import left_out
+from segengine.report.numbers import plural
+
+_SETTINGS = (
+    ("pretraining", "model.backbone.weights"), ("backbone", "model.backbone"), ("decoder", "model.decoder"), ("loss", "loss"),
+    ("augmentations", "augmentations"), ("epochs", "training.epochs"), ("batch size", "training.batch_size"),
+    ("optimizer", "training.optimizer"), ("schedule", "training.schedule"), ("early stopping", "training.early_stopping"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """`equal` are what was checked and its value; all texts are plain."""
+
+    factor: str
+    confounders: tuple[str, ...]
+    equal: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def fairness(view: View) -> Fairness:
+    """The box's contents."""
+    comparison = view.comparison
+    factor = comparison.factor.text() if comparison.factor else "no setting differs between the variants"
+    others = tuple(f"{'within a variant: ' if d.within else ''}{d.text()}" for d in comparison.confounders)
+    notes = (*comparison.notes, *cost_problems(comparison), *left_out(comparison))
+    return Fairness(factor, others, (*_always(view), *_if_equal(view)), notes)
+
+
+def _always(view: View) -> Iterator[tuple[str, str]]:
+    """What any comparison has in common, or it is refused."""
+    comparison, record = view.comparison, view.record
+    runs = [run for unit in comparison.units.units for run in unit.runs]
+    prints = sorted({run.record.data.fingerprint[:12] for run in runs})
+    yield "images", f"{plural(comparison.image_count, f'{comparison.split} image')}, the same ones in every run"
+    yield "data fingerprint", ", ".join(prints)
+    yield "truth", "as many pixels of each class in each image"
+    yield "classes", ", ".join(f"{label.name} ({_flow(label.raw)})" for label in record.labels)
+    yield "ignored mask values", ", ".join(_flow(raw) for raw in record.ignored) or "none"
+    yield "means", f"over {', '.join(comparison.averaged)}; what is undefined is left out"
+    yield "evaluation", "at the images' own size"
+
+
+def _if_equal(view: View) -> Iterator[tuple[str, str]]:
+    """Settings and circumstances that happen to be equal in all runs."""
+    comparison = view.comparison
+    first = comparison.units.units[0].runs[0]
+    differing = [d.path for d in (comparison.factor, *comparison.confounders) if d is not None]
+
+    def equal(path: str) -> bool:
+        return not any(path == d or path.startswith(f"{d}.") or d.startswith(f"{path}.") for d in differing)
+
+    for name, path in _SETTINGS:
+        value = _look_up(first.settings, path)
+        own = path == "model.backbone.weights" and path not in differing
+        if value is not None and (equal(path) or own):
+            yield name, _flow(value)
+    record, budget = first.record, first.record.budget
+    if budget and equal("budget") and equal("training.epochs"):
+        yield (
+            "budget",
+            ", ".join(
+                f"{value:,} {key}" if isinstance(value, int) else f"{key} {value}" for key, value in budget.items()
+            ),
+        )
+    rule = getattr(record.metric_policy, "checkpoint", None)
+    circumstances = [
+        ("checkpoint", "checkpoint_rule", rule), ("precision", "precision", record.precision),
+        ("device", "device", ", ".join(dict.fromkeys(record.devices))), ("torch", "versions.torch", record.versions.get("torch")),
+    ]  # fmt: skip
+    yield from (
+        (name, str(value)) for name, path, value in circumstances if value and equal(path) and equal(f"{path}s")
+    )
+
+
+def _look_up(settings: Mapping[str, Any], path: str) -> Any:
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _flow(value: Any) -> str:
+    """A setting on one line; what isn't there is `none`."""
+    return "none" if value is None or value == [] else short(value)

@@ -1,0 +1,114 @@
+"""The images on which variants disagree most: chosen from counts, shown with truth and every prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.comparison.statistics.ratios import unit_ratios
+from segengine.comparison.summary import Comparison, Metric, kinds_of
+from segengine.report.labels import LabelLike
+
+MOST_VARIANTS = 8
+Pixels = NDArray[np.uint8]
+_RULE = "No group has a second image here before every group with a spread has one: neighbouring images of a group show the same."
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An image (a row of the comparison's units) with each variant's score by its first seed, None where undefined."""
+
+    row: int
+    id: str
+    group: str
+    scores: tuple[float | None, ...]
+    spread: float
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images to show, the widest spread first; `tied` others have the spread of the last one
+    taken; `rule` says what else decided.
+    """
+
+    images: tuple[Disagreement, ...]
+    tied: int
+    metric: Metric
+    rule: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image uint8 [H, W, C] with truth and predictions uint8 [H, W] (255 = ignore), by variant's place."""
+
+    about: Disagreement
+    image: Pixels
+    truth: Pixels
+    predictions: Mapping[int, Pixels]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures, those that there are; `problems` say which there aren't, and why."""
+
+    chosen: Chosen
+    labels: Sequence[LabelLike] = ()
+    pictures: tuple[Picture, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def most_disagreed(comparison: Comparison, metric: Metric, count: int) -> Chosen:
+    """The `count` images with the largest spread of the variants' scores, by their first seeds; equals by id.
+
+    Where images have groups (patients, videos), at most one of each, until every group with a spread has one: neighbouring
+    slices show the same disagreement.
+
+    An image's score is its mean over the averaged classes that it or the prediction has. Images in which fewer than two
+    variants have a score, or all have the same one, show no disagreement and are left out.
+    """
+    scores = _scores(comparison, metric)
+    known = np.isfinite(scores)
+    high, low = (np.where(known, scores, fill).T for fill in (-np.inf, np.inf))
+    spread = np.where(known.sum(axis=0) > 1, high.max(axis=1) - low.min(axis=1), 0.0)
+    ids, groups = comparison.units.ids, comparison.units.groups
+    order = sorted(np.flatnonzero(spread > 0).tolist(), key=lambda row: (-round(float(spread[row]), 9), ids[row]))
+    grouped = len(set(groups)) < len(groups)
+    rounds = _rounds([groups[row] for row in order]) if grouped else [0] * len(order)
+    ranked = [row for _, row in sorted(zip(rounds, order, strict=True), key=lambda pair: pair[0])]
+    images = tuple(
+        Disagreement(
+            row, ids[row], groups[row],
+            tuple(float(s) if np.isfinite(s) else None for s in scores[:, row]), float(spread[row]),
+        )
+        for row in sorted(ranked[:count], key=order.index)
+    )  # fmt: skip
+    last = (sorted(rounds)[len(images) - 1], round(float(spread[ranked[len(images) - 1]]), 9)) if images else None
+    tied = sum(
+        (part, round(float(spread[row]), 9)) == last
+        for part, row in zip(sorted(rounds)[count:], ranked[count:], strict=True)
+    )
+    return Chosen(images, tied, metric, _RULE if grouped else "")
+
+
+def _rounds(groups: Sequence[str]) -> list[int]:
+    """0 for the first image of each group, 1 for all others."""
+    first: dict[str, int] = {}
+    return [int(first.setdefault(group, place) != place) for place, group in enumerate(groups)]
+
+
+def _scores(comparison: Comparison, metric: Metric) -> NDArray[np.float64]:
+    """Each variant's score of each image, float64 [V, N], NaN where undefined."""
+    averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
+    each = np.arange(comparison.image_count)
+    found = []
+    for members in comparison.units.by_variant().values():
+        a, b = unit_ratios(members[0], each, metric, kinds_of(metric)[0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = np.where(b > 0, a / b, np.nan)[:, averaged]
+        count = np.isfinite(score).sum(axis=1)
+        found.append(np.where(count > 0, np.nansum(score, axis=1) / np.maximum(count, 1), np.nan))
+    return np.stack(found)

@@ -1,0 +1,192 @@
+"""Writing a comparison: the page to a file, and tables, texts and figures to a folder that only its own files fill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from segengine.comparison.page.contents import Contents
+from segengine.comparison.page.fairness import fairness
+from segengine.comparison.page.formats import latex, markdown
+from segengine.comparison.page.methods import paragraph, references
+from segengine.comparison.page.page import GENERATOR
+from segengine.comparison.page.pictures import picture_png
+from segengine.comparison.page.records import as_csv, records
+from segengine.comparison.page.table import Table
+from segengine.comparison.page.words import verdict
+from segengine.comparison.render import cell as markdown_text
+from segengine.comparison.render import preface
+from segengine.errors import ComparisonError
+from segengine.files import write_bytes, write_json, write_text
+
+LIST = "files.json"
+_HEAD = 4096
+
+
+def check_page(path: Path) -> bool:
+    """Whether an earlier comparison stands at `path`, which writing would replace.
+
+    Raises:
+        ComparisonError: something else stands there, or its folder can't be used.
+    """
+    if path.is_dir():
+        raise ComparisonError(
+            f"{path}: is a folder; give --html the name of a file, such as {path / 'comparison.html'}"
+        )
+    _check_writable(path.parent)
+    if not path.exists():
+        return False
+    if f'<meta name="generator" content="{GENERATOR}">' not in path.read_bytes()[:_HEAD].decode(errors="replace"):
+        raise ComparisonError(f"{path}: is no comparison that segengine wrote; choose another name, or remove it")
+    return True
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the page, whole or not at all."""
+    with _in_words(path):
+        write_text(path, page)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that `folder` is new, empty, or holds an earlier output whose files nobody changed.
+
+    Raises:
+        ComparisonError: it is something else; names what.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ComparisonError(f"{folder}: is no folder; give --out a folder")
+    _check_writable(folder.parent if not folder.exists() else folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / LIST).exists():
+        raise ComparisonError(
+            f"{folder}: is not empty and holds no earlier comparison; choose an empty folder or a new one"
+        )
+    known = _listed(folder)
+    there = [name for name in known if (folder / name).exists()]
+    changed = [name for name in there if _digest((folder / name).read_bytes()) not in known[name]]
+    if changed:
+        raise ComparisonError(
+            f"{folder / changed[0]}: was changed since segengine wrote it; move it away, or choose another folder"
+        )
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files, each whole or not at all; those of an earlier output that are not among them are removed.
+
+    Raises:
+        ComparisonError: a file stands in the way that is not from an earlier output, or nothing can be written.
+    """
+    known = _listed(folder)
+    strangers = [name for name in files if name not in known and (folder / name).exists()]
+    if strangers:
+        raise ComparisonError(
+            f"{folder / strangers[0]}: is not from an earlier comparison; move it away, or choose another folder"
+        )
+    digests = {name: [_digest(content)] for name, content in files.items()}
+    both = {name: known.get(name, []) + digests.get(name, []) for name in (known | digests)}
+    with _in_words(folder):
+        write_json(folder / LIST, {"format": 1, "files": both})  # whichever of both a kill leaves is ours
+        for name, content in files.items():
+            write_bytes(folder / name, content)
+        for name in known.keys() - files.keys():
+            (folder / name).unlink(missing_ok=True)
+        write_json(folder / LIST, {"format": 1, "files": digests})
+
+
+def files_of(all_contents: Sequence[Contents], documents: Sequence[object]) -> dict[str, bytes]:
+    """Every file by its path in the folder: of one comparison as they are, of several in a folder each."""
+    found: dict[str, bytes] = {}
+    for place, (contents, document) in enumerate(zip(all_contents, documents, strict=True), start=1):
+        below = "" if len(all_contents) == 1 else f"{place:02d}-{_slug(contents.view.comparison.title)}/"
+        for name, content in _files(contents, document):
+            found[below + name] = content.encode() if isinstance(content, str) else content
+    return found
+
+
+def _files(contents: Contents, document: object) -> Iterator[tuple[str, str | bytes]]:
+    yield "comparison.json", json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    yield "comparison.md", _markdown(contents)
+    methods = paragraph(contents.view)
+    yield "methods.txt", "\n".join([methods, "", "References", *references(methods)]) + "\n"
+    for name, rows in records(contents.view, contents.measured).items():
+        yield f"{name}.csv", as_csv(rows)
+    for table in _tables(contents):
+        yield f"tables/{table.name}.tex", latex(table)
+    for figure in contents.all_figures:
+        yield f"figures/{figure.name}.svg", figure.as_file()
+    if contents.gallery is not None:
+        for place, picture in enumerate(contents.gallery.pictures, start=1):
+            yield f"figures/picture-{place}.png", picture_png(picture, contents.gallery)
+
+
+def _tables(contents: Contents) -> list[Table]:
+    own = [figure.table for figure in contents.all_figures if figure.name in ("differences-by-class", "ranking")]
+    return [t for t in (*contents.scores, *contents.differences, contents.costs, *own) if t is not None]
+
+
+def _markdown(contents: Contents) -> str:
+    view = contents.view
+    box, methods = fairness(view), paragraph(view)
+    lines = [f"# {markdown_text(view.comparison.title)}", "", markdown_text(" ".join(verdict(view))), ""]
+    lines += [markdown_text(line) for line in preface(view.comparison)]
+    for table in _tables(contents):
+        lines += ["", markdown(table)]
+    lines += [
+        "## Figures",
+        "",
+        *(
+            f"- [{markdown_text(f.title)}](figures/{f.name}.svg): {markdown_text(f.description)}"
+            for f in contents.all_figures
+        ),
+    ]
+    lines += ["", "## Was it fair?", "", f"- compared: {markdown_text(box.factor)}"]
+    lines += [
+        f"- differs besides: {markdown_text(line)}" for line in box.confounders or ("nothing that the runs record",)
+    ]
+    lines += [f"- equal, {name}: {markdown_text(value)}" for name, value in box.equal]
+    lines += [f"- note: {markdown_text(note)}" for note in box.notes]
+    lines += ["", "## Methods", "", markdown_text(methods), "", *(f"- {markdown_text(r)}" for r in references(methods))]
+    return "\n".join(lines) + "\n"
+
+
+def _slug(title: str) -> str:
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "comparison"
+
+
+def _listed(folder: Path) -> dict[str, list[str]]:
+    """The files of an earlier output with the digests that they may have; only such as lie in the folder."""
+    path = folder / LIST
+    if not path.exists():
+        return {}
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        found = {str(name): [str(digest) for digest in digests] for name, digests in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ComparisonError(f"{path}: is no list of an earlier comparison's files; choose another folder") from None
+    inside = folder.resolve()
+    return {name: digests for name, digests in found.items() if inside in (folder / name).resolve().parents}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse before anything is computed what can't be written afterwards."""
+    there = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ComparisonError(f"{there}: can't be written to; choose another place")
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ComparisonError(f"{path}: can't be written ({error.strerror}); choose another place") from error

@@ -1,0 +1,33 @@
+"""The gallery's pictures as tiles: image, truth, and each variant's prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from segengine.comparison.page.gallery import Gallery, Picture, Pixels
+from segengine.report.encoding import png_of
+from segengine.report.numbers import score
+from segengine.report.panels import strip, tile
+
+SIDE = 300
+
+
+def tiles(
+    picture: Picture, gallery: Gallery, names: Sequence[str], side: int = SIDE
+) -> Iterator[tuple[str, str, Pixels]]:
+    """Name, text alternative and pixels uint8 [h, w, 3] of each tile; `names` are the variants'."""
+    about, labels = picture.about, gallery.labels
+    yield "image", f"image {about.id}", tile(picture.image, None, labels, side)
+    yield "truth", f"truth of {about.id}", tile(picture.image, picture.truth, labels, side)
+    for i, classes in picture.predictions.items():
+        alt = f"prediction of {names[i]} for {about.id}"
+        yield f"{names[i]} {score(about.scores[i])}", alt, tile(picture.image, classes, labels, side)
+
+
+def picture_png(picture: Picture, gallery: Gallery) -> bytes:
+    """Image, truth and the predictions side by side as PNG, in the variants' order by score."""
+    labels = gallery.labels
+    row = [
+        tile(picture.image, classes, labels, SIDE) for classes in (None, picture.truth, *picture.predictions.values())
+    ]
+    return png_of(strip(row), keep=[label.colour for label in labels])

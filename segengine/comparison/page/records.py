@@ -1,0 +1,119 @@
+"""The numbers behind a comparison as tidy rows: one CSV a subject, everything in it, nothing rounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from segengine.comparison.costs import Cost
+from segengine.comparison.page.view import View
+from segengine.comparison.statistics.ratios import unit_ratios
+
+Rows = list[dict[str, Any]]
+
+
+def records(view: View, costs: Sequence[Cost]) -> dict[str, Rows]:
+    """Rows by the name of their file; subjects without any row are left out."""
+    found = {
+        "scores": list(_scores(view)), "differences": list(_differences(view)), "ranking": list(_ranking(view)),
+        "costs": list(_costs(costs)), "curves": list(_curves(view)), "confusion": list(_confusion(view)),
+        "images": list(_images(view)),
+    }  # fmt: skip
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def as_csv(rows: Rows) -> str:
+    """Rows as CSV with a header; what is undefined is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _scores(view: View) -> Iterator[dict[str, Any]]:
+    for i, variant in enumerate(view.comparison.variants):
+        for kind in view.intervals:
+            table, ends = variant.scores[view.metric, kind], view.intervals[kind][i]
+            parts = [("(mean)", table.mean, ends.mean), *zip(view.classes, table.classes, ends.classes, strict=True)]
+            for score, spread, interval in parts:
+                low, high = interval or (None, None)
+                head = {"variant": variant.name, "metric": view.metric, "kind": kind, "class": score}
+                own = {
+                    "mean": spread.mean,
+                    "low": low,
+                    "high": high,
+                    "sd_over_seeds": spread.sd,
+                    "seeds": len(variant.seeds),
+                }
+                yield {**head, **own, **{f"seed {s}": v for s, v in zip(variant.seeds, spread.values, strict=True)}}
+
+
+def _differences(view: View) -> Iterator[dict[str, Any]]:
+    for found in view.found:
+        for row in found.rows:
+            yield {
+                "first": row.first, "second": row.second, "metric": found.metric, "kind": found.kind, "class": row.score or "(mean)",
+                "about": row.about, "units": row.units, "difference": row.difference, "low": row.low, "high": row.high,
+                "sd_units": row.sd_units, "sd_seeds": row.sd_seeds, "df": row.df, "p": row.p, "p_holm": row.p_holm, "verdict": row.verdict,
+            }  # fmt: skip
+
+
+def _ranking(view: View) -> Iterator[dict[str, Any]]:
+    for found in view.found:
+        rank = found.ranking
+        for i, name in enumerate(view.names if rank else ()):
+            assert rank is not None
+            yield {
+                "variant": name, "metric": found.metric, "kind": found.kind, "came_first": rank.best[i], "mean_rank": rank.mean_rank[i],
+                "rank_low": rank.ranks[i][0], "rank_high": rank.ranks[i][1], "kendall_tau": rank.stability,
+            }  # fmt: skip
+
+
+def _costs(costs: Sequence[Cost]) -> Iterator[dict[str, Any]]:
+    for cost in costs:
+        for v in cost.variants:
+            yield {
+                "variant": v.variant, "cost": cost.key, "unit": cost.unit, "median": v.value, "lowest": v.minimum, "highest": v.maximum,
+                "score": v.score, "on_front": v.on_front, "lower_is_better": cost.lower_is_better,
+                "condition": cost.condition, "problem": cost.problem,
+            }  # fmt: skip
+
+
+def _curves(view: View) -> Iterator[dict[str, Any]]:
+    for name, course in zip(view.names, view.courses, strict=True):
+        for what, values in ((f"validation mean {view.curve_metric}", course.score), ("training loss", course.loss)):
+            for epoch, each in values.items():
+                for run, value in enumerate(each):
+                    yield {"variant": name, "what": what, "epoch": epoch, "run": run, "value": value}
+
+
+def _confusion(view: View) -> Iterator[dict[str, Any]]:
+    """Cells that aren't zero."""
+    if view.confusions is None:
+        return
+    for i, name in enumerate(view.names):
+        for (truth, predicted), pixels in np.ndenumerate(view.confusions[i]):
+            if not pixels:
+                continue
+            yield {
+                "variant": name,
+                "truth": view.classes[truth],
+                "predicted": view.classes[predicted],
+                "pixels": int(pixels),
+            }
+
+
+def _images(view: View) -> Iterator[dict[str, Any]]:
+    """Each image's scores of each model, so that anything else can be computed from them."""
+    ids, groups = view.comparison.units.ids, view.comparison.units.groups
+    for unit in view.comparison.units.units:
+        above, below = unit_ratios(unit, np.arange(len(ids)), view.metric, view.kind)
+        for id_, group, tops, bottoms in zip(ids, groups, above.tolist(), below.tolist(), strict=True):
+            head = {"image": id_, "group": group, "variant": unit.variant, "seed": unit.seed}
+            pairs = zip(view.classes, tops, bottoms, strict=True)
+            yield {**head, **{f"{view.metric} {name}": a / b if b else None for name, a, b in pairs}}

@@ -1,0 +1,128 @@
+"""What stands first: the verdict in two sentences, the second of which says what the first is about."""
+
+from __future__ import annotations
+
+from segengine.comparison.page.pairs import seen_from
+from segengine.comparison.page.view import View
+from segengine.comparison.statistics.differences import Differences, PairDifference
+from segengine.comparison.statistics.permutation import MINIMUM_UNITS
+from segengine.comparison.words import needs, points, sentence
+from segengine.report.numbers import plural
+
+
+def verdict(view: View) -> tuple[str, str]:
+    """Two sentences: which variant is best, if any; and what that is about, and rests on."""
+    best = view.ranked[0]
+    mean = view.tables[best].mean.mean
+    what = f"mean {view.word}"
+    if mean is None:
+        return f"Nothing can be said: {what} is undefined for every variant.", _rests_on(view)
+    if len(view.names) == 1:
+        interval = view.intervals[view.kind][0].mean
+        unit = _unit(view)
+        said = (
+            f" ({100 * view.choices.confidence:g} % interval {interval[0]:.3f} to {interval[1]:.3f})"
+            if interval
+            else ""
+        )
+        return (
+            f"{view.names[0]} reaches a {what} of {mean:.3f}{unit}{said}; there is no other variant to compare it with.",
+            _rests_on(view),
+        )
+    found = view.found[0]
+    if len(view.names) == 2:
+        row = seen_from(found.means[0], view.names[best])
+        said = sentence(found, row)
+        first = f"{said[0].upper()}{said[1:]}" if row.about == "models" else said
+        return f"{first}.", _rests_on(view)
+    return _of_many(view, found, mean, what), _rests_on(view)
+
+
+def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
+    best, shown = view.names[view.ranked[0]], f"{mean:.3f}{_unit(view)}"
+    most, beyond = ("highest", "above") if view.measure.sign > 0 else ("lowest", "below")
+    against = {_other(row, best): seen_from(row, best) for row in found.means if best in (row.first, row.second)}
+    verdicts = {name: row.verdict for name, row in against.items()}
+    ordered = [view.names[i] for i in view.ranked[1:]]
+    second = ordered[0]
+    models = sum(len(variant.seeds) for variant in view.comparison.variants)
+    only = any(row.about == "models" for row in against.values())
+    who = f"Of these {models} trained models, {best}" if only else best
+    if set(verdicts.values()) == {"not tested"}:
+        unit = f"{found.units} {view.units_word}{'s' * (found.units != 1)}"
+        few = found.units < MINIMUM_UNITS
+        why = f"{unit}, and a test needs at least {MINIMUM_UNITS}" if few else "some scores are undefined"
+        return f"{who} has the {most} {what}, {shown}, but no difference is tested: {'there are ' * few}{why}."
+    gap = _gap(against[second], found)
+    if set(verdicts.values()) == {"better"}:
+        which = "the best" if only else f"the best of the {len(view.names)} variants"
+        return f"{who} is {which}: its {what}, {shown}, is {beyond} that of every other, next {second} ({gap})."
+    parts = []
+    for verdict, said in (
+        ("practically equal", "practically equal to {}"), ("not distinguishable", "not distinguishable from {}"),
+        ("not tested", "not tested against {}"), ("worse", "worse than {}"),
+    ):  # fmt: skip
+        if names := [name for name in ordered if verdicts[name] == verdict]:
+            parts.append(said.format(_listed(names)))
+    others = f"{', and '.join(parts)} (next {second}: {gap})"
+    if beaten := [name for name in ordered if verdicts[name] == "better"]:
+        return f"{who} has the {most} {what}, {shown}; it is better than {_listed(beaten)}, but {others}."
+    nobody = f"None of these {models} trained models" if only else "No variant"
+    return f"{nobody} can be called best: {best} has the {most} {what}, {shown}, but is {others}."
+
+
+def _gap(row: PairDifference, found: Differences) -> str:
+    measure, level = found.measure, f"{100 * found.choices.confidence:g}"
+    said = f"{points(row.difference, measure)} {measure.unit}"
+    if row.low is None or row.high is None:
+        return said
+    return f"{said}, {level} % interval {points(row.low, measure)} to {points(row.high, measure)}"
+
+
+def _unit(view: View) -> str:
+    """A length's unit behind its value."""
+    return "" if view.measure.is_share else f" {view.measure.unit}"
+
+
+def _other(row: PairDifference, name: str) -> str:
+    return row.second if row.first == name else row.first
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 4:
+        return f"{len(names)} others"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _rests_on(view: View) -> str:
+    """What the verdict is about, the evidence, and what speaks against trusting it."""
+    comparison = view.comparison
+    seeds = sorted({len(variant.seeds) for variant in comparison.variants})
+    groups = f" of {plural(comparison.group_count, 'group')}" if view.units_word == "group" else ""
+    evidence = f"{plural(comparison.image_count, f'{comparison.split} image')}{groups}"
+    if seeds[0] < 2:
+        about = f"This is about the trained models alone, on new images like the {evidence}: another training may turn it round"
+    else:
+        each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        about = f"This is about training anew and about new images, judged from {each} seeds a variant and {evidence}"
+    said = [about]
+    means = view.found[0].means if view.found else ()
+    open_ = [row for row in means if row.verdict == "not distinguishable" and row.needed is not None]
+    best = view.names[view.ranked[0]]
+    against = {_other(row, best): row for row in open_ if best in (row.first, row.second)}
+    for name in (view.names[i] for i in view.ranked[1:] if len(view.names) > 2):  # of two the first sentence says it
+        row = against.get(name)
+        if row is not None and row.needed is not None:
+            more = needs(view.found[0], row.needed)
+            said.append(
+                f"telling {best} from {name} {more}" if more.startswith("needs") else f"for {best} and {name} {more}"
+            )
+            break
+    if left := comparison.left_out.get(view.metric):
+        said.append(
+            f"in {left} of the images a class is left out for all variants, as some model has no {view.measure.words} of it"
+        )
+    if comparison.confounders:
+        differ = plural(len(comparison.confounders), "other setting or circumstance", "other settings or circumstances")
+        said.append(f"{differ} {'differs' if len(comparison.confounders) == 1 else 'differ'} besides what is compared")
+    return "; ".join(said) + "."

@@ -1,0 +1,1 @@
+"""Statistics of a comparison: estimates, intervals, tests, ranks and power, from arrays."""

@@ -1,0 +1,56 @@
+"""Every score as a ratio of sums over the units of resampling: groups (patients, videos), or images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.comparison.statistics.intervals import Floats
+from segengine.comparison.summary import Kind, Metric
+from segengine.comparison.units import Unit
+from segengine.metrics.stacked import Stacked
+
+
+def places(groups: Sequence[str]) -> NDArray[np.int64]:
+    """The number of each image's group, int64 [N], 0..G-1."""
+    return np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+
+
+def unit_ratios(unit: Unit, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
+    """Numerators and denominators [G, K] of a metric from a unit's values of each image, or from its counts."""
+    if metric in unit.values:
+        return value_ratios(unit.values[metric], place)
+    return ratios(unit.stacked, place, metric, kind)
+
+
+def ratios(stacked: Stacked, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
+    """Numerators and denominators float64 [G, K] whose sums' ratio is the score; counts int64 [N, 3, K].
+
+    Pooled Dice is sum 2 tp / sum (truth + predicted), IoU sum tp / sum (truth + predicted - tp). Per image the numerator
+    is the sum of a group's image scores and the denominator their number: an image with the class in neither truth nor
+    prediction has no score and counts in neither. It does so for each model by itself, as in the tables of scores: were
+    only images taken in which both have a score, a wrongly predicted class would be forgiven where the other is right.
+    """
+    right, truth, predicted = (stacked[:, row].astype(np.float64) for row in range(3))
+    union = truth + predicted
+    numerators, denominators = (2 * right, union) if metric == "dice" else (right, union - right)
+    if kind == "per_image":
+        defined = denominators > 0
+        numerators = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined)
+        denominators = defined.astype(np.float64)
+    return summed(numerators, place), summed(denominators, place)
+
+
+def value_ratios(values: Floats, place: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The same of a metric's values float64 [N, K], NaN where an image has none: their sum and their number in each group."""
+    defined = ~np.isnan(values)
+    return summed(np.where(defined, values, 0.0), place), summed(defined.astype(np.float64), place)
+
+
+def summed(values: Floats, place: NDArray[np.int64]) -> Floats:
+    """Sums [G, K] of the rows [N, K] of each group."""
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    return np.asarray(np.add.reduceat(values[order], starts, axis=0))

@@ -1,0 +1,57 @@
+"""How far each variant's own score is uncertain: the intervals of single scores, for tables; pairs decide by differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segengine.comparison.statistics.intervals import Floats, Jackknife, estimate, jackknife
+from segengine.comparison.statistics.permutation import MINIMUM_UNITS
+from segengine.comparison.statistics.ratios import places, unit_ratios
+from segengine.comparison.summary import Comparison, Kind, Metric
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ScoreIntervals:
+    """Intervals of one variant's mean and of its classes (by index), shares within 0..1, lengths from 0; None with too few units."""
+
+    mean: Interval | None
+    classes: tuple[Interval | None, ...]
+
+
+def score_intervals(comparison: Comparison, metric: Metric, kind: Kind, confidence: float) -> list[ScoreIntervals]:
+    """For each variant. Units are groups or images; several seeds add their variance, as for differences.
+
+    A class needs as many units that have it as a test does. So does the mean, and that it is over the same classes for
+    every seed.
+    """
+    place = places(comparison.units.groups)
+    most = 1.0 if comparison.measure(metric).is_share else np.inf
+    averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
+    return [
+        _of([unit_ratios(unit, place, metric, kind) for unit in members], averaged, confidence, most)
+        for members in comparison.units.by_variant().values()
+    ]
+
+
+def _of(
+    sums: Sequence[tuple[Floats, Floats]], averaged: Sequence[int], confidence: float, most: float
+) -> ScoreIntervals:
+    counts = np.stack([(b > 0).sum(axis=0) for _, b in sums])
+    over = [k for k in averaged if counts[:, k].any()]
+    models = [jackknife(a, b, over) for a, b in sums]
+    variant = Jackknife(np.stack([m.scores for m in models]), np.stack([m.influence for m in models]))
+    nothing = Jackknife(np.zeros_like(variant.scores), np.zeros_like(variant.influence))
+    units = len(sums[0][1])
+    if units < MINIMUM_UNITS:
+        return ScoreIntervals(None, (None,) * counts.shape[1])
+    low, high = (np.clip(end, 0.0, most) for end in estimate(variant, nothing).interval(confidence))
+    known = np.append(counts.min(axis=0) >= MINIMUM_UNITS, True) & np.isfinite(low) & np.isfinite(high)
+    ends: list[Interval | None] = [
+        (float(a), float(b)) if ok else None for a, b, ok in zip(low, high, known, strict=True)
+    ]
+    return ScoreIntervals(ends[-1], tuple(ends[:-1]))

@@ -1,0 +1,87 @@
+"""What is compared: for each variant and seed the counts of the same images, folds put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.comparison.load import LoadedRun
+from segengine.errors import ComparisonError
+from segengine.metrics.stacked import Stacked
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One variant with one seed: its runs (one for each fold) and its counts int64 [N, 3, K]."""
+
+    variant: str
+    seed: int
+    runs: tuple[LoadedRun, ...]
+    stacked: Stacked
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of other metrics, by label: float64 [N, K] (or [N, 1]), NaN where an image has no value that counts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """All units. Row i of every unit's counts is about image `ids[i]` of group `groups[i]` (a patient, a video)."""
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    units: tuple[Unit, ...]
+
+    def by_variant(self) -> Mapping[str, list[Unit]]:
+        """The units of each variant, by seed; variants in the order of their first run."""
+        result: dict[str, list[Unit]] = {}
+        for unit in self.units:
+            result.setdefault(unit.variant, []).append(unit)
+        return result
+
+
+def variant_names(runs: Sequence[LoadedRun]) -> list[str]:
+    """What each run's variant is called: with its experiment where runs of several experiments meet."""
+    several = len({run.record.experiment for run in runs}) > 1
+    return [f"{run.record.experiment}/{run.record.variant}" if several else run.record.variant for run in runs]
+
+
+def units_of(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> Units:
+    """Runs by variant and seed; `tables` are their counts on `split`.
+
+    Raises:
+        ComparisonError: two runs are the same variant, seed and fold, or a variant lacks folds that others have.
+    """
+    parts: dict[tuple[str, int], dict[int | None, int]] = {}
+    for i, (run, variant) in enumerate(zip(runs, variant_names(runs), strict=True)):
+        folds = parts.setdefault((variant, run.record.seed), {})
+        if run.record.fold in folds:
+            twin = runs[folds[run.record.fold]].folder.path
+            raise ComparisonError(
+                f"{twin} and {run.folder.path} are both {variant} with seed {run.record.seed}; name one of them"
+            )
+        folds[run.record.fold] = i
+    everywhere = {fold for folds in parts.values() for fold in folds}
+    for (variant, seed), folds in parts.items():
+        if lacking := everywhere - set(folds):
+            what = ", ".join(sorted(map(str, lacking - {None}))) or "that is no fold"
+            raise ComparisonError(
+                f"{variant} with seed {seed} lacks a finished run of fold {what}; `segengine run` makes what is missing"
+            )
+    order = list(next(iter(parts.values()), {}))
+    rows = [
+        (runs[i].images[index])
+        for i in (next(iter(parts.values()))[fold] for fold in order)
+        for index in runs[i].indices(split)
+    ]
+    units = [
+        Unit(
+            variant,
+            seed,
+            tuple(runs[folds[fold]] for fold in order),
+            np.concatenate([tables[folds[fold]] for fold in order]),
+        )
+        for (variant, seed), folds in parts.items()
+    ]
+    return Units(tuple(row.id for row in rows), tuple(row.group for row in rows), tuple(units))

@@ -1,0 +1,241 @@
+"""Differences of variants: intervals, tests, verdicts and what is said, against plain loops and known cases."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from segengine.comparison.statistics.differences import Choices, Differences, differences
+from segengine.comparison.statistics.intervals import Jackknife, estimate, jackknife, unit_variance
+from segengine.comparison.statistics.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
+from segengine.comparison.statistics.power import Needed, Sources, needed
+from segengine.comparison.statistics.ranking import ranking
+from segengine.comparison.statistics.ratios import places, ratios
+from segengine.comparison.summary import ClassFacts, Comparison
+from segengine.comparison.units import Unit, Units
+from segengine.comparison.words import methods, needs, order, sentence
+from segengine.metrics.scores import evaluate_stacked
+
+
+def counts(rng, images, level, presence=(1.0, 0.9, 0.7)):
+    truth = np.where(rng.random((images, len(presence))) < presence, rng.integers(50, 900, (images, len(presence))), 0)
+    share = 1 / (1 + np.exp(-(level + 0.6 * rng.standard_normal(truth.shape))))
+    right = np.floor(truth * share).astype(np.int64)
+    return np.stack([right, truth, np.floor(right / np.maximum(share, 0.01)).astype(np.int64)], axis=1)
+
+
+def comparison(levels, *, images=40, seeds=1, groups=None, sd_seed=0.0, absent=()):
+    rng, units = np.random.default_rng(3), []
+    for name, level in levels.items():
+        for seed in range(seeds if isinstance(seeds, int) else seeds[name]):
+            noise = np.random.default_rng(rng.integers(1 << 30))
+            table = counts(noise, images, level + sd_seed * noise.standard_normal())
+            table[:, :, list(absent)] = 0
+            units.append(Unit(name, seed, (), table))
+    ids = tuple(f"i{i}" for i in range(images))
+    facts = tuple(ClassFacts(name, k > 0, images, 1) for k, name in enumerate(("background", "liver", "spleen")))
+    return Comparison("t", "test", facts, (), None, (), (), (), Units(ids, groups or ids, tuple(units)))
+
+
+@pytest.mark.parametrize("metric", ["dice", "iou"])
+@pytest.mark.parametrize("kind", ["pooled", "per_image"])
+def test_ratios_give_the_scores_of_the_tables_whatever_the_groups(metric, kind):
+    table = counts(np.random.default_rng(0), 30, 1.0)
+    scores = evaluate_stacked(table)
+    expected = (scores.pooled if kind == "pooled" else scores.per_image)[metric]
+    for groups in (range(30), np.arange(30) // 4):
+        numerators, denominators = ratios(table, places([str(g) for g in groups]), metric, kind)
+        assert len(numerators) == len(set(groups))
+        assert numerators.sum(0) / denominators.sum(0) == pytest.approx(expected)
+
+
+def test_the_jackknife_is_leaving_out_each_unit_in_a_plain_loop():
+    numerators, denominators = ratios(counts(np.random.default_rng(0), 12, 1.0), np.arange(12), "dice", "pooled")
+    found = jackknife(numerators, denominators, [1, 2])
+    left_out = []
+    for unit in range(12):
+        rest = [g for g in range(12) if g != unit]
+        ratio = numerators[rest].sum(0) / denominators[rest].sum(0)
+        left_out.append([*ratio, ratio[[1, 2]].mean()])
+    expected = np.mean(left_out, axis=0) - np.array(left_out)
+    assert found.influence == pytest.approx(expected)
+    variance, df = unit_variance(found.influence)
+    assert variance == pytest.approx(11 / 12 * (expected**2).sum(0))
+    assert (df <= 11).all()
+
+
+def test_one_seed_of_plain_scores_is_the_paired_t_interval_where_no_unit_dominates():
+    rng = np.random.default_rng(2)
+    scores = rng.uniform(0.4, 0.9, (2, 50, 1))
+    first, second = (jackknife(each, np.ones_like(each), [0]) for each in scores)
+    found = estimate(*(Jackknife(each.scores[None], each.influence[None]) for each in (first, second)))
+    low, high = found.interval(0.95)
+    expected = stats.ttest_rel(scores[0, :, 0], scores[1, :, 0])
+    assert found.error[0] == pytest.approx(np.std(scores[0] - scores[1], ddof=1) / np.sqrt(50))
+    assert (low[0], high[0]) == pytest.approx(tuple(expected.confidence_interval(0.95)), abs=2e-3)
+    assert found.p()[0] == pytest.approx(expected.pvalue, rel=0.05)
+
+
+def test_seeds_alone_are_welchs_t_test():
+    rng = np.random.default_rng(4)
+    first, second = (
+        Jackknife(0.8 + s * rng.standard_normal((n, 1)), np.zeros((n, 9, 1))) for s, n in ((0.02, 3), (0.05, 4))
+    )
+    found = estimate(first, second)
+    expected = stats.ttest_ind(first.scores[:, 0], second.scores[:, 0], equal_var=False)
+    assert found.p()[0] == pytest.approx(expected.pvalue)
+    assert found.df[0] == pytest.approx(expected.df)
+
+
+def test_seeds_that_all_score_alike_add_no_variance():
+    units = np.random.default_rng(0).standard_normal((1, 20, 1)) / 400
+    units -= units.mean(1, keepdims=True)
+    one = Jackknife(np.full((1, 1), 0.7), units)
+    three = Jackknife(np.full((3, 1), 0.7), np.repeat(units, 3, axis=0))
+    other = np.zeros((1, 20, 1))
+    alone = estimate(one, Jackknife(np.full((1, 1), 0.6), other))
+    several = estimate(three, Jackknife(np.full((3, 1), 0.6), np.repeat(other, 3, axis=0)))
+    assert several.error == pytest.approx(alone.error)
+    assert several.df == pytest.approx(alone.df)
+
+
+def test_sign_flips_are_exact_for_few_units_and_equal_a_plain_loop():
+    rng = np.random.default_rng(5)
+    first, second = rng.uniform(0.5, 0.9, (2, 8, 1))
+    flips, exact = signs(8, 2000, rng)
+    assert (exact, flips.shape) == (True, (128, 8))
+    models = [jackknife(each, np.ones_like(each), [0]) for each in (first, second)]
+    models = [Jackknife(each.scores[None], each.influence[None]) for each in models]
+    seen = models[0].scores[0] - models[1].scores[0]
+    nulls = flipped(models, flips)
+    p = p_of(seen, nulls[:, 0] - nulls[:, 1], np.array([0.5]), exact=exact)
+    gap = (first - second)[:, 0]
+    every = [abs(np.dot(row, gap)) >= abs(gap.sum()) - 1e-12 for row in product((-1, 1), repeat=8)]
+    assert p[0] == pytest.approx(np.mean(every))
+
+
+def test_six_units_are_the_fewest_that_can_show_anything():
+    assert 2 / 2**MINIMUM_UNITS < 0.05 < 2 / 2 ** (MINIMUM_UNITS - 1)
+
+
+def test_an_unreached_difference_has_at_most_the_smallest_p_that_flips_can_show():
+    assert p_of(np.array([9.0]), np.zeros((99, 1)), np.array([1e-9]), exact=False)[0] == 1e-9
+    assert p_of(np.array([9.0]), np.zeros((99, 1)), np.array([0.3]), exact=False)[0] == 0.01
+
+
+def test_holm_is_holms_and_leaves_out_what_is_untested():
+    p = np.array([0.01, np.nan, 0.04, 0.03])
+    assert holm(p) == pytest.approx(np.array([0.03, np.nan, 0.06, 0.06]), nan_ok=True)
+
+
+def test_power_counts_agree_with_the_formula():
+    found = needed(Sources(units=0.01**2, seeds=0.0, unit_count=50, seed_count=0), target=0.02, alpha=0.05)
+    total = 50 + found.units
+    for n, enough in ((total, True), (total - 1, False)):
+        quantiles = stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)
+        assert (quantiles * 0.01 * np.sqrt(50 / n) <= 0.02) == enough
+    assert found.seeds is None
+    stuck = needed(Sources(units=0.01**2, seeds=0.01**2, unit_count=50, seed_count=3), target=0.02, alpha=0.05)
+    assert stuck.units is None
+    assert stuck.seeds is None
+    assert stuck.both[0] > 0 < stuck.both[1]
+
+
+def test_a_clear_gap_between_models_is_better_and_never_spoken_of_as_backbones():
+    found = differences(comparison({"resnet": 2.0, "vgg": 1.0}), "dice", "pooled")
+    (row,) = found.means
+    assert (row.verdict, row.about, row.sd_seeds) == ("better", "models", 0.0)
+    assert 0 < row.low < row.difference < row.high
+    said = sentence(found, row)
+    assert said.startswith("of these two trained models, resnet is better than vgg: +")
+    assert "backbone" not in said + methods(found) + " ".join(order(found))
+    assert found.ranking.best == (1.0, 0.0)
+    reverse = differences(comparison({"vgg": 1.0, "resnet": 2.0}), "dice", "pooled")
+    assert reverse.means[0].verdict == "worse"
+
+
+def test_two_copies_of_one_model_are_practically_equal():
+    base = comparison({"a": 1.5})
+    twin = Unit("b", 0, (), base.units.units[0].stacked)
+    both = Units(base.units.ids, base.units.groups, (*base.units.units, twin))
+    found = differences(Comparison("t", "test", base.classes, (), None, (), (), (), both), "iou", "per_image")
+    (row,) = found.means
+    assert (row.difference, row.low, row.high, row.p, row.verdict) == (0.0, 0.0, 0.0, 1.0, "practically equal")
+
+
+def test_what_can_not_be_told_says_what_it_would_take():
+    found = differences(comparison({"a": 1.5, "b": 1.45}, images=12), "dice", "per_image")
+    (row,) = found.means
+    assert row.verdict == "not distinguishable"
+    assert "; needs about " in sentence(found, row)
+    assert "seeds" not in sentence(found, row)
+    wide = differences(comparison({"a": 1.5, "b": 1.45}, images=12), "dice", "per_image", Choices(margin=0.5))
+    assert wide.means[0].verdict == "practically equal"
+
+
+def test_too_few_units_are_refused_with_the_number_that_is_needed():
+    groups = tuple(f"p{i // 8}" for i in range(40))
+    found = differences(comparison({"a": 2.0, "b": 1.0}, groups=groups), "dice", "pooled")
+    (row,) = found.means
+    assert (row.verdict, row.low, row.p, found.ranking) == ("not tested", None, None, None)
+    assert sentence(found, row).endswith("5 groups; a test needs at least 6")
+
+
+def test_several_seeds_show_both_variances_and_widen_the_interval():
+    apart = differences(comparison({"a": 1.6, "b": 1.5}, seeds=3, sd_seed=0.8), "dice", "pooled").means[0]
+    alone = differences(comparison({"a": 1.6, "b": 1.5}, seeds=3), "dice", "pooled").means[0]
+    assert apart.about == "variants"
+    assert apart.sd_seeds > apart.sd_units > 0
+    assert apart.df < 8
+    assert apart.high - apart.low > 2 * (alone.high - alone.low)
+
+
+def test_one_seed_of_one_variant_makes_it_about_models():
+    found = differences(comparison({"a": 2.0, "b": 1.0}, seeds={"a": 3, "b": 1}), "dice", "pooled")
+    assert found.means[0].about == "models"
+    assert sentence(found, found.means[0]).startswith("of these 4 trained models, a is better than b")
+
+
+def test_a_class_that_no_model_has_is_left_out_and_the_rest_is_compared():
+    found = differences(comparison({"a": 2.0, "b": 1.0}, absent=[2]), "dice", "pooled")
+    assert found.undefined == ("spleen",)
+    assert [row.verdict for row in found.rows] == ["better", "better", "not tested"]
+    assert found.rows[2].difference is None
+    assert found.rows[0].difference == pytest.approx(found.rows[1].difference)
+
+
+def test_the_order_is_as_firm_as_the_gaps():
+    rng = np.random.default_rng(0)
+    models = []
+    for score in (0.9, 0.5, 0.495):
+        influence = 0.002 * rng.standard_normal((1, 50, 1))
+        models.append(Jackknife(np.full((1, 1), score), influence - influence.mean(1, keepdims=True)))
+    found = ranking(models, 1000, rng)
+    assert found.best == (1.0, 0.0, 0.0)
+    assert found.ranks[0] == (1, 1)
+    assert found.ranks[1] == found.ranks[2] == (2, 3)
+    assert 2 / 3 < found.stability < 1
+
+
+def test_the_same_counts_give_the_same_numbers():
+    runs = [differences(comparison({"a": 1.6, "b": 1.5}), "dice", "pooled") for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_one_more_group_is_said_in_the_singular():
+    found = Differences("dice", "pooled", Choices(), True, 120, 40, False, (), (), None)
+    assert needs(found, Needed(1, None, None)) == "needs about 3 more images (about 1 group)"
+    assert (
+        needs(found, Needed(2, 1, None)) == "needs about 6 more images (about 2 groups) or about 1 more seed a variant"
+    )
+    assert needs(found, Needed(None, None, (40, 64))).endswith("(about 40 groups) and about 64 more seeds a variant")
+
+
+def test_hundreds_of_seeds_are_nobodys_plan():
+    found = Differences("dice", "pooled", Choices(), True, 120, 40, False, (), (), None)
+    said = "needs more than 100 more seeds a variant: seeds differ too much for such a difference; train longer"
+    assert needs(found, Needed(None, None, (40, 647))) == said
+    assert needs(found, Needed(None, 647, None)) == said
+    assert needs(found, Needed(2, 647, None)) == "needs about 6 more images (about 2 groups)"
+    assert needs(found, Needed(None, None, None)) == "no reachable number of images would tell"
