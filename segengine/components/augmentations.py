@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from segengine.data.augment.transforms import BatchTransform, Transform
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Pixels = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=1, le=65536)]
+Factor = Annotated[float, Field(gt=0, le=100)]
+Degrees = Annotated[float, Field(ge=-360, le=360)]
 Size = Pixels | tuple[Pixels, Pixels]
 _RARE_SHARE = (
     "share of the samples whose window is centred, as far as the image goes, on a random pixel of a class drawn with "
@@ -27,7 +29,7 @@ class MultiScale(Augmentation):
 
     name: Literal["multi-scale"] = "multi-scale"
     base_size: Pixels = Field(default=256, description="length of the image's longer side at scale 1, in pixels")
-    scale: tuple[float, float] = Field(
+    scale: tuple[Factor, Factor] = Field(
         default=(0.5, 1.5), description="smallest and largest factor, drawn uniformly; the aspect ratio stays"
     )
     crop_size: Size = Field(
@@ -39,7 +41,7 @@ class MultiScale(Augmentation):
     @field_validator("scale")
     @classmethod
     def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1]:
+        if scale[0] > scale[1]:
             raise ValueError("must be two numbers above 0, the smaller first")
         return scale
 
@@ -66,7 +68,7 @@ class Rotate(Augmentation):
     """Turn the image about its centre; the corners that come into view are ignored."""
 
     name: Literal["rotate"] = "rotate"
-    degrees: float | tuple[float, float] = Field(
+    degrees: Degrees | tuple[Degrees, Degrees] = Field(
         default=15.0,
         description="largest angle to either side, or [lowest, highest], in degrees, counter-clockwise, drawn uniformly",
     )
@@ -76,7 +78,7 @@ class Rotate(Augmentation):
     @classmethod
     def _ascending(cls, degrees: float | tuple[float, float]) -> float | tuple[float, float]:
         low, high = _range(degrees)
-        if not -360 <= low <= high <= 360:
+        if low > high:
             raise ValueError("must be an angle from 0 to 360, or two from -360 to 360, the smaller first")
         return degrees
 
@@ -153,7 +155,7 @@ class CutMix(Augmentation):
 
     name: Literal["cutmix"] = "cutmix"
     probability: Probability = Field(default=0.5, description="probability of an image to get a rectangle")
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    alpha: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=1.0, description="both parameters of the Beta distribution of the share of the image that stays"
     )
 

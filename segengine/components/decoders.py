@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from segengine.components.base import Decoder
 
 if TYPE_CHECKING:
     from segengine.nn.contracts import DecoderModule
 
-Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+Channels = Annotated[int, Field(ge=1, le=65536)]
+Widths = Annotated[tuple[Channels, ...], Field(min_length=1)]
+Cells = Annotated[int, Field(ge=1, le=1024)]
+Dilation = Annotated[int, Field(ge=1, le=1024)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Dilated = Literal[8, 16, 32]
 
@@ -62,7 +65,7 @@ class Manet(Decoder):
 
     name: Literal["manet"] = "manet"
     channels: Widths = Field(default=(256, 128, 64, 32, 16), description=_WIDTHS)
-    attention_channels: PositiveInt = Field(default=64, description="channels of the position attention")
+    attention_channels: Channels = Field(default=64, description="channels of the position attention")
 
     def build(self, *, channels: Sequence[int], strides: Sequence[int]) -> DecoderModule:
         from segengine.nn.decoders.doubling import manet
@@ -77,7 +80,7 @@ class Linknet(Decoder):
     """
 
     name: Literal["linknet"] = "linknet"
-    channels: PositiveInt = Field(
+    channels: Channels = Field(
         default=32, description="channels at stride 1, where the backbone has no map of its own there"
     )
 
@@ -91,8 +94,8 @@ class Fpn(Decoder):
     """Feature pyramid network (Kirillov et al., 2019) on the maps from stride 4 on, to stride 4."""
 
     name: Literal["fpn"] = "fpn"
-    pyramid_channels: PositiveInt = Field(default=256, description="channels of the pyramid")
-    segmentation_channels: Annotated[int, Field(ge=64, multiple_of=32)] = Field(
+    pyramid_channels: Channels = Field(default=256, description="channels of the pyramid")
+    segmentation_channels: Annotated[int, Field(ge=64, le=65536, multiple_of=32)] = Field(
         default=128,
         description="channels of the branches and of the result, 64, 96, 128 ... (32 groups are normalised)",
     )
@@ -114,10 +117,10 @@ class DeepLabV3Plus(Decoder):
     """DeepLabV3+ (Chen et al., 2018): atrous pyramid pooling on the deepest map, joined with that at stride 4."""
 
     name: Literal["deeplabv3-plus"] = "deeplabv3-plus"
-    channels: PositiveInt = Field(default=256, description="channels of the pooling and of the result")
-    skip_channels: PositiveInt = Field(default=48, description="channels to which the map at stride 4 is reduced")
+    channels: Channels = Field(default=256, description="channels of the pooling and of the result")
+    skip_channels: Channels = Field(default=48, description="channels to which the map at stride 4 is reduced")
     output_stride: Dilated = Field(default=16, description=_STRIDE)
-    atrous_rates: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+    atrous_rates: tuple[Dilation, Dilation, Dilation] = Field(
         default=(6, 12, 18),
         description="dilation of the three 3x3 convolutions, in pixels of the deepest map; the paper doubles them, "
         "12, 24, 36, at an output stride of 8",
@@ -145,9 +148,11 @@ class PspNet(Decoder):
     """PSPNet (Zhao et al., 2017): pyramid pooling on the deepest map, whose stride the result has."""
 
     name: Literal["pspnet"] = "pspnet"
-    channels: PositiveInt = Field(default=512, description="channels of the result")
+    channels: Channels = Field(default=512, description="channels of the result")
     output_stride: Dilated = Field(default=8, description=_STRIDE)
-    grids: Widths = Field(default=(1, 2, 3, 6), description="cells along each side of the pooled grids")
+    grids: Annotated[tuple[Cells, ...], Field(min_length=1)] = Field(
+        default=(1, 2, 3, 6), description="cells along each side of the pooled grids"
+    )
     dropout: Dropout = Field(default=0.2, description="probability that a channel of the result is dropped in training")
 
     @property
@@ -164,7 +169,7 @@ class UperNet(Decoder):
     """UPerNet (Xiao et al., 2018): pyramid pooling, then a feature pyramid over the maps from stride 4 on, to stride 4."""
 
     name: Literal["upernet"] = "upernet"
-    channels: PositiveInt = Field(default=256, description="channels of the pyramid and of the result")
+    channels: Channels = Field(default=256, description="channels of the pyramid and of the result")
 
     def build(self, *, channels: Sequence[int], strides: Sequence[int]) -> DecoderModule:
         from segengine.nn.decoders.fusing import UperNet
@@ -176,7 +181,7 @@ class SegFormer(Decoder):
     """SegFormer's decoder (Xie et al., 2021): a linear layer on each map from stride 4 on, joined at stride 4."""
 
     name: Literal["segformer"] = "segformer"
-    channels: PositiveInt = Field(default=256, description="channels of each map and of the result")
+    channels: Channels = Field(default=256, description="channels of each map and of the result")
 
     def build(self, *, channels: Sequence[int], strides: Sequence[int]) -> DecoderModule:
         from segengine.nn.decoders.fusing import SegFormer

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from segengine.components.base import Component, Loss
+from segengine.components.base import Component, Loss, Settings
 from segengine.components.choices import AnyLoss
 from segengine.errors import SpecError
 from segengine.registry import suggest
@@ -17,7 +16,7 @@ from segengine.registry import suggest
 if TYPE_CHECKING:
     from torch import nn
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 _WEIGHT_WORDS = ("none", "median-frequency")
 
 
@@ -25,10 +24,12 @@ def _word_or_numbers(value: object) -> object:
     """One message for what would be one of each branch of the union."""
     fits = value in _WEIGHT_WORDS
     if isinstance(value, list | tuple):
-        fits = all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf for v in value)
+        fits = all(isinstance(v, int | float) and not isinstance(v, bool) and v >= 0 for v in value)
+    hint = suggest(value, _WEIGHT_WORDS) if isinstance(value, str) else ""
+    message = f"{value!r} is neither none, nor median-frequency, nor a list of numbers from 0 up"
+    if fits and isinstance(value, list | tuple) and not any(value):
+        fits, message = False, f"{list(value)} gives every class the weight 0; give one class a weight above 0"
     if not fits:
-        hint = suggest(value, _WEIGHT_WORDS) if isinstance(value, str) else ""
-        message = f"{value!r} is neither none, nor median-frequency, nor a list of numbers from 0 up"
         # Curly braces are pydantic's placeholders in custom messages.
         raise PydanticCustomError("class_weights", "{message}", {"message": f"{message}; {hint}".rstrip("; ")})
     return value
@@ -74,7 +75,7 @@ class Focal(Loss):
 
     name: Literal["focal"] = "focal"
     gamma: float = Field(
-        default=2.0, ge=0, allow_inf_nan=False, description="how strongly well-classified pixels are discounted; 0: not"
+        default=2.0, ge=0, le=100, description="how strongly well-classified pixels are discounted; 0: not"
     )
     class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
 
@@ -93,6 +94,12 @@ class Tversky(Loss):
     beta: Weight = Field(default=0.7, description="weight of false negatives")
     over: Region = Field(default="batch", description=_OVER)
     absent: Absent = Field(default="penalise", description=_ABSENT)
+
+    @model_validator(mode="after")
+    def _errors_cost(self) -> Self:
+        if not self.alpha + self.beta:
+            raise ValueError("alpha and beta are both 0, so that no error costs anything; set one above 0")
+        return self
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
         return _overlap(num_classes, ignore_index, alpha=self.alpha, beta=self.beta, over=self.over, absent=self.absent)
@@ -171,10 +178,9 @@ class Boundary(Loss):
         return Boundary(num_classes, ignore_index)
 
 
-class Term(BaseModel):
+class Term(Settings):
     """One loss of a weighted sum."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     loss: AnyLoss = Field(description="a loss: its name, or a mapping with `name`")
     weight: Weight = Field(default=1.0, description="factor of the loss")
 
@@ -186,6 +192,13 @@ class WeightedSum(Loss):
     terms: Annotated[tuple[Term, ...], Field(min_length=1)] = Field(
         description="the losses, a list of {loss: ..., weight: ...}"
     )
+
+    @field_validator("terms")
+    @classmethod
+    def _any_counts(cls, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+        if not any(term.weight for term in terms):
+            raise ValueError("all weights are 0; give one loss a weight above 0")
+        return terms
 
     def parts(self) -> Iterator[Component]:
         yield self

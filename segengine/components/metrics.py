@@ -73,7 +73,9 @@ class Nsd(Metric):
     words = "NSD"
     name: Literal["nsd"] = "nsd"
     tolerance: float = Field(
-        ge=0, description="largest distance that is no error, in evaluation.spacing's unit (pixels without a spacing)"
+        ge=0,
+        le=1e9,
+        description="largest distance that is no error, in evaluation.spacing's unit (pixels without a spacing)",
     )
 
     def build(self) -> ImageMetric:

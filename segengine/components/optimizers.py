@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,56 +12,74 @@ from segengine.components.base import Optimizer
 if TYPE_CHECKING:
     import torch
 
-_BETAS = "decay of the running means of gradient and squared gradient"
+_MOST = 1e30
+"""Largest number that float32 arithmetic of an optimizer can take with room to spare."""
+Rate = Annotated[float, Field(gt=0, le=_MOST)]
+Decay = Annotated[float, Field(ge=0, le=_MOST)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+_RATE = "peak learning rate; the schedule scales it"
 _PENALTY = "L2 penalty added to the gradient; norms and biases have none"
 
 
 class _Rated(Optimizer):
     """An optimizer with a learning rate that schedules scale."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, description="peak learning rate; the schedule scales it")
+    learning_rate: Rate = Field(default=1e-3, description=_RATE)
 
     @property
     def peak_learning_rate(self) -> float:
         return self.learning_rate
 
 
-class AdamW(_Rated):
+class _AdamFamily(_Rated):
+    """What Adam and AdamW share; they differ in the meaning of weight decay."""
+
+    weight_decay: Decay = Field(default=0.0, description=_PENALTY)
+    betas: tuple[Beta, Beta] = Field(
+        default=(0.9, 0.999), description="decay of the running means of the gradient and of the squared gradient"
+    )
+
+    def _arguments(self, parameters: Sequence[dict[str, Any]], *, fused: bool) -> dict[str, Any]:
+        return {
+            "params": list(parameters), "lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay,
+            "fused": fused or None,
+        }  # fmt: skip
+
+
+class AdamW(_AdamFamily):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019)."""
 
     name: Literal["adamw"] = "adamw"
-    weight_decay: float = Field(
-        default=1e-2, ge=0, description="decay of weights a step, times the learning rate; norms and biases have none"
+    weight_decay: Decay = Field(
+        default=1e-2, description="decay of weights per step, times the learning rate; norms and biases have none"
     )
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description=_BETAS)
 
     def build(self, *, parameters: Sequence[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.AdamW(list(parameters), fused=fused or None, **_of_adam(self))
+        return torch.optim.AdamW(**self._arguments(parameters, fused=fused))
 
 
-class Adam(_Rated):
+class Adam(_AdamFamily):
     """Adam (Kingma & Ba, 2015), weight decay as an L2 penalty."""
 
     name: Literal["adam"] = "adam"
-    weight_decay: float = Field(default=0.0, ge=0, description=_PENALTY)
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description=_BETAS)
 
     def build(self, *, parameters: Sequence[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
 
-        return torch.optim.Adam(list(parameters), fused=fused or None, **_of_adam(self))
+        return torch.optim.Adam(**self._arguments(parameters, fused=fused))
 
 
 class Sgd(_Rated):
     """Stochastic gradient descent with momentum (Sutskever et al., 2013)."""
 
     name: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(default=1e-2, gt=0, description="peak learning rate; the schedule scales it")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the previous step that is kept")
+    learning_rate: Rate = Field(default=1e-2, description=_RATE)
+    momentum: Beta = Field(default=0.9, description="share of the previous step that is kept")
     nesterov: bool = Field(default=True, description="look ahead along the momentum (needs momentum above 0)")
-    weight_decay: float = Field(default=1e-4, ge=0, description=_PENALTY)
+    weight_decay: Decay = Field(default=1e-4, description=_PENALTY)
 
     def build(self, *, parameters: Sequence[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:
         import torch
@@ -70,7 +88,3 @@ class Sgd(_Rated):
             list(parameters), lr=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0,
             weight_decay=self.weight_decay, fused=fused or None,
         )  # fmt: skip
-
-
-def _of_adam(optimizer: AdamW | Adam) -> dict[str, Any]:
-    return {"lr": optimizer.learning_rate, "betas": optimizer.betas, "weight_decay": optimizer.weight_decay}

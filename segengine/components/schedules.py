@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from segengine.components.base import Schedule
 
@@ -45,7 +45,7 @@ class Poly(_Warm):
     """(1 - progress) ** power, the segmentation community's usual decay (Chen et al., DeepLab, 2017)."""
 
     name: Literal["poly"] = "poly"
-    power: float = Field(default=0.9, gt=0, description="exponent of the decay; 1 is a straight line")
+    power: float = Field(default=0.9, gt=0, le=100, description="exponent of the decay; 1 is a straight line")
 
     def shape(self, progress: float) -> float:
         return float((1 - progress) ** self.power)
@@ -55,10 +55,25 @@ class StepDecay(_Warm):
     """Multiplies the rate by `gamma` at each milestone."""
 
     name: Literal["step"] = "step"
-    milestones: tuple[float, ...] = Field(
-        default=(0.6, 0.85), description="shares of the steps (0..1) at which the rate falls"
+    milestones: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
+        default=(0.6, 0.85),
+        description="shares of training, above 0 and below 1, ascending, at which the rate falls: [0.3, 0.8] is after 30 and "
+        "80 of 100 epochs",
     )
     gamma: float = Field(default=0.1, gt=0, le=1, description="factor at each milestone")
+
+    @field_validator("milestones")
+    @classmethod
+    def _shares(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
+        """Raises ValueError for epochs or steps in place of shares, with the shares that may be meant."""
+        largest = max(milestones)
+        if largest >= 1 and min(milestones) > 0 and math.isfinite(largest):
+            whole = 10 ** (math.floor(math.log10(largest)) + 1)
+            likely = ", ".join(f"{milestone / whole:g}" for milestone in milestones)
+            raise ValueError(f"milestones are shares of training, above 0 and below 1; [{likely}]?")
+        if not 0 < min(milestones) <= largest < 1 or list(milestones) != sorted(set(milestones)):
+            raise ValueError("milestones are shares of training, above 0 and below 1, in ascending order")
+        return milestones
 
     def shape(self, progress: float) -> float:
         return float(self.gamma ** sum(progress >= milestone for milestone in self.milestones))

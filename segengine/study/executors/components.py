@@ -19,7 +19,7 @@ class Local(Executor):
 
     name: Literal["local"] = "local"
     jobs: int | None = Field(
-        default=None, ge=1, description="runs at a time; null takes the number of GPUs, and 1 without any"
+        default=None, ge=1, le=10**6, description="runs at a time; null takes the number of GPUs, and 1 without any"
     )
     start: Literal["auto", "fork", "spawn"] = Field(
         default="auto",
@@ -46,10 +46,14 @@ class Ray(Executor):
         description="the cluster: auto (the one that this machine belongs to), host:port, or ray://host:port; null takes "
         "RAY_ADDRESS, and without it starts Ray on this machine",
     )
-    cpus: float = Field(default=1, gt=0, description="CPU cores of each run, which are also its threads")
-    gpus: float = Field(default=0, ge=0, description="GPUs of each run; 0.5 lets two runs share one")
-    jobs: int | None = Field(default=None, ge=1, description="runs at a time; null takes as many as there is room for")
-    retries: int = Field(default=3, ge=0, description="how often a run goes on elsewhere after its node has died")
+    cpus: float = Field(default=1, gt=0, le=10**6, description="CPU cores of each run, which are also its threads")
+    gpus: float = Field(default=0, ge=0, le=10**6, description="GPUs of each run; 0.5 lets two runs share one")
+    jobs: int | None = Field(
+        default=None, ge=1, le=10**6, description="runs at a time; null takes as many as there is room for"
+    )
+    retries: int = Field(
+        default=3, ge=0, le=10**6, description="how often a run goes on elsewhere after its node has died"
+    )
 
     def preflight(self) -> None:
         if find_spec("ray") is None:

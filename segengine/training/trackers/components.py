@@ -18,7 +18,7 @@ class _Extra(Tracker):
     """A tracker whose library is an extra of segengine, named like the tracker."""
 
     every: int = Field(
-        default=10, ge=1, description="steps between two points of the training loss and the learning rate"
+        default=10, ge=1, le=10**9, description="steps between two points of the training loss and the learning rate"
     )
 
     def preflight(self) -> None:
