@@ -1,39 +1,68 @@
-"""The record of what a trained network costs to use, from measured passes."""
+"""The record of what a trained network costs to use, from passes measured in rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from segengine.engine.peak import Peak
 from segengine.engine.prediction import Predictor
-from segengine.engine.timing import machine_name, threads
-from segengine.runs.costs import CostRecord, Latency, Memory, Throughput
+from segengine.engine.timing import NetworkClock, OtherLoad, Passes, is_busy, machine_name, spread_of, threads
+from segengine.runs.costs import CostRecord, Latency, Memory, Rounds, Throughput
 from segengine.runs.provenance import now, versions
-
-if TYPE_CHECKING:
-    pass
 
 BATCH = 8
 """Images a pass where throughput is measured, unless another number is asked for."""
 
 
+@dataclass
+class Timings:
+    """Seconds of passes of one image, by round, and of batches; and what other processes did meanwhile."""
+
+    single: list[list[float]] = field(default_factory=list)
+    batched: list[float] = field(default_factory=list)
+    load: OtherLoad = field(default_factory=OtherLoad)
+
+    def round(self, clock: NetworkClock, single: Passes, batch: int, batched: Passes) -> None:
+        """Time passes of one image and of `batch` images, each after a pass whose time doesn't count."""
+        clock.warm_up(1, passes=1)
+        with self.load:
+            self.single.append(clock.seconds(1, single))
+        clock.warm_up(batch, passes=1)
+        with self.load:
+            self.batched += clock.seconds(batch, batched)
+
+    @property
+    def spread(self) -> float:
+        """The slowest round over the fastest."""
+        return spread_of(self.single)
+
+    def busy(self, clock: NetworkClock) -> bool:
+        """Whether the machine was too busy for these times to be the network's own."""
+        return is_busy(self.spread, self.load.cores, threads(clock.predictor.device))
+
+
 def cost_record(
-    predictor: Predictor, *, by: str, network_of: str, channels: int, size: tuple[int, int], single: Sequence[float],
-    batched: Sequence[float], batch: int, peak: Peak | None,
+    predictor: Predictor, timings: Timings, *, by: str, network_of: str, channels: int, size: tuple[int, int], batch: int,
+    peak: Peak | None, attempts: int, busy: bool,
 ) -> CostRecord:  # fmt: skip
-    """cost.json of seconds of passes of one image (`single`) and of `batch` images (`batched`)."""
+    """cost.json of measured passes; `attempts` and `busy` say how often they were measured, and whether in vain."""
+    single = [seconds for passes in timings.single for seconds in passes]
     low, middle, high = (round(float(q), 4) for q in np.quantile(np.array(single) * 1000, (0.05, 0.5, 0.95)))
-    device = predictor.device
+    device, other_cores = predictor.device, timings.load.cores
     return CostRecord.model_validate({
         "measured": now(), "by": by, "network_of": network_of, "device": machine_name(device),
         "threads": threads(device), "torch": versions()["torch"],
         "precision": predictor.precision.name, "channels": channels, "size": size,
         "latency": Latency(batch=1, repeats=len(single), median_ms=middle, low_ms=low, high_ms=high),
         "throughput": Throughput(
-            batch=batch, repeats=len(batched), images_per_second=round(batch / float(np.median(batched)), 3)
+            batch=batch, repeats=len(timings.batched), images_per_second=round(batch / float(np.median(timings.batched)), 3)
         ),
         "memory": Memory(kind=peak.kind, peak_bytes=peak.peak_bytes, batch=batch) if peak else None,
+        "rounds": Rounds(
+            median_ms=tuple(round(1000 * float(np.median(passes)), 4) for passes in timings.single),
+            spread=round(timings.spread, 3), other_cores=None if other_cores is None else round(other_cores, 2),
+            attempts=attempts, busy=busy,
+        ),
     })  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
     from segengine.comparison.statistics.differences import Choices
     from segengine.comparison.summary import Comparison, Refusal
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number from 0 to 100", context, parameter)
+    return value
 
 
 @click.command("compare", short_help="Set the variants of experiments side by side.")
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     help="Score to compare: dice, iou, or a metric measured on each image such as hd95 (see evaluate --metric).",
 )  # fmt: skip
 @click.option(
-    "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True,
+    "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True, callback=_number,
     help="Points (hundredths) within which scores are practically equal; for distances, in their unit.",
 )  # fmt: skip
 @click.option(

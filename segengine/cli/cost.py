@@ -86,10 +86,16 @@ def _print(found: Sequence[Measured], console: Any) -> None:
         table.add_column(name, justify="right")
     for measured in found:
         cost, latency = measured.cost, measured.cost.latency
+        busy = "*" if cost.rounds and cost.rounds.busy else ""
         table.add_row(
-            escape(measured.folder.name), f"{cost.size[0]}x{cost.size[1]}", f"{latency.median_ms:.1f}",
+            escape(measured.folder.name) + busy, f"{cost.size[0]}x{cost.size[1]}", f"{latency.median_ms:.1f}",
             f"{latency.low_ms:.1f}-{latency.high_ms:.1f}",
             f"{cost.throughput.images_per_second:.1f}" if cost.throughput else "-",
             f"{cost.memory.peak_bytes / 2**20:.0f}" if cost.memory else "-",
         )  # fmt: skip
     console.print(table)
+    if any(measured.cost.rounds and measured.cost.rounds.busy for measured in found):
+        click.echo(
+            "* measured on a busy machine, twice: the rounds differ, or other processes used the cores (`rounds` in "
+            "cost.json); close other programs and measure again"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from segengine.comparison.only_vary import refuse_other_differences
 from segengine.comparison.units import Unit, Units, units_of, variant_names
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.scores import Scores, evaluate_stacked
+from segengine.metrics.stacked import Stacked
 
 Metric = str
 """`dice` or `iou`, or the label of a metric whose values of each image were read: `hd95`, `nsd-tolerance-2`."""
@@ -168,7 +169,7 @@ def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str
         states = ", ".join(sorted({other.status for other in found.others}))
         raise ComparisonError(f"no run is finished (they are {states}); `segengine run` continues what was interrupted")
     on = evaluation_split(found.runs, split)
-    tables = [run.stacked(on) for run in found.runs]
+    found, tables = _readable(found, on)
     refuse_if_incomparable(found.runs, on, tables)
     units = units_of(found.runs, on, tables)
     variants_of = variant_names(found.runs)
@@ -184,6 +185,24 @@ def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str
     )
     notes = (*_notes(on, split, variants, factor), *filter(None, [unlike_architectures(found.runs, variants_of)]))
     return Comparison(found.title, on, classes, variants, factor, tuple(confounders), notes, found.others, units)
+
+
+def _readable(found: Candidates, split: str) -> tuple[Candidates, list[Stacked]]:
+    """The runs whose counts can be read, with their counts; the others are left out with the reason.
+
+    Raises:
+        RunError: no run's counts can be read.
+    """
+    tables, runs, damaged = [], [], []
+    for run in found.runs:
+        try:
+            tables.append(run.stacked(split))
+            runs.append(run)
+        except RunError as error:
+            damaged.append(LeftOut(run.name, "unreadable", str(error)))
+    if not runs:
+        raise RunError(damaged[0].message)
+    return replace(found, runs=tuple(runs), others=(*found.others, *damaged)), tables
 
 
 def _variant(name: str, members: Sequence[Unit], averaged: Sequence[int]) -> VariantSummary:

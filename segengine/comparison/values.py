@@ -101,7 +101,8 @@ def _refuse_if_lacking(runs: Sequence[LoadedRun], split: str, label: str) -> Non
     if not lacking:
         return
     there = sorted({stored for run in runs for stored in stored_labels(run.folder, split)})
-    near = "" if having else suggest(label, ["dice", "iou", *there, *_names()])
+    known = ["dice", "iou", *there, *_names()]
+    near = "" if having or label in known else suggest(label, known)
     more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
     said = f"--metric {label}: not measured on the {split} images of {', '.join(run.name for run in lacking[:_MOST_NAMED])}{more}"
     how = _asking_for(having[0], split, label) if having else label

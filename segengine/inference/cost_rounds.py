@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from segengine.building.cost_record import BATCH, cost_record
+from segengine.building.cost_record import BATCH, Timings, cost_record
 from segengine.engine.machine_errors import explained
 from segengine.engine.peak import Peak, PeakMemory, tensor_bytes
 from segengine.engine.timing import NetworkClock, Passes
@@ -24,6 +24,8 @@ from segengine.runs.find import find_runs
 from segengine.runs.folder import RunFolder
 
 ROUNDS = 5
+ATTEMPTS = 2
+"""How often all rounds are made where the machine is busy."""
 _BATCHED_SHARE = 5  # passes of one image for each pass of a batch
 
 
@@ -97,15 +99,31 @@ def measure_costs(paths: Sequence[Path], request: CostRequest, listener: Listene
             listener(Doing("loading networks", done, len(workers)))
             worker.receive()
         listener(Doing("loading networks", len(workers), len(workers)))
-        for place, worker in enumerate(_turns(workers)):
-            listener(Doing("measuring, rounds by networks", place, ROUNDS * len(workers)))
-            worker.round()
-        listener(Doing("measuring, rounds by networks", ROUNDS * len(workers), ROUNDS * len(workers)))
-        costs = [worker.cost() for worker in workers]
+        costs = _steadiest(workers, listener)
     found = [Measured(folder, cost) for net, cost in zip(networks, costs, strict=True) for folder in net.folders]
     for measured in found:
         write_cost(measured.folder, measured.cost)
     return found
+
+
+def _steadiest(workers: Sequence[_Worker], listener: Listener) -> list[CostRecord]:
+    """The costs from all rounds of all networks; made again where the machine was busy, and the steadier attempt kept."""
+    attempts: list[list[CostRecord]] = []
+    while not attempts or (_busy(attempts[-1]) and len(attempts) < ATTEMPTS):
+        if attempts:
+            listener(Note("the machine is busy with other work; measuring again"))
+        for worker in workers if attempts else ():
+            worker.ask("restart")
+        for place, worker in enumerate(_turns(workers)):
+            listener(Doing("measuring, rounds by networks", place, ROUNDS * len(workers)))
+            worker.ask("round")
+        listener(Doing("measuring, rounds by networks", ROUNDS * len(workers), ROUNDS * len(workers)))
+        attempts.append([CostRecord.model_validate(worker.ask("cost")) for worker in workers])
+    return min(attempts, key=lambda costs: (len(_busy(costs)), max(c.rounds.spread for c in costs if c.rounds)))
+
+
+def _busy(costs: Sequence[CostRecord]) -> list[CostRecord]:
+    return [cost for cost in costs if cost.rounds and cost.rounds.busy]
 
 
 def _turns(workers: Sequence[_Worker]) -> Iterator[_Worker]:
@@ -128,13 +146,10 @@ class _Worker:
             raise RunError(f"{self.network.folders[0].path}: can't be measured: {problem}")
         return answer
 
-    def round(self) -> None:
-        self.pipe.send("round")
-        self.receive()
-
-    def cost(self) -> CostRecord:
-        self.pipe.send("cost")
-        return CostRecord.model_validate(self.receive())
+    def ask(self, what: str) -> Any:
+        """The worker's answer to `round`, `cost` or `restart`."""
+        self.pipe.send(what)
+        return self.receive()
 
 
 @contextmanager
@@ -173,7 +188,7 @@ def _serve(pipe: Connection, path: Path, name: str, size: tuple[int, int], reque
     answer(load)
     try:
         while session is not None:
-            answer(session.round if pipe.recv() == "round" else session.cost)
+            answer({"round": session.round, "cost": session.cost, "restart": session.restart}[pipe.recv()])
     except (EOFError, KeyboardInterrupt):
         pass
 
@@ -192,18 +207,17 @@ class _Session:
         self.clock.warm_up(self.batch)
         self.peak: Peak | None = memory.peak()
         self.clock.warm_up(1)
-        self.single: list[float] = []
-        self.batched: list[float] = []
+        self.timings, self.attempts = Timings(), 1
+
+    def restart(self) -> None:
+        self.timings, self.attempts = Timings(), self.attempts + 1
 
     def round(self) -> None:
-        self.clock.warm_up(1, passes=1)
-        self.single += self.clock.seconds(1, self.single_passes)
-        self.clock.warm_up(self.batch, passes=1)
-        self.batched += self.clock.seconds(self.batch, self.batched_passes)
+        self.timings.round(self.clock, self.single_passes, self.batch, self.batched_passes)
 
     def cost(self) -> dict[str, Any]:
         record = cost_record(
-            self.predictor, by="cost", network_of=self.name, channels=self.channels, size=self.size, single=self.single,
-            batched=self.batched, batch=self.batch, peak=self.peak,
+            self.predictor, self.timings, by="cost", network_of=self.name, channels=self.channels, size=self.size,
+            batch=self.batch, peak=self.peak, attempts=self.attempts, busy=self.timings.busy(self.clock),
         )  # fmt: skip
         return record.model_dump(mode="json")

@@ -45,6 +45,20 @@ class Memory(_Block):
     batch: int | None = None
 
 
+class Rounds(_Block):
+    """How steady the machine was: the median pass of one image in each round, in ms, and what that says.
+
+    `spread` is the slowest round over the fastest; `other_cores` how many cores other processes used meanwhile, None where
+    the system doesn't say it; `attempts` how often all rounds were made; `busy`: the machine was too busy every time.
+    """
+
+    median_ms: tuple[float, ...]
+    spread: float
+    other_cores: float | None = None
+    attempts: int = 1
+    busy: bool = False
+
+
 class CostRecord(_Block):
     """cost.json. `size` is height and width in pixels; `threads` are those of torch on a CPU, None on a GPU.
 
@@ -65,6 +79,7 @@ class CostRecord(_Block):
     latency: Latency
     throughput: Throughput | None = None
     memory: Memory | None = None
+    rounds: Rounds | None = None
 
 
 def write_cost(folder: RunFolder, cost: CostRecord) -> None:

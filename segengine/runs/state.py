@@ -71,10 +71,16 @@ def _state(folder: RunFolder, run: Mapping[str, Any]) -> tuple[State, str]:
 def _scores(run: Mapping[str, Any]) -> tuple[str, dict[str, float | None]]:
     scores = run.get("scores")
     for split in ("test", "validation", "train"):
-        if isinstance(scores, Mapping) and split in scores:
-            mean = scores[split].get("mean", {})
-            return split, {name: mean.get(name) for name in ("dice", "iou")}
+        found = scores.get(split) if isinstance(scores, Mapping) else None
+        if isinstance(found, Mapping):
+            mean = found.get("mean")
+            return split, {name: _number(mean, name) for name in ("dice", "iou")}
     return "", {}
+
+
+def _number(mean: Any, name: str) -> float | None:
+    value = mean.get(name) if isinstance(mean, Mapping) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def in_use(folder: RunFolder) -> bool:

@@ -233,3 +233,13 @@ def test_listing_imports_nothing_heavy(make, root):
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("heavy: []\n")
+
+
+@pytest.mark.parametrize(
+    "scores", [{"test": None}, {"test": {"mean": None}}, {"test": {"mean": {"dice": "high"}}}, [], {"test": []}]
+)
+def test_scores_that_are_none_are_dashes(make, root, said, scores):
+    make("vgg", scores=scores)
+    code, out, err = said(root)
+    assert (code, err) == (0, "")
+    assert "finished" in out

@@ -140,7 +140,15 @@ def test_too_few_groups_are_said_and_one_variant_has_no_differences(make, root, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nowhere"], ["--json", "--markdown"], ["--split", "train"], ["--metric", "accuracy"]]
+    "arguments",
+    [
+        ["nowhere"],
+        ["--json", "--markdown"],
+        ["--split", "train"],
+        ["--metric", "accuracy"],
+        ["--margin", "nan"],
+        ["--margin", "-1"],
+    ],
 )
 def test_a_wrong_request_ends_with_2(root, said, arguments):
     code, out, err = said(*arguments, "--runs-dir", root)
@@ -182,3 +190,17 @@ def test_of_very_many_pairs_those_with_the_best_variant_are_shown(make, root, sa
     assert len([line for line in out.splitlines() if re.match(r"v\d\d - v\d\d +pooled", line)]) == 11
     _, out, _ = said("--runs-dir", root, "--json")
     assert len(json.loads(out)["comparisons"][0]["differences"][0]["pairs"]) == 66 * 3
+
+
+def test_a_damaged_counts_file_leaves_its_run_out_and_says_so(make, root, said):
+    make("vgg")
+    path = make("resnet").path / "counts/test.csv"
+    make("swin")
+    path.write_text("index,truth,predicted,pixels\n3,0,oops,5\n")
+    code, out, err = said("--runs-dir", root)
+    assert (code, err) == (0, "")
+    assert f"left out: abdomen/resnet-seed0 (unreadable: {path}" in out
+    _, out, _ = said("--runs-dir", root, "--json")
+    (comparison,) = json.loads(out)["comparisons"]
+    assert [variant["name"] for variant in comparison["variants"]] == ["swin", "vgg"]
+    assert [(run["name"], run["status"]) for run in comparison["left_out"]] == [("abdomen/resnet-seed0", "unreadable")]

@@ -168,6 +168,13 @@ def test_runs_without_the_values_are_named_with_the_command_that_adds_them(make,
     assert "; did you mean 'nsd-tolerance-2'? Else add it:" in err
 
 
+def test_a_known_metric_that_nothing_has_does_not_suggest_itself(make, root, said):
+    finished(make, "vgg")
+    _, _, err = said(root / "abdomen", "--metric", "hd95")
+    assert err.splitlines()[0].endswith("not measured on the test images of abdomen/vgg-seed0; add it:")
+    assert "did you mean" not in err
+
+
 def test_other_spacings_and_ambiguous_names_are_refused(make, root, said, distances):
     vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
     keep(vgg, distances)

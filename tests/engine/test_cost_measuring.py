@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 from segengine.engine.peak import PeakMemory, tensor_bytes
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
-from segengine.engine.timing import NetworkClock, Passes, timed
+from segengine.engine.timing import NetworkClock, OtherLoad, Passes, is_busy, spread_of, timed
 from tests.engine.tiny import CPU
 
 
@@ -93,3 +95,37 @@ def test_the_peak_is_what_was_taken_and_freed_meanwhile_and_starts_anew() -> Non
     again = PeakMemory(CPU).peak()
     assert again is not None
     assert again.peak_bytes < 32 * mib
+
+
+def test_a_round_far_from_the_others_or_other_processes_on_the_cores_are_a_busy_machine() -> None:
+    even = [[0.010, 0.011], [0.012, 0.010, 0.011]]
+    assert spread_of(even) == pytest.approx(0.011 / 0.0105)
+    assert spread_of([*even, [0.035, 0.031]]) == pytest.approx(0.033 / 0.0105)
+    assert not is_busy(spread_of(even), None, threads=2, cores=2)
+    assert is_busy(spread_of([*even, [0.035, 0.031]]), None, threads=None, cores=64)
+    assert is_busy(1.0, other_cores=0.6, threads=2, cores=2)
+    assert not is_busy(1.0, other_cores=0.4, threads=2, cores=2)
+    assert not is_busy(1.0, other_cores=6.0, threads=8, cores=16)
+    assert is_busy(1.0, other_cores=15.5, threads=8, cores=16)
+
+
+def test_the_load_of_others_is_all_processor_time_but_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat, clock, own = tmp_path / "stat", [100.0], [5.0]
+    hertz = os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr("segengine.engine.timing.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("segengine.engine.timing.time.process_time", lambda: own[0])
+    load = OtherLoad(stat)
+    user = 7.0
+    for ours, everybody in ((2.0, 3.0), (2.0, 2.5)):
+        stat.write_text(f"cpu  {round(user * hertz)} 0 {hertz} 999999 5 0 0 0 0 0\ncpu0 1 2 3\n")
+        with load:
+            clock[0] += 1.0
+            own[0] += ours
+            user += everybody
+            stat.write_text(f"cpu  {round(user * hertz)} 0 {hertz} 999999 5 0 0 0 0 0\n")
+        user += 50  # between rounds nothing counts
+    assert load.cores == pytest.approx(0.75)
+    unknown = OtherLoad(tmp_path / "missing")
+    with unknown:
+        clock[0] += 1.0
+    assert unknown.cores is None
