@@ -9,25 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORE = 255
+"""The class of pixels that count nowhere: neither in the loss nor in a score."""
+
 Confusion = NDArray[np.int64]
 """int64 [K, K]: rows truth, columns predicted."""
-
-
-def confusion(
-    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], num_classes: int, ignore: int = IGNORE
-) -> Confusion:
-    """Counts int64 [K, K] of two uint8 arrays of one shape; pixels ignored in either are left out.
-
-    Raises:
-        ValueError: shapes differ, or a value is neither a class nor ignored.
-    """
-    if truth.shape != predicted.shape:
-        raise ValueError(f"truth has shape {truth.shape} and prediction {predicted.shape}")
-    counted = (truth != ignore) & (predicted != ignore)
-    rows, columns = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
-    if rows.size and max(int(rows.max()), int(columns.max())) >= num_classes:
-        raise ValueError(f"a value is above the highest of {num_classes} classes and isn't {ignore} (ignore)")
-    return np.bincount(rows * num_classes + columns, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 @dataclass

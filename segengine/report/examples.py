@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.metrics.confusion import IGNORE
 from segengine.report.numbers import finite
 
 
@@ -37,7 +38,7 @@ class Augmented:
     @property
     def ignored_share(self) -> float:
         """The share of the augmented pixels that count for nothing, 0..1."""
-        return float((self.augmented_classes == 255).mean())
+        return float((self.augmented_classes == IGNORE).mean())
 
 
 def best_median_worst(scores: Mapping[str, float | None]) -> dict[str, str]:

@@ -6,7 +6,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORE = 255
 UNKNOWN_COLOUR = (255, 0, 255)  # a class index that no label names: loud on purpose
 
 Colour = tuple[int, int, int]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segengine.metrics.confusion import IGNORE
 from segengine.report.encoding import png_of
 from segengine.report.examples import Augmented, Example
-from segengine.report.labels import IGNORE, Colour, LabelLike, from_hexadecimal, is_background, short
+from segengine.report.labels import Colour, LabelLike, from_hexadecimal, is_background, short
 from segengine.report.numbers import score
 from segengine.report.panels import IGNORED_DARK, IGNORED_LIGHT, Pixels, hatch, tile
 from segengine.report.theme import DPI, LIGHT, Theme, figure, literal, png

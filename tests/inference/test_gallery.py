@@ -8,7 +8,7 @@ import pytest
 from segengine.comparison.page.gallery import most_disagreed
 from segengine.comparison.summary import compare_folders
 from segengine.inference.gallery import pictures
-from segengine.metrics.confusion import confusion
+from tests.metrics.reference import confusion
 from tests.training.small import Study, sample, segengine
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segengine.metrics.confusion import ImageCounts, confusion
+from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import SCORES, MetricPolicy, as_row, evaluate_counts, scores_of
+from tests.metrics.reference import confusion
 
 
 def four_scores(table):
@@ -93,25 +94,6 @@ def test_scores_equal_a_plain_triple_loop(case):
     for name in SCORES:
         defined = [pooled[k][name] for k in range(1, classes) if pooled[k][name] is not None]
         assert same(scores.mean(range(1, classes), score=name), sum(defined) / len(defined) if defined else None)
-
-
-def test_an_ignored_pixel_counts_neither_in_truth_nor_in_prediction():
-    truth = np.array([[0, 1, 255, 1]], np.uint8)
-    predicted = np.array([[0, 255, 1, 1]], np.uint8)
-    counts = confusion(truth, predicted, 2)
-    assert counts.tolist() == [[1, 0], [0, 1]]
-    assert counts.dtype == np.int64
-
-
-@pytest.mark.parametrize(("truth", "predicted"), [(3, 0), (0, 7)])
-def test_a_value_that_is_no_class_is_refused(truth, predicted):
-    with pytest.raises(ValueError, match="above the highest of 3 classes"):
-        confusion(np.full((2, 2), truth, np.uint8), np.full((2, 2), predicted, np.uint8), 3)
-
-
-def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r"\(2, 3\) and prediction \(3, 2\)"):
-        confusion(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 2)
 
 
 def test_a_class_in_neither_truth_nor_prediction_is_undefined_and_left_out_of_the_mean():

@@ -30,14 +30,13 @@ _PROBES = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))  # quarters of a window, look
 class Pipeline:
     """A sequence of transforms as one callable; an empty one returns what it is given.
 
-    `size` is the (height, width) in pixels of what comes out, None where samples differ; `fill` (0..255) is the
-    image's value outside of the source image, where the mask is always 255. `plannable` says whether `draw` can decide
-    all beforehand; else transforms that draw while they change pixels are among them.
+    `size` is the (height, width) in pixels of what comes out, None where samples differ. Outside of the source image
+    the image is 0 and the mask 255. `plannable` says whether `draw` can decide all beforehand; else transforms that
+    draw while they change pixels are among them.
     """
 
-    def __init__(self, transforms: Sequence[Transform], *, fill: int = 0) -> None:
+    def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = tuple(transforms)
-        self.fill = fill
         self._stages = tuple(_stages(self.transforms))
         self.size = self.transforms[-1].size if self.transforms else None
         self.plannable = all(map(_plannable, self._stages))
@@ -76,7 +75,7 @@ class Pipeline:
         """The image uint8 [H, W, C] and the mask uint8 [H, W] that `plan` was drawn for, changed by it."""
         for step in plan:
             if isinstance(step, Geometry):
-                image, mask = warp_image(image, step, self.fill), warp_mask(mask, step)
+                image, mask = warp_image(image, step), warp_mask(mask, step)
             else:
                 image = step(image)
         return image, mask

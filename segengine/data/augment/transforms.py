@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segengine.data.augment.geometry import Geometry
+from segengine.metrics.confusion import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IGNORE = 255
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
 

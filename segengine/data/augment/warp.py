@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from segengine.data.augment.geometry import EXACT, Geometry, Indices, Matrix
 from segengine.errors import DataError
+from segengine.metrics.confusion import IGNORE
 
-IGNORE = 255
 _LIMIT = 2**15 - 1  # OpenCV's warps address pixels in 16 bits
 _CHANNELS = 4  # what OpenCV warps at once
 _PADDING = np.array([[0.0, 0, 1], [0, 0, 1]])  # one pixel to the right and down

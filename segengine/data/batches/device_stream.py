@@ -103,7 +103,7 @@ class DeviceStream:
         whole = max((group.end - group.begin) * math.prod(group.size) for group in groups)
         while True:
             try:
-                return augmented(self._store.flat, plan, table, self._pipeline.fill, self._at_once)
+                return augmented(self._store.flat, plan, table, 0, self._at_once)
             except torch.OutOfMemoryError as error:
                 if min(self._at_once, whole) <= sample:
                     raise torch.OutOfMemoryError(_NO_ROOM) from error

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TypeVar
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how many are done, and of how many."""
+
+_MOST_TOGETHER = 16  # items per task: with small files a task costs as much as an item
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -19,9 +22,12 @@ def in_threads(
 ) -> list[_R]:
     """The results in the order of the items; the first item that raises stops the rest."""
     workers = max(1, min(8, os.cpu_count() or 1, len(items)))
+    size = max(1, min(_MOST_TOGETHER, len(items) // (workers * _MOST_TOGETHER)))
+    chunks = (items[start : start + size] for start in range(0, len(items), size))
     with ThreadPoolExecutor(workers) as pool:
         try:
-            return list(_reported(pool.map(function, items), what, len(items), progress))
+            found = pool.map(lambda chunk: [function(item) for item in chunk], chunks)
+            return list(_reported(chain.from_iterable(found), what, len(items), progress))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from segengine.data.masks.diagnosis import spoken
 from segengine.data.masks.mapping import MOST_CLASSES, Label, MaskSurvey, Raw
@@ -19,7 +19,6 @@ def make_labels(
     values: Sequence[Raw],
     classes: Sequence[str] | None,
     survey: MaskSurvey,
-    colours: Mapping[Raw, tuple[int, int, int]] | None = None,
 ) -> tuple[Label, ...]:
     """One label a value, in their order; without names, names are the raw values.
 
@@ -38,8 +37,7 @@ def make_labels(
     if repeated:
         raise DataError(f"data.classes: '{repeated[0]}' is there twice; each class needs its own name")
     return tuple(
-        Label(i, name, raw, _colour(i, raw, survey, colours or {}))
-        for i, (name, raw) in enumerate(zip(names, values, strict=True))
+        Label(i, name, raw, _colour(i, raw, survey)) for i, (name, raw) in enumerate(zip(names, values, strict=True))
     )
 
 
@@ -48,11 +46,7 @@ def name_of(raw: Raw) -> str:
     return str(raw) if isinstance(raw, int) else ",".join(map(str, raw))
 
 
-def _colour(
-    index: int, raw: Raw, survey: MaskSurvey, colours: Mapping[Raw, tuple[int, int, int]]
-) -> tuple[int, int, int]:
-    if raw in colours:
-        return colours[raw]
+def _colour(index: int, raw: Raw, survey: MaskSurvey) -> tuple[int, int, int]:
     if isinstance(raw, tuple):
         return raw
     palette = survey.encoding.palette

@@ -10,8 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-IGNORE = 255
-"""The class value of pixels that count nowhere: not in the loss, not in a score."""
+from segengine.metrics.confusion import IGNORE
 
 Raw = int | tuple[int, int, int]
 """A value as the mask file stores it: a gray value, a palette index, or a colour (red, green, blue)."""
@@ -37,7 +36,11 @@ class MaskEncoding:
 
 @dataclass(frozen=True)
 class ValueFound:
-    """Where one raw value occurs. `solid` counts the pixels whose 3x3 neighbourhood has this value only."""
+    """Where one raw value occurs.
+
+    `solid` is the number of pixels whose 3x3 neighbourhood has this value only, estimated from the masks whose shapes
+    were examined.
+    """
 
     pixels: int
     files: int
@@ -50,6 +53,8 @@ class MaskFacts:
     """One surveyed mask: its size and its raw values.
 
     `values` is uint8/uint16 [1, n] or uint8 [1, n, 3] (a tiny mask with each value once); `pixels` int64 [n].
+    `encoding` is how the file stores them, `lossy` says that its compression changes values, `digest` is the SHA-256
+    of the file in hexadecimal.
     """
 
     path: Path
@@ -57,13 +62,17 @@ class MaskFacts:
     width: int
     values: NDArray[Any]
     pixels: NDArray[np.int64]
+    encoding: MaskEncoding = MaskEncoding()
+    lossy: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the shapes in the masks tell about their values; sums over masks.
+    """What the shapes in the masks tell about their values.
 
-    `jpeg`: masks stored with lossy compression. Of masks that hold 255 and at least two other values:
+    `jpeg`: number of masks stored with lossy compression. The rest are sums over a sample of the masks. Of masks that
+    hold 255 and at least two other values:
     `ring_contacts`, neighbouring pixel pairs of 255 and another value; `direct_contacts`, pairs of two other values;
     `ring_pixels`, pixels of 255; `ring_thin`, those that a 7x7 erosion removes. Of the `many` masks with at least six
     values: `numbered`, those whose values above 0 are 1..n almost without gaps; `parts` and `single`, their values
@@ -141,3 +150,8 @@ class Mapper(Protocol):
 
         Ignored pixels get the first ignored raw value, or the first class's where none is ignored.
         """
+
+
+__all__ = [
+    "IGNORE", "MOST_CLASSES", "Evidence", "Label", "Mapper", "MaskEncoding", "MaskFacts", "MaskSurvey", "Raw", "ValueFound",
+]  # fmt: skip

@@ -1,0 +1,104 @@
+"""One mask file: its size, its raw values with their pixel counts, and how it stores them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.data.files.decoding import Stored, decode, file_bytes
+from segengine.data.files.reading import mask_encoding, mask_values
+from segengine.data.masks.mapping import MaskEncoding, MaskFacts, Raw
+from segengine.errors import DataError
+
+_MOST_COLOURS = 4096
+_EXACT = 2**24  # OpenCV counts in float32, which is exact up to here
+_encodings: dict[MaskEncoding, MaskEncoding] = {}  # one object per encoding: a palette takes 20 kB
+
+
+def mask_facts(path: Path) -> MaskFacts:
+    """What a mask file holds, from one decoding. Raises DataError for a broken file or a photograph."""
+    content = file_bytes(path)
+    return facts_of(path, decode(path, content), hashlib.sha256(content).hexdigest())
+
+
+def facts_of(path: Path, stored: Stored, digest: str) -> MaskFacts:
+    """What a decoded mask holds; `digest` is the SHA-256 of the file.
+
+    Raises:
+        DataError: more colours than masks have, or values that no mask has.
+    """
+    raw = mask_values(stored, path)
+    encoding = mask_encoding(stored, raw, path.suffix)
+    encoding = _encodings.setdefault(encoding, encoding)
+    codes, pixels = count_values(raw)
+    if raw.ndim == 3 and len(codes) > _MOST_COLOURS:
+        raise DataError(
+            f"{path}: holds {len(codes):,} colours; is this a picture and not a mask? Correct data.source.masks"
+        )
+    values = unpacked(codes, raw.dtype, colours=raw.ndim == 3)
+    return MaskFacts(path, raw.shape[0], raw.shape[1], values, pixels, encoding, stored.lossy, digest)
+
+
+def count_values(raw: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct values of uint8/uint16 [H, W] or colours uint8 [H, W, 3], ascending, and their pixels, both int64 [n].
+
+    Colours are packed: red * 65536 + green * 256 + blue.
+    """
+    if raw.ndim == 2:
+        counts = histogram(raw)
+        codes = np.flatnonzero(counts)
+        return codes, counts[codes]
+    flat = packed(raw).ravel()
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))  # masks have long runs: sort these only
+    lengths = np.diff(starts, append=len(flat))
+    codes, run = np.unique(flat[starts], return_inverse=True)
+    return codes.astype(np.int64), np.bincount(run.ravel(), weights=lengths, minlength=len(codes)).astype(np.int64)
+
+
+def histogram(plane: NDArray[Any], where: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
+    """Pixels of each value of uint8 or uint16 [H, W], int64 [256] or [65536]; of those where `where` is not 0."""
+    bins = 256 if plane.dtype == np.uint8 else 65536
+    counts = np.zeros(bins, np.int64)
+    rows = max(1, _EXACT // max(1, plane.shape[1]))
+    for top in range(0, plane.shape[0], rows):
+        mask = None if where is None else where[top : top + rows]
+        counts += cv2.calcHist([plane[top : top + rows]], [0], mask, [bins], [0, bins]).ravel().astype(np.int64)
+    return counts
+
+
+def packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Colours uint8 [H, W, 3] as red * 65536 + green * 256 + blue, uint32 [H, W]."""
+    wide = cv2.cvtColor(colours, cv2.COLOR_RGB2BGRA)
+    return np.asarray(wide.view("<u4")[..., 0] & 0xFFFFFF, np.uint32)
+
+
+def unpacked(codes: NDArray[np.int64], dtype: Any, *, colours: bool) -> NDArray[Any]:
+    """Values as a mask of one row: [1, n] of `dtype`, or colours uint8 [1, n, 3]."""
+    if not colours:
+        return codes.astype(dtype)[None]
+    return np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=1).astype(np.uint8)[None]
+
+
+def has_colours(masks: Sequence[MaskFacts]) -> bool:
+    """Whether a mask holds colours, so that all values are taken for colours."""
+    return any(facts.values.ndim == 3 for facts in masks)
+
+
+def codes_of(facts: MaskFacts, *, colours: bool = False) -> NDArray[np.int64]:
+    """A mask's values as whole numbers int64 [n]; colours packed, with `colours` gray values as well."""
+    if facts.values.ndim == 2:
+        codes = np.asarray(facts.values[0], np.int64)
+        return codes * 0x010101 if colours else codes
+    red, green, blue = facts.values[0].astype(np.int64).T
+    return np.asarray((red << 16) | (green << 8) | blue)
+
+
+def raw_of(code: int, *, colours: bool) -> Raw:
+    """A value from its whole number."""
+    return (code >> 16, (code >> 8) & 255, code & 255) if colours else code
