@@ -33,6 +33,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "palette": "mask_mappers:Palette",
         "rgb": "mask_mappers:Rgb",
         "index": "mask_mappers:Index",
+        "foreground": "mask_mappers:Foreground",
     },
     "augmentations": {
         "multi-scale": "augmentations:MultiScale",
@@ -44,7 +45,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "cutmix": "augmentations:CutMix",
         "copy-paste": "augmentations:CopyPaste",
     },
-    "sources": {"folders": "sources:Folders"},
+    "sources": {"folders": "sources:Folders", "table": "sources:Table"},
     "optimizers": {"adamw": "optimizers:AdamW", "adam": "optimizers:Adam", "sgd": "optimizers:Sgd"},
     "schedules": {
         "cosine": "schedules:Cosine",

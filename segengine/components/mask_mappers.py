@@ -111,6 +111,20 @@ class Rgb(MaskMapper):
         return ColourMapper(make_labels(values, names, survey), self.ignore, survey.encoding, repair, notes)
 
 
+class Foreground(MaskMapper):
+    """Masks that number their objects: one value is background, every other is the object."""
+
+    name: Literal["foreground"] = "foreground"
+    background: GrayValue = Field(default=0, description="the value of the background")
+    ignore: tuple[GrayValue, ...] = Field(default=(), description="values that are neither background nor object")
+
+    def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
+        """The mapping; predictions hold the background's value and 1 (0 where the background isn't 0)."""
+        from segengine.data.masks.foreground import foreground_mapper
+
+        return foreground_mapper(found, classes, self.background, self.ignore)
+
+
 def _by_index(
     classes: Sequence[str] | None, found: MaskSurvey, ignore: tuple[int, ...], *, full: bool = False
 ) -> Mapper:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -20,10 +20,13 @@ class Folders(Source):
     root: Path = Field(description="folder that holds images and masks; relative to the experiment file")
     images: str | None = Field(
         default=None,
-        description="pattern under root, such as {split}/images/*.png; default: the usual layouts, any image suffix",
+        description="pattern under root, such as {split}/images/*.png; default: the usual layouts, any image suffix. "
+        "{channel} marks channels in files of their own, {group} the patient or video",
     )
     masks: str | None = Field(
-        default=None, description="pattern under root, such as {split}/masks/*.png; pairs by what the wildcards match"
+        default=None,
+        description="pattern under root, such as {split}/masks/*.png; pairs by what the wildcards match. {class} and {object} "
+        "mark several files per image, which are merged; {any} text that doesn't matter",
     )
     lists: str | None = Field(
         default=None, description="pattern of text files, one image name a line, such as lists/{split}.txt"
@@ -35,13 +38,25 @@ class Folders(Source):
         default="refuse", description="patterns and links that lead out of root: refuse or allow"
     )
 
+    splits: tuple[Literal["train", "validation", "test"], ...] | None = Field(
+        default=None,
+        description="splits of the folders or lists that are used, such as [train, validation]; default: all",
+    )
+    class_order: tuple[str, ...] | None = Field(
+        default=None,
+        description="where masks has {class}, one mask file per class: what it matches, in the order of classes 1, 2 ... "
+        "(0 is where no file is set; where two overlap, the later one counts); default: sorted",
+    )
+    tiles: Annotated[int, Field(ge=32)] | None = Field(
+        default=None,
+        description="cut images and masks into tiles of at most this many pixels a side, each an image of its own; for a few "
+        "large images",
+    )
+
     @field_validator("root")
     @classmethod
     def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
-        if str(root).startswith("~"):
-            raise ValueError(f"'{root}' is not expanded; write the full path, or one relative to the experiment file")
-        base = (info.context or {}).get("base_folder")
-        return root if base is None or root.is_absolute() else Path(base) / root
+        return _from_the_file(root, info)
 
     @field_validator("images", "masks", "lists")
     @classmethod
@@ -54,5 +69,43 @@ class Folders(Source):
         """One record a pair, sorted by id; raises DataError where files are missing or names are ambiguous."""
         from segengine.data.sources.folders import FolderPlan, read_folders
 
-        plan = FolderPlan(self.root, self.images, self.masks, self.lists, self.unpaired, self.outside == "allow")
+        plan = FolderPlan(
+            self.root, self.images, self.masks, self.lists, self.unpaired, self.outside == "allow",
+            self.splits, self.class_order, self.tiles,
+        )  # fmt: skip
         return read_folders(plan)
+
+
+class Table(Source):
+    """Images and masks named in the columns of a CSV file."""
+
+    name: Literal["table"] = "table"
+    root: Path = Field(description="folder that holds images and masks; relative to the experiment file")
+    file: str = Field(description="the CSV file, relative to root; its first line names the columns")
+    image: str = Field(default="image", description="column with the image's path or name")
+    mask: str = Field(default="mask", description="column with the mask's path or name")
+    split: str | None = Field(default=None, description="column with train, validation or test; default: not given")
+    group: str | None = Field(default=None, description="column with the patient, video or scene; default: not given")
+    unpaired: Literal["error", "skip"] = Field(
+        default="error", description="rows whose files aren't there: stop, or leave them out and say so"
+    )
+
+    @field_validator("root")
+    @classmethod
+    def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
+        return _from_the_file(root, info)
+
+    def build(self) -> list[Record]:
+        """One record a row, sorted by id; raises DataError where the table, a column or a file is missing."""
+        from segengine.data.sources.table import TablePlan, read_pairs
+
+        skip = self.unpaired == "skip"
+        return read_pairs(TablePlan(self.root, self.file, self.image, self.mask, self.split, self.group, skip))
+
+
+def _from_the_file(root: Path, info: ValidationInfo) -> Path:
+    """A root as an absolute path, relative ones from the experiment file's folder."""
+    if str(root).startswith("~"):
+        raise ValueError(f"'{root}' is not expanded; write the full path, or one relative to the experiment file")
+    base = (info.context or {}).get("base_folder")
+    return root if base is None or root.is_absolute() else Path(base) / root

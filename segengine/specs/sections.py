@@ -63,8 +63,6 @@ class SplitSection(Section):
         shares = [s for s in (self.train, self.validation, self.test) if s is not None]
         if sum(shares) > 1 + 1e-9:
             raise ValueError(f"train + validation + test is {sum(shares):g}; it must not exceed 1")
-        if self.by == "group" and self.group is None:
-            raise ValueError('by: group needs `group`, a regular expression such as "^(p[0-9]+)"')
         if self.folds and (self.train is not None or self.test is not None):
             raise ValueError(
                 "with `folds`, leave out train and test; only `validation` says how much chooses the checkpoint"

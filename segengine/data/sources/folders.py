@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from segengine.data.files.parallel import in_threads
+from segengine.data.sources.lists import listed_splits
 from segengine.data.sources.pairing import Pairs, missing_partners, pair
 from segengine.data.sources.patterns import Match, find
 from segengine.data.sources.records import SUFFIXES, Record, Records, counted, listed
@@ -30,7 +32,9 @@ class FolderPlan:
     """Where images and masks are under a root; see `find` in patterns for the patterns.
 
     `lists` names text files with one image a line, one file a split. `unpaired` says what happens to images without
-    mask and masks without image. `outside` allows patterns and links that lead out of the root.
+    mask and masks without image. `outside` allows patterns and links that lead out of the root. `splits` are the splits
+    that are used, None for all. `class_order` lists what `{class}` matches in the order of classes 1, 2 ...; None: sorted.
+    `tiles` cuts images and masks into tiles of at most this many pixels a side.
     """
 
     root: Path
@@ -39,6 +43,9 @@ class FolderPlan:
     lists: str | None = None
     unpaired: Literal["error", "skip"] = "error"
     outside: bool = False
+    splits: tuple[str, ...] | None = None
+    class_order: tuple[str, ...] | None = None
+    tiles: int | None = None
 
 
 def read_folders(plan: FolderPlan) -> Records:
@@ -59,11 +66,16 @@ def read_folders(plan: FolderPlan) -> Records:
     for matches, pattern, what in ((images, images_pattern, "image"), (masks, masks_pattern, "mask")):
         if not matches:
             raise DataError(f"{plan.root}: no {what} matches '{pattern}'; there: {_what_is_there(plan.root)}")
-    images, masks = [_picture(m) for m in images], [_picture(m) for m in masks]
+    images, masks = [_used(plan, found) for found in (images, masks)]
+    image_parts, mask_parts = together(images, ("channel",)), together(masks, ("class", "object"))
+    images, masks = [parts[0] for parts in image_parts], [parts[0] for parts in mask_parts]
     splits: dict[Path, str] = {}
     if plan.lists is not None:
-        splits = _listed_splits(plan, plan.lists, images)
-        outside_lists = len(images) - len(splits)
+        there = _what_is_there(plan.root)
+        splits = listed_splits(plan.root, plan.lists, images, outside=plan.outside, there=there)
+        outside_lists = sum(match.path not in splits for match in images)
+        if plan.splits is not None:
+            splits = {path: split for path, split in splits.items() if split in plan.splits}
         images = [match for match in images if match.path in splits]
         if outside_lists:
             notes.append(f"left out, as in no list: {counted(outside_lists, 'image')} in {plan.root}")
@@ -73,7 +85,8 @@ def read_folders(plan: FolderPlan) -> Records:
     if pairs.rule:
         notes.append(f"masks are paired by the rule '{pairs.rule}'")
     _about_missing(plan, pairs, notes, images_pattern, masks_pattern)
-    return Records(_records(plan.root, pairs, splits), notes)
+    files = Parts(plan, image_parts, mask_parts)
+    return Records(_tiled(plan, _records(plan.root, pairs, splits, files)), notes)
 
 
 def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
@@ -107,10 +120,79 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
     )
 
 
-def _picture(match: Match) -> Match:
-    if match.path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{match.path}: is no image that can be read ({', '.join(SUFFIXES)}); correct the pattern")
-    return match
+def _used(plan: FolderPlan, matches: Sequence[Match]) -> list[Match]:
+    """Matches of the splits that are wanted, each a file that can be read."""
+    for match in matches:
+        if match.path.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{match.path}: is no image that can be read ({', '.join(SUFFIXES)}); correct the pattern")
+    used = [m for m in matches if plan.splits is None or m.split is None or m.split in plan.splits]
+    if matches and not used:
+        raise DataError(
+            f"{plan.root}: no file is of data.source.splits: {', '.join(plan.splits or ())}; there: "
+            f"{', '.join(sorted({m.split or '' for m in matches}))}"
+        )
+    return used
+
+
+def together(matches: Sequence[Match], names: tuple[str, ...]) -> list[list[Match]]:
+    """Files that are parts of one image or mask: equal keys, differing by what the placeholders `names` matched."""
+    if not matches or all(matches[0].value(name) is None for name in names):
+        return [[match] for match in matches]
+    by_key: dict[tuple[str | None, tuple[str, ...]], list[Match]] = {}
+    for match in matches:
+        by_key.setdefault((match.split, match.key), []).append(match)
+    return [sorted(parts, key=lambda m: (*(m.value(n) or "" for n in names), m.path)) for parts in by_key.values()]
+
+
+class Parts:
+    """The files of each image and mask, by their first, and one file made of them where there are several."""
+
+    def __init__(self, plan: FolderPlan, images: Sequence[list[Match]], masks: Sequence[list[Match]]) -> None:
+        """Raises DataError where `class_order` lacks what the masks' `{class}` matched."""
+        self._images = {parts[0].path: parts for parts in images}
+        self._masks = {parts[0].path: parts for parts in masks}
+        found = sorted({value for parts in masks for m in parts if (value := m.value("class")) is not None})
+        self._order = list(plan.class_order or found)
+        strange = [value for value in found if value not in self._order]
+        if strange:
+            raise DataError(
+                f"{plan.root}: masks are of {listed(strange)}, which data.source.class_order lacks; add it there, or give "
+                "masks: a pattern that leaves these files out"
+            )
+        self._merged = any(m.value(name) is not None for parts in masks for m in parts for name in ("class", "object"))
+
+    def image(self, first: Path) -> Path:
+        """The file of an image."""
+        from segengine.data.sources.parts import stacked_channels
+
+        parts = [match.path for match in self._images[first]]
+        return first if len(parts) == 1 else stacked_channels(parts)
+
+    def mask(self, first: Path) -> Path:
+        """The file of a mask; masks of a class or an object are merged even where an image has only one."""
+        from segengine.data.sources.parts import merged_mask
+
+        if not self._merged:
+            return first
+        parts = self._masks[first]
+        values = [m.value("class") for m in parts]
+        classes = [1 if value is None else 1 + self._order.index(value) for value in values]
+        return merged_mask([match.path for match in parts], classes)
+
+
+def _tiled(plan: FolderPlan, records: list[Record]) -> list[Record]:
+    """Each record's tiles as records of their own, of one group; the records themselves without `tiles`."""
+    from segengine.data.sources.parts import tiles
+
+    if plan.tiles is None:
+        return records
+    alone = len(records) == 1  # its tiles must divide, where those of several images stay together
+    return [
+        Record(f"{r.id}_{name}", image, mask, f"{r.id}_{name}" if alone else r.group, r.split)
+        for r in records
+        if r.mask is not None
+        for name, image, mask in tiles(r.image, r.mask, plan.tiles)
+    ]
 
 
 def _about_missing(plan: FolderPlan, pairs: Pairs, notes: list[str], images: str, masks: str) -> None:
@@ -127,53 +209,26 @@ def _about_missing(plan: FolderPlan, pairs: Pairs, notes: list[str], images: str
     notes.append(f"left out, as unpaired: skip says: {missing}")
 
 
-def _records(root: Path, pairs: Pairs, splits: dict[Path, str]) -> list[Record]:
-    return _unique(
-        (_identity(root, image.path), image.path, mask.path, splits.get(image.path, image.split))
-        for image, mask in pairs.pairs
-    )
-
-
-def _unique(found: Iterable[tuple[str, Path, Path | None, str | None]]) -> list[Record]:
+def _records(root: Path, pairs: Pairs, splits: dict[Path, str], files: Parts) -> list[Record]:
     by_id: dict[str, Record] = {}
-    for identity, image, mask, split in found:
+    for image, mask in pairs.pairs:
+        identity = _identity(root, image.path)
         if identity in by_id:
-            raise DataError(f"two images have one name: {by_id[identity].image} and {image}; rename or remove one")
-        by_id[identity] = Record(identity, image, mask, identity, split)
-    return list(by_id.values())
+            raise DataError(f"two images have one name: {by_id[identity].image} and {image.path}; rename or remove one")
+        group = image.value("group") or identity
+        split = splits.get(image.path, image.split)
+        by_id[identity] = Record(identity, image.path, mask.path, group, split)
+    return in_threads(lambda r: _joined(r, files), list(by_id.values()), "files")
+
+
+def _joined(record: Record, files: Parts) -> Record:
+    assert record.mask is not None
+    return replace(record, image=files.image(record.image), mask=files.mask(record.mask))
 
 
 def _identity(root: Path, path: Path) -> str:
     relative = path.relative_to(root) if path.is_relative_to(root) else path
     return relative.with_suffix("").as_posix()
-
-
-def _listed_splits(plan: FolderPlan, pattern: str, images: Sequence[Match]) -> dict[Path, str]:
-    """Image path -> split, from text files with one name, stem or path a line."""
-    files = find(plan.root, pattern, outside=plan.outside, suffixes=False)
-    if not files:
-        raise DataError(f"{plan.root}: no list matches '{pattern}'; there: {_what_is_there(plan.root)}")
-    by_name: dict[str, Match] = {}
-    for match in images:
-        for name in ("/".join(match.key), match.path.stem, match.path.name, _identity(plan.root, match.path),
-                     match.path.relative_to(plan.root).as_posix() if match.path.is_relative_to(plan.root) else ""):  # fmt: skip
-            by_name.setdefault(name, match)
-    splits: dict[Path, str] = {}
-    for file in files:
-        if file.split is None:
-            raise DataError(f"{plan.root}: lists: '{pattern}' needs {{split}} where train, val or test stands")
-        lines = [line.split()[0].lstrip("/") for line in file.path.read_text("utf-8").splitlines() if line.strip()]
-        unknown = [line for line in lines if line not in by_name]
-        if unknown:
-            raise DataError(
-                f"{file.path}: {counted(len(unknown), 'listed image')} not found in {plan.root} ({listed(unknown)}); "
-                "correct the list or add them"
-            )
-        for line in lines:
-            path = by_name[line].path
-            if splits.setdefault(path, file.split) != file.split:
-                raise DataError(f"{file.path}: '{line}' is in the list of {splits[path]} too; an image has one split")
-    return splits
 
 
 def _what_is_there(root: Path) -> str:

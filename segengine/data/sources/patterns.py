@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segengine.data.sources.records import SUFFIXES
@@ -15,32 +15,52 @@ ALIASES = {
     "train": "train", "training": "train",
     "validation": "validation", "val": "validation", "valid": "validation",
     "test": "test", "testing": "test",
+    "tr": "train", "ts": "test", "dev": "validation", "eval": "validation",
 }  # fmt: skip
-_SPLIT = "(?P<split>" + "|".join(sorted(ALIASES, key=len, reverse=True)) + ")"
+NAMED = ("class", "object", "channel", "group")
+"""What a part of a path can say beside the split; `class`, `object` and `channel` mark files that belong together."""
+_SPLIT = "(?P<split>(?i:" + "|".join(sorted(ALIASES, key=len, reverse=True)) + "))"
+_PLACEHOLDER = re.compile(r"\{(?:split|any|" + "|".join(NAMED) + r")\}")
 _ANY_SUFFIX = r"(?i:" + "|".join(re.escape(s) for s in SUFFIXES) + ")"
 
 
 @dataclass(frozen=True)
 class Match:
-    """A file that matched: `key` is what the wildcards matched, `split` train, validation, test or None."""
+    """A file that matched: `key` is what the wildcards matched, `split` train, validation, test or None.
+
+    `named` holds what `{class}`, `{object}`, `{channel}` and `{group}` matched, as (name, text).
+    """
 
     path: Path
     key: tuple[str, ...]
     split: str | None
+    named: tuple[tuple[str, str], ...] = ()
+
+    def value(self, name: str) -> str | None:
+        """What the placeholder `{name}` matched; None where the pattern has none."""
+        return dict(self.named).get(name)
 
 
 def check_pattern(pattern: str) -> str:
     """A pattern that can be used under a root, or ValueError with what is wrong."""
     if not pattern.strip():
         raise ValueError("a pattern is empty; write for example images/*.png")
-    if "\\" in pattern:
+    rest = re.sub(r"\[[^\]]\]", "", pattern)  # `[{]` is the character itself
+    if "\\" in rest:
         raise ValueError(f"'{pattern}': write / between folders")
-    rest = pattern.replace("{split}", "")
+    rest = _PLACEHOLDER.sub("", rest)
     if "{" in rest or "}" in rest:
-        raise ValueError(f"'{pattern}': the only name in braces is {{split}}")
-    if pattern.count("{split}") > 1:
-        raise ValueError(f"'{pattern}': {{split}} can stand only once")
+        names = ", ".join(f"{{{name}}}" for name in ("split", *NAMED, "any"))
+        raise ValueError(f"'{pattern}': the only names in braces are {names}")
+    for name in ("split", *NAMED):
+        if pattern.count(f"{{{name}}}") > 1:
+            raise ValueError(f"'{pattern}': {{{name}}} can stand only once")
     return pattern
+
+
+def literal(name: str) -> str:
+    """A file's or folder's name as a pattern that matches only it."""
+    return re.sub(r"[*?\[{}\\]", lambda special: f"[{special[0]}]", name)
 
 
 def leaves_root(pattern: str) -> bool:
@@ -52,8 +72,10 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
     """Files under `root` that match, sorted by path.
 
     `*` matches within a name, `**` any number of folders, `?` one character, `[..]` one of several, `{split}` a
-    split's name in any usual spelling. A last part that ends in a bare `*` means any supported image suffix.
-    Names that begin with a dot are never matched.
+    split's name in any usual spelling. `{class}`, `{object}`, `{channel}` and `{group}` match text that says which class,
+    object, channel or group a file is of; `{any}` matches text without meaning. Of these only what `*`, `**`, `?`, `[..]`
+    and `{group}` match makes the key. `[x]` with a single character is that character. A last part that ends in a bare `*`
+    means any supported image suffix. Names that begin with a dot are never matched.
 
     Args:
         root: the folder.
@@ -70,7 +92,7 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
         )
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     start = Path("/") if pattern.startswith("/") else root
-    found = sorted(set(_walk(start, parts, (), None, suffixes)), key=lambda m: m.path.as_posix())
+    found = sorted(set(_walk(start, parts, Match(start, (), None), suffixes)), key=lambda m: m.path.as_posix())
     if not outside:
         _check_inside(root.resolve(), found)
     return found
@@ -88,33 +110,40 @@ def _check_inside(base: Path, found: list[Match]) -> None:
             )
 
 
-def _walk(folder: Path, parts: list[str], key: tuple[str, ...], split: str | None, suffixes: bool) -> Iterator[Match]:
+def _walk(folder: Path, parts: list[str], so_far: Match, suffixes: bool) -> Iterator[Match]:
     part, rest = parts[0], parts[1:]
     if part == "**":
         if rest:
-            yield from _walk(folder, rest, key, split, suffixes)
+            yield from _walk(folder, rest, so_far, suffixes)
         for name in _names(folder):
             if (folder / name).is_dir() and not (folder / name).is_symlink():
-                yield from _walk(folder / name, parts, (*key, name), split, suffixes)
+                yield from _walk(folder / name, parts, replace(so_far, key=(*so_far.key, name)), suffixes)
         return
     if part == "..":
-        yield from _walk(folder / "..", rest, key, split, suffixes)
+        yield from _walk(folder / "..", rest, so_far, suffixes)
         return
-    regex = re.compile(_regex(part, last=not rest and suffixes))
-    literal = not any(c in part for c in "*?[{")
-    for name in [part] if literal and rest else _names(folder):
+    regex = re.compile(_regex(part, last=not rest and suffixes), re.DOTALL)
+    plain = not any(c in part for c in "*?[{")
+    for name in [part] if plain and rest else _names(folder):
         match = regex.fullmatch(name)
         if match is None:
             continue
-        groups = match.groupdict()
-        spoken = groups.pop("split", None)
-        here = ALIASES[spoken] if spoken else split
-        caught = (*key, *(text for text in groups.values()))
+        here = _extended(so_far, match, folder / name)
         if rest:
-            if (folder / name).is_dir():
-                yield from _walk(folder / name, rest, caught, here, suffixes)
-        elif (folder / name).is_file():
-            yield Match(folder / name, caught, here)
+            if here.path.is_dir():
+                yield from _walk(here.path, rest, here, suffixes)
+        elif here.path.is_file():
+            yield here
+
+
+def _extended(so_far: Match, match: re.Match[str], path: Path) -> Match:
+    """What was matched up to a folder, and what its next part adds."""
+    groups = match.groupdict()
+    spoken = groups.pop("split", None)
+    named = tuple((name, groups[name]) for name in NAMED if name in groups)
+    keys = tuple(text for name, text in groups.items() if name not in NAMED or name == "group")
+    split = ALIASES[spoken.lower()] if spoken else so_far.split
+    return Match(path, (*so_far.key, *keys), split, (*so_far.named, *named))
 
 
 def _names(folder: Path) -> list[str]:
@@ -129,17 +158,23 @@ def _regex(part: str, *, last: bool) -> str:
     tail = ""
     if last and part.endswith("*.*"):
         part = part[:-2]
-    if last and part.endswith("*"):
+    if last and part.endswith(("*", "}")):
         tail = _ANY_SUFFIX
     elif last and "." in part and not any(c in part.rpartition(".")[2] for c in "*?[{"):
         part, _, suffix = part.rpartition(".")
         tail = rf"\.(?i:{re.escape(suffix)})"
-    pieces = re.split(r"(\{split\}|\*+|\?|\[[^\]]+\])", part)
+    pieces = re.split(r"(\{[a-z]+\}|\*+|\?|\[[^\]]+\])", part)
     wildcards = {"*": ".*", "?": "."}
     out, count = "", 0
     for piece in pieces:
         if piece == "{split}":
             out += _SPLIT
+        elif piece == "{any}":
+            out += ".*"
+        elif piece[1:-1] in NAMED and piece[0] == "{":
+            out += f"(?P<{piece[1:-1]}>.+{'?' if piece == '{group}' else ''})"
+        elif len(piece) == 3 and piece[0] == "[":
+            out += re.escape(piece[1])
         elif piece and (piece[0] in "*?" or (piece[0] == "[" and piece[-1] == "]")):
             out += f"(?P<w{count}>{wildcards.get(piece[0], piece.replace('[!', '[^'))})"
             count += 1

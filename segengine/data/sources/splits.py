@@ -67,9 +67,10 @@ def split_records(
     """
     ordered = sorted(records, key=lambda r: r.id)
     pattern = group if group is not None else (plan.group if plan is not None else None)
-    if plan is not None and plan.by == "group" and pattern is None:
+    if plan is not None and plan.by == "group" and pattern is None and all(r.group == r.id for r in ordered):
         raise SpecError(
-            "data.split: by: group needs `group`, a pattern such as '^(p[0-9]+)' that finds it in file names"
+            "data.split: by: group needs `group`, a pattern such as '^(p[0-9]+)' that finds it in file names, "
+            "or {group} in data.source.images where a folder's name gives it"
         )
     if plan is not None and plan.by == "image" and pattern is not None:
         raise SpecError(

@@ -1,0 +1,120 @@
+"""Which image is of which split, by text or CSV files that list names."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from segengine.data.sources.patterns import ALIASES, Match, find
+from segengine.data.sources.records import counted, listed
+from segengine.errors import DataError
+
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "fold", "phase", "usage")
+
+
+def listed_splits(root: Path, pattern: str, images: Sequence[Match], *, outside: bool, there: str) -> dict[Path, str]:
+    """Image path -> split, from text files with one name, stem or path a line, or a CSV with a column of splits.
+
+    Raises:
+        DataError: no list, a list of no split, a listed image that isn't there, or an image in two splits.
+    """
+    files = find(root, pattern, outside=outside, suffixes=False)
+    if not files:
+        raise DataError(f"{root}: no list matches '{pattern}'; there: {there}")
+    by_name = _by_name(root, images)
+    splits: dict[Path, str] = {}
+    for file in files:
+        lines = [(name, file.split) for name in _lines(file.path)] if file.split else list(table_splits(file.path))
+        if not lines:
+            raise DataError(
+                f"{root}: lists: '{pattern}' needs {{split}} where train, val or test stands, or a CSV with a column of splits"
+            )
+        unknown = [line for line, _ in lines if _lookup(line, by_name) is None]
+        if unknown:
+            raise DataError(
+                f"{file.path}: {counted(len(unknown), 'listed image')} not found in {root} ({listed(unknown)}); "
+                "correct the list or add them"
+            )
+        for line, split in lines:
+            path = _lookup(line, by_name)
+            assert path is not None
+            assert split is not None
+            if splits.setdefault(path, split) != split:
+                raise DataError(f"{file.path}: '{line}' is in the list of {splits[path]} too; an image has one split")
+    return splits
+
+
+def table_splits(path: Path) -> Iterator[tuple[str, str]]:
+    """(name, split) of each row of a CSV: the split from the column that holds splits, the name from the first other one."""
+    rows = read_table(path)
+    column = next((c for c in _columns(rows) if _is_split_column(c, rows)), None)
+    if column is None:
+        return
+    name = next((c for c in _columns(rows) if c != column and len({row[c] for row in rows}) == len(rows)), None)
+    if name is not None:
+        for row in rows:
+            yield row[name], ALIASES[row[column].strip().lower()]
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV, TSV or semicolon-separated file with a header; empty where it is none."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return []
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    if delimiter not in first:
+        return []
+    try:
+        rows = list(csv.DictReader(text.splitlines(), delimiter=delimiter))
+    except csv.Error:
+        return []
+    return [{k: v for k, v in row.items() if isinstance(k, str)} for row in rows if None not in row.values()]
+
+
+def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    return list(rows[0]) if rows else []
+
+
+def _is_split_column(column: str, rows: Sequence[Mapping[str, str]]) -> bool:
+    values = {row[column].strip().lower() for row in rows}
+    return bool(values) and values <= ALIASES.keys() and (len(values) > 1 or column.strip().lower() in SPLIT_COLUMNS)
+
+
+def _by_name(root: Path, images: Sequence[Match]) -> dict[str, Path]:
+    by_name: dict[str, Path] = {}
+    for match in images:
+        inside = match.path.relative_to(root) if match.path.is_relative_to(root) else match.path
+        names = (
+            "/".join(match.key),
+            match.path.stem,
+            match.path.name,
+            inside.with_suffix("").as_posix(),
+            inside.as_posix(),
+        )
+        for name in names:
+            by_name.setdefault(name, match.path)
+    return by_name
+
+
+def _lookup(line: str, by_name: Mapping[str, Path]) -> Path | None:
+    """The image that a line names: the whole line or its first word, with or without the folders before it."""
+    words = (line, line.split(maxsplit=1)[0], line.split(",", maxsplit=1)[0].strip())
+    for word in words:
+        parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
+        for start in range(len(parts)):
+            tail = "/".join(parts[start:])
+            found = by_name.get(tail) or by_name.get(tail.rpartition(".")[0])
+            if found is not None:
+                return found
+    return None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no text in UTF-8; save the list again") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,185 @@
+"""Images and masks that several files hold together, and tiles of large ones, as files of their own in the cache folder.
+
+A file's name is a hash of all that it is made from, so that a stale one is never used; the data itself is not changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from segengine.data.batches.cache import default_folder
+from segengine.data.files.decoding import Stored, decode
+from segengine.data.files.reading import colours, mask_values
+from segengine.errors import DataError
+from segengine.files import write_bytes
+
+_VERSION = "1"
+
+
+def merged_mask(parts: Sequence[Path], classes: Sequence[int]) -> Path:
+    """One gray mask of several: where a part is set, the pixel has that part's class; 0 elsewhere.
+
+    A pixel counts as set above half of the part's highest value, so that 0/1, 0/255 and anti-aliased parts mean the
+    same. Where parts overlap, the higher class wins.
+
+    Args:
+        parts: mask files of one image.
+        classes: the class (1..254) of each part.
+
+    Raises:
+        DataError: a broken part, or parts of different sizes.
+    """
+
+    def make() -> bytes:
+        merged: NDArray[np.uint8] | None = None
+        for value, path in sorted(zip(classes, parts, strict=True)):
+            part = _set_pixels(path)
+            if merged is None:
+                merged = np.zeros(part.shape, np.uint8)
+            _check_size(part.shape, merged.shape, path, parts[0])
+            merged[part] = value
+        assert merged is not None
+        return _png(Image.fromarray(merged))
+
+    return _made("mask", parts, tuple(classes), f"{parts[0].stem}.png", make)
+
+
+def stacked_channels(parts: Sequence[Path]) -> Path:
+    """One image of several files, their channels in the order given. Raises DataError for parts that don't fit."""
+
+    def make() -> bytes:
+        planes: list[NDArray[Any]] = []
+        for path in parts:
+            values = colours(decode(path))
+            if planes:
+                _check_size(values.shape[:2], planes[0].shape, path, parts[0])
+            planes += list(np.moveaxis(values, -1, 0))
+        if len({plane.dtype for plane in planes}) > 1:
+            raise DataError(f"{parts[0]}: the image's channels have different types; save all with the same bits")
+        return _tiff(planes)
+
+    return _made("channels", parts, (), f"{parts[0].stem}.tif", make)
+
+
+def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]:
+    """An image and its mask cut into a grid of tiles of at most `largest` pixels a side: (name, image, mask) of each.
+
+    Raises:
+        DataError: an image and a mask of different sizes.
+    """
+    key = hashlib.sha256(repr((_VERSION, "tiles", largest, _stamp(image), _stamp(mask))).encode()).hexdigest()
+    folder = default_folder() / "made" / key[:2] / key[2:]
+    listing = folder / "tiles.txt"
+    if not listing.is_file():
+        _write(listing, "\n".join(_cut(image, mask, largest, folder)).encode())  # last: says that all tiles are whole
+    found = [line.split() for line in listing.read_text("utf-8").splitlines()]
+    return [
+        (name, folder / "image" / f"{image.stem}_{name}{of_image}", folder / "mask" / f"{image.stem}_{name}{of_mask}")
+        for name, of_image, of_mask in found
+    ]
+
+
+def _cut(image: Path, mask: Path, largest: int, folder: Path) -> list[str]:
+    pictures, masks = decode(image), decode(mask)
+    height, width = masks.values.shape[:2]
+    _check_size(masks.values.shape[:2], pictures.values.shape[:2], mask, image)
+    lines = []
+    for top, bottom in _edges(height, largest):
+        for left, right in _edges(width, largest):
+            words = [f"y{top:05d}x{left:05d}"]
+            for kind, stored in (("image", pictures), ("mask", masks)):
+                content, suffix = _encoded(stored, stored.values[top:bottom, left:right])
+                _write(folder / kind / f"{image.stem}_{words[0]}{suffix}", content)
+                words.append(suffix)
+            lines.append(" ".join(words))
+    return lines
+
+
+def _edges(length: int, largest: int) -> list[tuple[int, int]]:
+    cuts = np.linspace(0, length, -(-length // largest) + 1).round().astype(int).tolist()
+    return list(pairwise(cuts))
+
+
+def _encoded(stored: Stored, values: NDArray[Any]) -> tuple[bytes, str]:
+    """Stored values as a file that decodes to the same values, and its suffix."""
+    if stored.palette is not None:
+        picture = Image.fromarray(np.ascontiguousarray(values))
+        picture.putpalette([part for colour in stored.palette for part in colour])
+        return _png(picture), ".png"
+    plain = values.ndim == 2 or values.shape[2] in (3, 4)
+    if values.dtype == np.uint8 and stored.bits == 8 and plain and not (stored.alpha and values.shape[-1] != 4):
+        return _png(Image.fromarray(np.ascontiguousarray(values))), ".png"
+    if values.ndim == 2:
+        return _tiff([values]), ".tif"
+    kept = values[..., :-1] if stored.alpha else values
+    return _tiff(list(np.moveaxis(kept, -1, 0))), ".tif"
+
+
+def _set_pixels(path: Path) -> NDArray[np.bool_]:
+    stored = decode(path)
+    values = mask_values(stored, path)
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    if stored.palette is not None:
+        return np.asarray(values > 0)
+    return np.asarray(values > int(values.max()) // 2)
+
+
+def _check_size(shape: tuple[int, ...], wanted: tuple[int, ...], path: Path, first: Path) -> None:
+    if tuple(shape) != tuple(wanted):
+        raise DataError(
+            f"{path} is {shape[1]}x{shape[0]} and {first} {wanted[1]}x{wanted[0]} (width x height); files that belong "
+            "together must have one size"
+        )
+
+
+def _made(kind: str, parts: Sequence[Path], settings: object, name: str, make: Callable[[], bytes]) -> Path:
+    key = hashlib.sha256(repr((_VERSION, kind, settings, [_stamp(path) for path in parts])).encode()).hexdigest()
+    path = default_folder() / "made" / key[:2] / key[2:] / name
+    if not path.is_file():
+        _write(path, make())
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: can't keep what is made of several files ({error.strerror}); free space, or set "
+            "XDG_CACHE_HOME to a folder that can be written to"
+        ) from error
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror}; check the path and its permissions") from error
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _tiff(planes: Sequence[NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    if len(planes) == 1:
+        tifffile.imwrite(buffer, np.ascontiguousarray(planes[0]), photometric="minisblack", compression="zlib")
+    else:
+        stack = np.stack(planes)
+        tifffile.imwrite(buffer, stack, photometric="minisblack", compression="zlib", metadata={"axes": "CYX"})
+    return buffer.getvalue()
