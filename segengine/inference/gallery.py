@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from segengine.comparison.load import LoadedRun
     from segengine.comparison.page.gallery import Pixels
     from segengine.comparison.summary import Comparison
+    from segengine.figures.labels import LabelLike
     from segengine.inference.load import Trained
-    from segengine.report.labels import LabelLike
 
 
 def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Gallery:

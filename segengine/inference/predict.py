@@ -132,8 +132,8 @@ def _picture(
     classes: NDArray[np.uint8],
     truth: NDArray[np.uint8] | None,
 ) -> Path:
-    from segengine.report.encoding import png_of
-    from segengine.report.panels import overlay, to_rgb, triptych
+    from segengine.figures.encoding import png_of
+    from segengine.figures.panels import overlay, to_rgb, triptych
 
     labels = trained.mapping.labels
     picture = overlay(to_rgb(image), classes, labels) if truth is None else triptych(image, classes, truth, labels)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.report.labels import LabelLike, hexadecimal, in_words, short
-from segengine.report.numbers import DASH, plural, score
-from segengine.report.series import Rows, epochs, look_up, series
-from segengine.report.theme import LIGHT, Theme, dress, figure, literal, png
+from segengine.figures.labels import LabelLike, hexadecimal, in_words, short
+from segengine.figures.numbers import DASH, plural, score
+from segengine.figures.series import Rows, epochs, look_up, series
+from segengine.figures.theme import LIGHT, Theme, dress, figure, literal, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.report.labels import LabelLike, hexadecimal, in_words, short
-from segengine.report.numbers import compact, plural, row_shares
-from segengine.report.theme import LIGHT, Theme, figure, literal, png
+from segengine.figures.labels import LabelLike, hexadecimal, in_words, short
+from segengine.figures.numbers import compact, plural, row_shares
+from segengine.figures.theme import LIGHT, Theme, figure, literal, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.report.numbers import plural
-from segengine.report.series import Rows, best_epoch, epochs, look_up, series
-from segengine.report.theme import LIGHT, Theme, dress, figure, heading, png
+from segengine.figures.numbers import plural
+from segengine.figures.series import Rows, best_epoch, epochs, look_up, series
+from segengine.figures.theme import LIGHT, Theme, dress, figure, heading, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,22 +1,22 @@
 """The page of one run: self-contained HTML that needs no script and no network."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segengine.figures.encoding import data_uri, png_of
+from segengine.figures.examples import Augmented, Example
+from segengine.figures.figure import page_css
+from segengine.figures.labels import LabelLike, hexadecimal
+from segengine.figures.numbers import count, finite, plural, score
+from segengine.figures.panels import Pixels, tile
+from segengine.figures.series import look_up
+from segengine.figures.sheets import augmented_caption, legend_name, present
+from segengine.figures.theme import DARK, LIGHT
 from segengine.report import words
 from segengine.report.classes import describe_classes
 from segengine.report.confusion import describe_confusion
 from segengine.report.curves import describe_curves
-from segengine.report.encoding import png_of
-from segengine.report.examples import Augmented, Example
-from segengine.report.labels import LabelLike, hexadecimal
-from segengine.report.numbers import count, finite, plural, score
-from segengine.report.panels import Pixels, tile
 from segengine.report.run_report import RunReport, charts
-from segengine.report.series import look_up
-from segengine.report.sheets import augmented_caption, legend_name, present
-from segengine.report.theme import DARK, LIGHT
 
 COLUMNS = (  # key in a class's scores, heading
     ("dice", "Dice"),
@@ -43,6 +43,7 @@ def run_page(report: RunReport, drawn: Mapping[str, bytes] | None = None) -> str
     )
     return templates.get_template("run.html").render(
         report=report,
+        style=page_css(),
         headline=words.headline(report),
         training=words.training(report),
         notes=words.notes(report),
@@ -134,7 +135,13 @@ def _charts(report: RunReport, light: Mapping[str, bytes]) -> list[dict[str, str
             describe_confusion(report.confusion, report.labels),
         )
     return [
-        {"name": name, "heading": about[name][0], "alt": about[name][1], "light": uri(light[name]), "dark": uri(data)}
+        {
+            "name": name,
+            "heading": about[name][0],
+            "alt": about[name][1],
+            "light": data_uri(light[name]),
+            "dark": data_uri(data),
+        }
         for name, data in charts(report, DARK)
     ]
 
@@ -165,14 +172,9 @@ def _tile(
     painted = tile(image, classes, labels, SMALL_TILE if small else TILE)
     limit = SMALL_TILE_BYTES if small else TILE_BYTES
     data = png_of(painted, keep=[label.colour for label in labels], limit_bytes=limit)
-    return {"name": name, "alt": alt, "uri": uri(data), "width": painted.shape[1], "height": painted.shape[0]}
+    return {"name": name, "alt": alt, "uri": data_uri(data), "width": painted.shape[1], "height": painted.shape[0]}
 
 
 def _legend(labels: Sequence[LabelLike], masks: Sequence[Pixels]) -> list[tuple[str, str | None]]:
     """Names and colours of what is painted; no colour for ignored pixels, which are hatched."""
     return [(legend_name(label), hexadecimal(label.colour) if label else None) for label in present(labels, masks)]
-
-
-def uri(data: bytes) -> str:
-    """A PNG as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

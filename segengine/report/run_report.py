@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.figures.examples import Augmented, Example
+from segengine.figures.labels import LabelLike
+from segengine.figures.series import Rows, best_epoch
+from segengine.figures.sheets import augmentation_sheet, prediction_sheet
+from segengine.figures.theme import LIGHT, Theme
 from segengine.files import write_bytes, write_text
 from segengine.report.classes import class_curves
 from segengine.report.confusion import confusion_matrix
 from segengine.report.curves import curves
-from segengine.report.examples import Augmented, Example
-from segengine.report.labels import LabelLike
-from segengine.report.series import Rows, best_epoch
-from segengine.report.sheets import augmentation_sheet, prediction_sheet
-from segengine.report.theme import LIGHT, Theme
 
 Scores = Mapping[str, Any]
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segengine.report.numbers import count, duration, finite, plural, score
+from segengine.figures.numbers import count, duration, finite, plural, score
+from segengine.figures.series import look_up, series
 from segengine.report.run_report import RunReport, Scores
-from segengine.report.series import look_up, series
 
 
 def headline(report: RunReport) -> str:

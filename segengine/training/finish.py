@@ -14,10 +14,10 @@ from segengine.engine.distributed import device_name
 from segengine.engine.evaluation import Measured
 from segengine.errors import unexpected
 from segengine.events import Counts, Doing, Note, RunEnded
+from segengine.figures.examples import Augmented, Example, best_median_worst
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import as_row, evaluate_counts
 from segengine.metrics.values import Measurement, MetricValues
-from segengine.report.examples import Augmented, Example, best_median_worst
 from segengine.report.run_report import RunReport, write_run_report
 from segengine.runs import names
 from segengine.runs.tables import read_counts, read_metrics, write_counts

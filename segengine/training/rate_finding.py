@@ -18,8 +18,8 @@ from segengine.engine.rate_finder import RateTest, Tried, rates_between, suggest
 from segengine.engine.wrap_model import placed
 from segengine.errors import RunError
 from segengine.events import Doing, Listener
+from segengine.figures.rate_test import rate_test_png
 from segengine.files import write_bytes, write_text
-from segengine.report.rate_test import rate_test_png
 from segengine.training.batch_size import with_batch_size
 from segengine.training.context import Setting, metric_policy
 from segengine.training.request import RunRequest

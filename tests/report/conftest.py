@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segengine.report.examples import Augmented, Example
+from segengine.figures.examples import Augmented, Example
 from segengine.report.run_report import RunReport
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segengine.figures.series import best_epoch, series
+from segengine.figures.theme import DARK, LIGHT, Theme
 from segengine.report.classes import class_curves, describe_classes
 from segengine.report.confusion import confusion_matrix, describe_confusion
 from segengine.report.curves import curves, describe_curves
-from segengine.report.series import best_epoch, series
-from segengine.report.theme import DARK, LIGHT, Theme
 
 
 def decoded(data: bytes) -> np.ndarray:

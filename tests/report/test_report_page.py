@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segengine.report.examples import Augmented, Example
-from segengine.report.numbers import compact, count, duration, plural, score
+from segengine.figures.examples import Augmented, Example
+from segengine.figures.numbers import compact, count, duration, plural, score
 from segengine.report.page import run_page
 from segengine.report.run_report import write_run_report
 from segengine.report.words import headline, notes, training

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segengine.report.encoding import png_of
-from segengine.report.examples import Augmented, Example, best_median_worst
-from segengine.report.panels import IGNORED_DARK, IGNORED_LIGHT, overlay, tile, to_rgb, triptych
-from segengine.report.sheets import augmentation_sheet, augmented_caption, legend_name, prediction_sheet, present
+from segengine.figures.encoding import png_of
+from segengine.figures.examples import Augmented, Example, best_median_worst
+from segengine.figures.panels import IGNORED_DARK, IGNORED_LIGHT, overlay, tile, to_rgb, triptych
+from segengine.figures.sheets import augmentation_sheet, augmented_caption, legend_name, prediction_sheet, present
 
 GRAYS = {IGNORED_DARK, IGNORED_LIGHT}
 

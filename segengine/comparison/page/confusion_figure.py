@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.comparison.page.figure import HALF, NARROW, WIDE, Figure
-from segengine.comparison.page.palette import heat
-from segengine.comparison.page.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
 from segengine.comparison.page.table import Table, named, numeric, table_of
 from segengine.comparison.page.view import View
-from segengine.report.numbers import row_shares
+from segengine.figures.figure import HALF, NARROW, WIDE, Figure
+from segengine.figures.numbers import row_shares
+from segengine.figures.palette import heat
+from segengine.figures.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
 
 MOST = 6
 _LONGEST_TURNED = 96.0

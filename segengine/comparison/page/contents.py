@@ -9,7 +9,6 @@ from segengine.comparison.page.confusion_figure import confusion_figures
 from segengine.comparison.page.cost_figure import cost_figures
 from segengine.comparison.page.curve_figure import curve_figures
 from segengine.comparison.page.difference_figure import difference_figures
-from segengine.comparison.page.figure import Figure
 from segengine.comparison.page.gallery import Gallery
 from segengine.comparison.page.heat_figure import heat_figure
 from segengine.comparison.page.pairs import shown_classes, shown_pairs
@@ -19,6 +18,7 @@ from segengine.comparison.page.tables import cost_table, difference_table, score
 from segengine.comparison.page.view import View, view_of
 from segengine.comparison.statistics.differences import Choices
 from segengine.comparison.summary import Comparison, Metric
+from segengine.figures.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)

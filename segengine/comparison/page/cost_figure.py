@@ -7,11 +7,13 @@ from itertools import pairwise
 
 from segengine.comparison.costs import Cost
 from segengine.comparison.measures import SHARE, Measure
-from segengine.comparison.page.axes import SMALL, below, beside
-from segengine.comparison.page.figure import HALF, Figure
-from segengine.comparison.page.palette import series
-from segengine.comparison.page.scales import Scale, scale_of, shown
-from segengine.comparison.page.svg import (
+from segengine.comparison.page.table import named, numeric, table_of
+from segengine.comparison.statistics.score_intervals import Interval
+from segengine.figures.axes import SMALL, below, beside
+from segengine.figures.figure import HALF, Figure
+from segengine.figures.palette import series
+from segengine.figures.scales import Scale, scale_of, shown
+from segengine.figures.svg import (
     Drawing,
     Mark,
     fitting,
@@ -24,8 +26,6 @@ from segengine.comparison.page.svg import (
     text,
     text_width,
 )
-from segengine.comparison.page.table import named, numeric, table_of
-from segengine.comparison.statistics.score_intervals import Interval
 
 _LABELLED = 12  # up to so many points carry their names
 _LONGEST = 150.0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from segengine.comparison.page.axes import below, beside, legend
 from segengine.comparison.page.curves import Course
-from segengine.comparison.page.figure import HALF, Figure
-from segengine.comparison.page.palette import dash, series
-from segengine.comparison.page.scales import Scale, scale_of
-from segengine.comparison.page.svg import Drawing, Mark, area, group, mark, point, polyline, text
 from segengine.comparison.page.table import named, numeric, table_of
 from segengine.comparison.page.view import View
 from segengine.comparison.statistics.verdict import WORDS
+from segengine.figures.axes import below, beside, legend
+from segengine.figures.figure import HALF, Figure
+from segengine.figures.palette import dash, series
+from segengine.figures.scales import Scale, scale_of
+from segengine.figures.svg import Drawing, Mark, area, group, mark, point, polyline, text
 
 Values = dict[int, tuple[float, ...]]
 MOST = 12

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from segengine.comparison.summary import Metric
 from segengine.comparison.units import Unit
-from segengine.report.series import look_up
+from segengine.figures.series import look_up
 from segengine.runs import names
 from segengine.runs.tables import read_metrics
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from segengine.comparison.measures import Measure
-from segengine.comparison.page.axes import below
-from segengine.comparison.page.figure import Figure
-from segengine.comparison.page.scales import Scale, scale_of
-from segengine.comparison.page.svg import Drawing, Mark, fitting, group, line, mark, point, rect, text, text_width
 from segengine.comparison.page.tables import difference_table
 from segengine.comparison.statistics.differences import Differences, PairDifference
 from segengine.comparison.statistics.verdict import WORDS, word
 from segengine.comparison.words import points
+from segengine.figures.axes import below
+from segengine.figures.figure import Figure
+from segengine.figures.scales import Scale, scale_of
+from segengine.figures.svg import Drawing, Mark, fitting, group, line, mark, point, rect, text, text_width
 
 MOST = 40
 SIZE = 13.0

@@ -10,7 +10,7 @@ from segengine.comparison.confounders import short
 from segengine.comparison.costs import cost_problems
 from segengine.comparison.page.view import View
 from segengine.comparison.render import left_out
-from segengine.report.numbers import plural
+from segengine.figures.numbers import plural
 
 _SETTINGS = (
     ("pretraining", "model.backbone.weights"), ("backbone", "model.backbone"), ("decoder", "model.decoder"), ("loss", "loss"),

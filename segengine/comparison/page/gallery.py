@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segengine.comparison.statistics.ratios import unit_ratios
 from segengine.comparison.summary import Comparison, Metric, kinds_of
-from segengine.report.labels import LabelLike
+from segengine.figures.labels import LabelLike
 
 MOST_VARIANTS = 8
 Pixels = NDArray[np.uint8]

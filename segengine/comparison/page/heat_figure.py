@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.comparison.page.figure import NARROW, Figure
-from segengine.comparison.page.palette import heat
-from segengine.comparison.page.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
 from segengine.comparison.page.tables import score_table
 from segengine.comparison.page.view import View
+from segengine.figures.figure import NARROW, Figure
+from segengine.figures.palette import heat
+from segengine.figures.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
 
 _LONGEST_TURNED = 110.0
 

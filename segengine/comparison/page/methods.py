@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segengine.comparison.page.view import View
 from segengine.comparison.words import methods as statistics
-from segengine.report.numbers import plural
+from segengine.figures.numbers import plural
 
 REFERENCES = {
     "Dice 1945": "Dice, L. R. (1945). Measures of the amount of ecologic association between species. Ecology 26(3), 297-302.",

@@ -126,7 +126,7 @@ def _files(contents: Contents, document: object) -> Iterator[tuple[str, str | by
 
 def _tables(contents: Contents) -> list[Table]:
     own = [figure.table for figure in contents.all_figures if figure.name in ("differences-by-class", "ranking")]
-    return [t for t in (*contents.scores, *contents.differences, contents.costs, *own) if t is not None]
+    return [t for t in (*contents.scores, *contents.differences, contents.costs, *own) if isinstance(t, Table)]
 
 
 def _markdown(contents: Contents) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from segengine.comparison.page import palette
 from segengine.comparison.page.contents import Contents
 from segengine.comparison.page.fairness import fairness
 from segengine.comparison.page.gallery import Gallery, Picture
@@ -19,11 +18,12 @@ from segengine.comparison.page.view import View
 from segengine.comparison.page.words import verdict
 from segengine.comparison.render import preface
 from segengine.comparison.statistics.verdict import WORDS
-from segengine.report.encoding import png_of
-from segengine.report.labels import hexadecimal
-from segengine.report.numbers import score
-from segengine.report.page import uri
-from segengine.report.sheets import legend_name, present
+from segengine.figures import palette
+from segengine.figures.encoding import data_uri, png_of
+from segengine.figures.figure import page_css
+from segengine.figures.labels import hexadecimal
+from segengine.figures.numbers import score
+from segengine.figures.sheets import legend_name, present
 
 GENERATOR = "segengine compare"
 TILE_BYTES = 70_000
@@ -34,16 +34,12 @@ def comparison_page(all_contents: Sequence[Contents]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
-        loader=PackageLoader("segengine.report", "templates"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("segengine.comparison.page", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    folder = importlib.resources.files("segengine.report") / "templates"
+    folder = importlib.resources.files("segengine.comparison.page") / "templates"
     script = (folder / "comparison.js").read_text(encoding="utf-8")
-    style = (
-        palette.css()
-        + (folder / "report.css").read_text(encoding="utf-8")
-        + (folder / "comparison.css").read_text(encoding="utf-8")
-    )
+    style = palette.css() + page_css() + (folder / "comparison.css").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
@@ -96,6 +92,6 @@ def _picture(picture: Picture, gallery: Gallery, names: Sequence[str]) -> dict[s
     for name, alt, painted in tiles(picture, gallery, names):
         data = png_of(painted, keep=[label.colour for label in gallery.labels], limit_bytes=TILE_BYTES)
         shown.append(
-            {"name": name, "alt": alt, "uri": uri(data), "width": painted.shape[1], "height": painted.shape[0]}
+            {"name": name, "alt": alt, "uri": data_uri(data), "width": painted.shape[1], "height": painted.shape[0]}
         )
     return {"id": about.id, "group": about.group, "spread": score(about.spread), "tiles": shown}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from segengine.comparison.page.gallery import Gallery, Picture, Pixels
-from segengine.report.encoding import png_of
-from segengine.report.numbers import score
-from segengine.report.panels import strip, tile
+from segengine.figures.encoding import png_of
+from segengine.figures.numbers import score
+from segengine.figures.panels import strip, tile
 
 SIDE = 300
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.comparison.page.axes import below
-from segengine.comparison.page.figure import Figure
-from segengine.comparison.page.palette import series
-from segengine.comparison.page.scales import Scale
-from segengine.comparison.page.svg import Drawing, Mark, fitting, line, point, rect, text
 from segengine.comparison.page.table import named, numeric, table_of
 from segengine.comparison.statistics.ranking import Ranking
+from segengine.figures.axes import below
+from segengine.figures.figure import Figure
+from segengine.figures.palette import series
+from segengine.figures.scales import Scale
+from segengine.figures.svg import Drawing, Mark, fitting, line, point, rect, text
 
 MOST, SAID = 30, 6
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segengine.comparison.costs import Cost
-from segengine.comparison.page.scales import shown
 from segengine.comparison.page.table import Cell, Table, named, numeric, table_of
 from segengine.comparison.page.view import View
 from segengine.comparison.statistics.differences import Differences, PairDifference
@@ -13,7 +12,8 @@ from segengine.comparison.statistics.score_intervals import Interval
 from segengine.comparison.statistics.verdict import WORDS, word
 from segengine.comparison.summary import Kind, Spread
 from segengine.comparison.words import points, shown_p
-from segengine.report.numbers import DASH
+from segengine.figures.numbers import DASH
+from segengine.figures.scales import shown
 
 
 def score_table(view: View, kind: Kind) -> Table:

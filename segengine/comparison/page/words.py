@@ -7,7 +7,7 @@ from segengine.comparison.page.view import View
 from segengine.comparison.statistics.differences import Differences, PairDifference
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS
 from segengine.comparison.words import needs, points, sentence
-from segengine.report.numbers import plural
+from segengine.figures.numbers import plural
 
 
 def verdict(view: View) -> tuple[str, str]:

@@ -4,11 +4,11 @@ import re
 from xml.etree import ElementTree
 
 from segengine.comparison.page.contents import contents_of
-from segengine.comparison.page.figure import Figure
 from segengine.comparison.page.methods import paragraph
 from segengine.comparison.page.page import comparison_page
-from segengine.comparison.page.scales import Scale
 from segengine.comparison.statistics.differences import Choices
+from segengine.figures.figure import Figure
+from segengine.figures.scales import Scale
 from segengine.runs.costs import CostRecord, Latency, write_cost
 from segengine.runs.folder import RunFolder
 from tests.comparison.conftest import make

@@ -9,8 +9,8 @@ import pytest
 from segengine.comparison.page.gallery import most_disagreed
 from segengine.comparison.page.methods import paragraph
 from segengine.comparison.page.page import comparison_page
-from segengine.comparison.page.palette import STEPS, colours, contrast
-from segengine.report.theme import DARK, LIGHT
+from segengine.figures.palette import STEPS, colours, contrast
+from segengine.figures.theme import DARK, LIGHT
 from tests.comparison.conftest import make
 from tests.comparison.page.comparisons import CLASSES, EVIL, comparison, contents, experiment, page, three
 

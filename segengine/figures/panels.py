@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.figures.labels import LabelLike, colour_table, is_background
 from segengine.metrics.confusion import IGNORE
-from segengine.report.labels import LabelLike, colour_table, is_background
 
 Pixels = NDArray[np.uint8]
 IGNORED_DARK, IGNORED_LIGHT = 104, 184  # the two grays of the hatch

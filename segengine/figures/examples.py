@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.figures.numbers import finite
 from segengine.metrics.confusion import IGNORE
-from segengine.report.numbers import finite
 
 
 @dataclass(frozen=True)

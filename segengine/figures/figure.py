@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-from segengine.comparison.page.palette import of_file, of_page
-from segengine.comparison.page.svg import FONT, Drawing, Paint, number, printable, rect, written
-from segengine.comparison.page.table import Table
+from segengine.figures.palette import of_file, of_page
+from segengine.figures.svg import FONT, Drawing, Paint, number, printable, rect, written
 
 WIDE, HALF, NARROW = 860, 420, 328
 
@@ -24,7 +24,7 @@ class Figure:
     title: str
     description: str
     draw: Callable[[float], Drawing]
-    table: Table | None = None
+    table: object | None = None
     width: float = WIDE
     narrow: float | None = NARROW
     interactive: bool = False
@@ -53,3 +53,8 @@ class Figure:
             f'<desc id="{id_}-desc">{escape(printable(self.description))}</desc>'
             f"{ground}{''.join(written(mark, paint) for mark in drawing.marks)}</svg>"
         )
+
+
+def page_css() -> str:
+    """The style sheet that all pages share."""
+    return (importlib.resources.files("segengine.figures") / "templates" / "page.css").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.report.numbers import finite
+from segengine.figures.numbers import finite
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.report.theme import LIGHT, dress, figure, heading, png
+from segengine.figures.theme import LIGHT, dress, figure, heading, png
 
 
 def rate_test_png(

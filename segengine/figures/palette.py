@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.report.labels import from_hexadecimal, hexadecimal
-from segengine.report.theme import DARK, LIGHT, Theme
+from segengine.figures.labels import from_hexadecimal, hexadecimal
+from segengine.figures.theme import DARK, LIGHT, Theme
 
 SERIES = 8
 """Colours of variants; after these they repeat, with other markers and dashes (Okabe & Ito 2008)."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segengine.figures.encoding import png_of
+from segengine.figures.examples import Augmented, Example
+from segengine.figures.labels import Colour, LabelLike, from_hexadecimal, is_background, short
+from segengine.figures.numbers import score
+from segengine.figures.panels import IGNORED_DARK, IGNORED_LIGHT, Pixels, hatch, tile
+from segengine.figures.theme import DPI, LIGHT, Theme, figure, literal, png
 from segengine.metrics.confusion import IGNORE
-from segengine.report.encoding import png_of
-from segengine.report.examples import Augmented, Example
-from segengine.report.labels import Colour, LabelLike, from_hexadecimal, is_background, short
-from segengine.report.numbers import score
-from segengine.report.panels import IGNORED_DARK, IGNORED_LIGHT, Pixels, hatch, tile
-from segengine.report.theme import DPI, LIGHT, Theme, figure, literal, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.comparison.page.palette import dash, series
-from segengine.comparison.page.scales import Scale, shown
-from segengine.comparison.page.svg import Mark, fitting, group, line, point, text, text_width
+from segengine.figures.palette import dash, series
+from segengine.figures.scales import Scale, shown
+from segengine.figures.svg import Mark, fitting, group, line, point, text, text_width
 
 SMALL = 12.0
 LEGEND_LINE = 22.0

@@ -1,0 +1,1 @@
+"""Charts and pictures of both pages and of files, drawn once; nothing here reads a run."""
