@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ from pydantic import ValidationError
 
 from segengine.building.build import build_segmenter
 from segengine.building.labels import StoredMapping
-from segengine.data.files.reading import read_image
+from segengine.data.files.decoding import decode
+from segengine.data.files.images import readable_group_windows
+from segengine.data.files.reading import check_fits, to_picture
+from segengine.data.files.windows import Windowing
 from segengine.engine.checkpoint import load_weights
 from segengine.engine.distributed import pick_device
 from segengine.engine.precision import pick_precision
@@ -33,15 +38,39 @@ class Trained:
     mapping: StoredMapping
     predictor: Predictor
 
+    windowing: Windowing
+
     def read(self, path: Path) -> NDArray[np.uint8]:
         """An image as it was read in training: uint8 [H, W, C].
 
         Raises:
-            DataError: the file can't be read, or has another number of channels.
+            DataError: the file can't be read, or has another number of channels or another depth than in training.
         """
-        data = self.run["data"]
-        window = tuple(data["window"]) if data["window"] else None
-        return read_image(path, channels=data["channels"], window=window)
+        return self.read_with_missing(path)[0]
+
+    def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """The same, and where the file holds no measurement: bool [H, W], None where all pixels are valid."""
+        stored = decode(path)
+        check_fits(stored, path, channels=self.run["data"]["channels"], deep=self.windowing.common is not None)
+        window = self.windowing.of(self.group_of(path))
+        return to_picture(stored, path, channels=self.run["data"]["channels"], window=window), stored.missing
+
+    def group_of(self, path: Path) -> str:
+        """The group that a file's name says by the run's `data.split.group`; its path where that finds none."""
+        pattern = (self.folder.spec()["data"].get("split") or {}).get("group")
+        found = re.search(pattern, path.stem) if pattern else None
+        return str(path) if found is None else found[1] if found.re.groups else found[0]
+
+    def for_images(self, paths: Sequence[Path]) -> Trained:
+        """The same model with windows of the groups that training had no images of, where it took windows per group."""
+        if not self.windowing.groups:
+            return self
+        members: dict[str, list[Path]] = {}
+        for path in paths:
+            members.setdefault(self.group_of(path), []).append(path)
+        new = {group: of for group, of in members.items() if group not in self.windowing.groups}
+        groups = readable_group_windows(new, self.run["data"]["channels"])
+        return replace(self, windowing=replace(self.windowing, groups={**self.windowing.groups, **groups}))
 
     def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
@@ -62,6 +91,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
             f"{path}: has no {names.WEIGHTS} (its status is {run.get('status')}); finish it with `segengine run`"
         )
     mapping = StoredMapping(run)
+    windowing = Windowing.from_record(run["data"])
     spec = folder.spec()
     _without_initial_weights(spec)
     try:
@@ -78,7 +108,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     model = build_segmenter(experiment, channels=run["data"]["channels"], num_classes=len(mapping.labels))
     load_weights(weights, model)
     model = placed(model, chosen).eval()
-    return Trained(folder, run, mapping, Predictor(model, chosen, pick_precision("auto", chosen)))
+    return Trained(folder, run, mapping, Predictor(model, chosen, pick_precision("auto", chosen)), windowing)
 
 
 def _without_initial_weights(spec: dict[str, Any]) -> None:

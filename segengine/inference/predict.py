@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.data.files.formats import PICTURE_SUFFIXES, SUFFIXES
 from segengine.data.files.reading import read_mask
 from segengine.data.files.writing import write_mask
+from segengine.data.masks.mapping import IGNORE
 from segengine.data.sources.pairing import pair
 from segengine.data.sources.patterns import Match, find
-from segengine.data.sources.records import SUFFIXES
-from segengine.errors import DataError, SegengineError
+from segengine.errors import DataError, SegengineError, unexpected
 from segengine.files import write_bytes
 from segengine.inference.load import Trained
 from segengine.registry import suggest
@@ -42,11 +43,11 @@ def images_in(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     found: list[tuple[Path, Path]] = []
     for path in paths:
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+            inside = _images_below(path)
             if path.resolve() in out.resolve().parents:
                 inside = [p for p in inside if out.resolve() not in p.resolve().parents]
             if not inside:
-                raise DataError(f"{path}: holds no image ({', '.join(sorted(SUFFIXES))})")
+                raise DataError(f"{path}: holds no image ({', '.join(SUFFIXES)})")
             found += [(p, p.relative_to(path)) for p in inside]
         elif path.exists():
             found.append((path, Path(path.name)))
@@ -54,6 +55,17 @@ def images_in(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             near = suggest(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
             raise DataError(f"{path}: there is no such file or folder" + (f"; {near}" if near else ""))
     return found
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Image files below a folder, as training finds them: hidden files and folders (`._a.png`,
+    `.ipynb_checkpoints`) are left out. Arrays (.npy, .npz) count where there is no picture.
+    """
+    files = [
+        path for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.relative_to(folder).parts) and path.is_file()
+    ]  # fmt: skip
+    return [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES] or files
 
 
 def predict_files(
@@ -71,6 +83,7 @@ def predict_files(
     """
     known = _partners(images, truth) if truth is not None else {}
     targets = _targets(trained, images, out, known.values())
+    trained = trained.for_images([image for image, _ in images])
     for (image, _), target in zip(images, targets, strict=True):
         written: list[Path] = []
         problem = ""
@@ -81,6 +94,8 @@ def predict_files(
             problem = str(error)
         except OSError as error:
             problem = f"{target}: can't be written ({error.strerror})"
+        except Exception as error:  # whatever one file causes is this file's problem, and not the others'
+            problem = f"{image}: can't be predicted ({unexpected(error)})"
         yield Predicted(image, tuple(written), problem)
 
 
@@ -110,8 +125,10 @@ def _targets(trained: Trained, images: Sequence[tuple[Path, Path]], out: Path, m
 def _predict(
     trained: Trained, path: Path, target: Path, *, out: Path, overlay: bool, mask: Path | None, truth: Path | None
 ) -> Iterator[Path]:  # fmt: skip
-    image = trained.read(path)
+    image, missing = trained.read_with_missing(path)
     classes = trained.classes(image)
+    if missing is not None:
+        classes = np.where(missing, np.uint8(IGNORE), classes)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_mask(target, trained.mapping.to_raw(classes), trained.mapping.encoding)
     yield target

@@ -36,7 +36,7 @@ class DataRecord(_Block):
     fingerprint: str
     images: dict[str, int] = {}
     channels: int | None = None
-    window: tuple[float, float] | None = None
+    window: tuple[float, float] | tuple[tuple[float, float], ...] | str | None = None
 
 
 class PolicyRecord(_Block):

@@ -6,7 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveFloat,
+    model_validator,
+)
 
 from segengine.components.choices import (
     AnyBackbone,
@@ -72,6 +81,15 @@ class SplitSection(Section):
         return self
 
 
+def _window(window: tuple[float, float]) -> tuple[float, float]:
+    if not window[0] < window[1]:
+        raise ValueError("must be two numbers, the smaller first")
+    return window
+
+
+WindowPair = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_window)]
+
+
 class DataSection(Section):
     """Images, masks and what the masks mean."""
 
@@ -89,9 +107,11 @@ class DataSection(Section):
     channels: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         default="auto", description="channels that the model sees: auto takes what the images have"
     )
-    window: Literal["auto"] | tuple[float, float] | None = Field(
+    window: Literal["auto", "per-image"] | WindowPair | Annotated[list[WindowPair], Field(min_length=1)] | None = Field(
         default="auto",
-        description="values of 16-bit and float images that become 0 and 255; auto: the 0.5 and 99.5 percentiles of the training images",
+        description="values of 16-bit and float images that become 0 and 255, as one pair or one per channel; auto: the 0.5 and 99.5 "
+        "percentiles of each channel over the training images; per-image: those of each image, or of each group where "
+        "data.split.group is given",
     )
 
     @model_validator(mode="after")

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.data.files.formats import LOSSLESS_SUFFIXES
 from segengine.data.masks.mapping import IGNORE, MaskSurvey
 from segengine.errors import DataError, SpecError
 from segengine.testing.samples import sample_masks
 from segengine.testing.subject import Check, Subject, raised
 
 _WHERE = "masks/p07.png"
-_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _TRIED = 24
 
 
@@ -64,7 +64,7 @@ def _cases(subject: Subject, refusals: list[str] | None = None) -> Iterator[_Cas
 def _masks(subject: Subject) -> dict[str, list[Path]]:
     if subject.files is None:
         return dict(sample_masks(subject.scratch))
-    paths = sorted(path for path in subject.files.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in subject.files.rglob("*") if path.suffix.lower() in LOSSLESS_SUFFIXES)
     return {"the given masks": paths} if paths else {}
 
 

@@ -185,7 +185,7 @@ class Recorder:
             compilation=cost["compilation"], initial_weights=cost["initial_weights"],
             data={
                 "fingerprint": data.fingerprint, "images": {split: len(ids) for split, ids in data.splits.items()},
-                "channels": data.channels, "window": list(data.window) if data.window else None, "warnings": list(data.warnings),
+                "channels": data.channels, **data.window.as_record(), "warnings": list(data.warnings),
             },
             **mapping_facts(data.mapper), metric_policy=self.policy.as_dict(),
             budget=_budget(training, steps_per_epoch, cost["batch_size"]), found_batch=cost["found_batch"],

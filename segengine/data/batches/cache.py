@@ -17,33 +17,36 @@ from numpy.typing import NDArray
 
 from segengine.data.batches.available import available_bytes
 from segengine.data.files.parallel import Progress, in_threads
-from segengine.data.files.reading import read_image, read_mask
-from segengine.data.masks.mapping import Mapper
+from segengine.data.files.reading import read_mask, read_picture
+from segengine.data.files.windows import Windowing
+from segengine.data.masks.mapping import IGNORE, Mapper
 from segengine.data.sources.records import Record
 from segengine.errors import DataError
 from segengine.files import write_bytes
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 CacheKind = Literal["auto", "none", "ram", "disk", "device"]
-_VERSION = b"1"
+_VERSION = b"2"
 _GIB = 1024**3
 _KEPT_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes pair i from its files."""
+    """Decodes pair i from its files; pixels that the image has no measurement of are ignored in the mask."""
 
     records: tuple[Record, ...]
     mapper: Mapper
     channels: int
-    window: tuple[float, float] | None
+    window: Windowing
 
     def __call__(self, index: int) -> Pair:
         record = self.records[index]
         assert record.mask is not None
-        image = read_image(record.image, channels=self.channels, window=self.window)
-        return image, self.mapper.to_classes(read_mask(record.mask), where=str(record.mask))
+        window = self.window.of(record.group)
+        image, missing = read_picture(record.image, channels=self.channels, window=window)
+        classes = self.mapper.to_classes(read_mask(record.mask), where=str(record.mask))
+        return image, classes if missing is None else np.where(missing, np.uint8(IGNORE), classes)
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:
         assert path is not None
         stat = path.stat()
         digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-    digest.update(f"{decode.channels}\0{decode.window}\0".encode())
+    digest.update(f"{decode.channels}\0{decode.window.of(record.group)}\0".encode())
     digest.update(mapped)
     return digest.hexdigest()
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.batches.cache import CacheKind, Decoder, Pair, cached
-from segengine.data.files.images import ImageFacts, common_channels, common_window, survey_images
+from segengine.data.files.images import ImageFacts, WindowSetting, reading_of, survey_images
 from segengine.data.files.parallel import Progress, in_threads
+from segengine.data.files.windows import Windowing
 from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskSurvey
 from segengine.data.masks.survey import survey_masks
 from segengine.data.sources.fingerprint import file_digest, fingerprint, shared_images
@@ -27,8 +28,8 @@ class Dataset:
     """The data of an experiment.
 
     `records` are sorted by id; `splits` maps train, validation and test to sorted indices into them; `sizes` is
-    int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` is the range of 16-bit and float images
-    that becomes 0..255 (None: all 8-bit); `warnings` are what the user must hear; `pairs` decodes pair i; `digests` are
+    int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` says how 16-bit and float images
+    become 0..255; `warnings` are what the user must hear; `pairs` decodes pair i; `digests` are
     the SHA-256 of each record's image and mask file.
     """
 
@@ -36,7 +37,7 @@ class Dataset:
     splits: Mapping[str, tuple[int, ...]]
     mapper: Mapper
     channels: int
-    window: tuple[float, float] | None
+    window: Windowing
     sizes: NDArray[np.int64]
     class_pixels: NDArray[np.int64]
     fingerprint: str
@@ -62,7 +63,7 @@ def prepare(
     group: str | None = None,
     fold: int | None = None,
     channels: int | Literal["auto"] = "auto",
-    window: tuple[float, float] | Literal["auto"] | None = "auto",
+    window: WindowSetting = "auto",
     cache: CacheKind = "auto",
     cache_folder: Path | None = None,
     processes: int = 1,
@@ -77,8 +78,9 @@ def prepare(
         group: pattern that finds a record's group in its file name (by default the split's).
         fold: which fold tests, with folds.
         channels: of the decoded images; "auto" takes the files'.
-        window: stored values (low, high) that become 0..255 in images with more than 8 bits; "auto" takes the 0.5
-            and 99.5 percentiles of the training images.
+        window: stored values (low, high) that become 0..255 in images with more than 8 bits, or one such pair per
+            channel; "auto" takes each channel's 0.5 and 99.5 percentiles over the training images, "per-image" those of
+            each image, or of each group where records have groups.
         cache: where decoded pairs are kept.
         cache_folder: for the cache on disk.
         processes: how many processes of this machine hold this data set.
@@ -95,23 +97,24 @@ def prepare(
     survey = survey_masks([r.mask for r in usable if r.mask is not None], common_folder(usable), progress=progress)
     facts = survey_images(usable, progress)
     sizes = _checked_sizes(usable, facts, survey)
-    channels, note = common_channels(usable, facts, channels)
-    window, other_note = common_window(usable, facts, splits["train"], window, progress)
+    channels, windowing, how = reading_of(
+        usable, facts, splits["train"], channels=channels, window=window, progress=progress
+    )
     mapper = build_mapper(survey)
     class_pixels, mapped = count_classes(mapper, survey)
     digests = [fact.digest for fact in facts]
     shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
     mask_digests = in_threads(file_digest, [r.mask for r in usable], "fingerprint", progress)
     pairs, cache_note = cached(
-        Decoder(usable, mapper, channels, window), sizes, mapped,
+        Decoder(usable, mapper, channels, windowing), sizes, mapped,
         kind=cache, folder=cache_folder, processes=processes, progress=progress,
     )  # fmt: skip
-    notes += [note, other_note, *getattr(mapper, "notes", ()), shared, cache_note]
+    notes += [*how, *getattr(mapper, "notes", ()), shared, cache_note]
     notes += _about_classes(mapper, class_pixels, splits)
     print_ = fingerprint(usable, digests, mask_digests)
     warnings = tuple(note for note in notes if note)
     both = tuple(zip(digests, mask_digests, strict=True))
-    return Dataset(usable, splits, mapper, channels, window, sizes, class_pixels, print_, warnings, pairs, both)
+    return Dataset(usable, splits, mapper, channels, windowing, sizes, class_pixels, print_, warnings, pairs, both)
 
 
 def _check_not_empty(splits: Mapping[str, tuple[int, ...]], *, without_validation: bool) -> None:

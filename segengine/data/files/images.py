@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
+from segengine.data.files.band_statistics import BandCounts, band_counts, windows_of
 from segengine.data.files.decoding import decode, file_bytes
 from segengine.data.files.parallel import Progress, in_threads
-from segengine.data.sources.records import Record
+from segengine.data.files.reading import channel_values
+from segengine.data.files.windows import PER_IMAGE, Windowing, Windows, as_windows, shown
+from segengine.data.sources.records import Record, counted
 from segengine.errors import DataError
 
-_SAMPLED_PIXELS = 4096
-_PERCENTILES = (0.5, 99.5)
+_TOGETHER = 8  # histograms of so many images are held at once: some megabytes each
+
+WindowSetting = tuple[float, float] | Sequence[tuple[float, float]] | Literal["auto", "per-image"] | None
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """A decoded image's size, channels (without transparency), bits a value, and SHA-256 of its file.
+    """A decoded image's size, channels (without transparency), bits per value, and SHA-256 of its file.
 
-    `flat` images have one value everywhere.
+    `deep` images need a window to become 0..255; `whole` ones hold unsigned 16-bit numbers. `flat` images have one value
+    everywhere. `missing` is the number of pixels without measurement (NaN, nodata). `notes` say how the file was read.
     """
 
     height: int
@@ -32,6 +38,10 @@ class ImageFacts:
     bits: int
     digest: str
     flat: bool = False
+    deep: bool = False
+    whole: bool = False
+    missing: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def survey_images(records: Sequence[Record], progress: Progress | None = None) -> list[ImageFacts]:
@@ -46,9 +56,56 @@ def image_facts(path: Path) -> ImageFacts:
     height, width = stored.values.shape[:2]
     kept = stored.values.shape[2] if stored.values.ndim == 3 else 1
     channels = 3 if stored.palette is not None else kept - stored.alpha
-    bits = stored.bits if stored.palette is None else 8
-    flat = bool(stored.values.min() == stored.values.max())
-    return ImageFacts(height, width, channels, stored.alpha, bits, hashlib.sha256(content).hexdigest(), flat)
+    return ImageFacts(
+        height,
+        width,
+        channels,
+        stored.alpha,
+        stored.bits if stored.palette is None else 8,
+        hashlib.sha256(content).hexdigest(),
+        flat=bool(stored.values.min() == stored.values.max()),
+        deep=stored.deep,
+        whole=str(stored.values.dtype) == "uint16",
+        missing=0 if stored.missing is None else int(stored.missing.sum()),
+        notes=stored.notes,
+    )
+
+
+def reading_of(
+    records: Sequence[Record],
+    facts: Sequence[ImageFacts],
+    training: Sequence[int],
+    *,
+    channels: int | Literal["auto"],
+    window: WindowSetting,
+    progress: Progress | None = None,
+) -> tuple[int, Windowing, list[str]]:
+    """The channels and windows that all images are read with, and notes; see `common_channels` and `common_window`."""
+    number, note = common_channels(records, facts, channels)
+    windowing, other = common_window(records, facts, training, window, channels=number, progress=progress)
+    return number, windowing, [note, other, *reading_notes(records, facts, number)]
+
+
+def reading_notes(records: Sequence[Record], facts: Sequence[ImageFacts], channels: int) -> list[str]:
+    """What a user should know about how images were read: one line per remark, with a count and the first file."""
+    found: dict[str, list[Path]] = {}
+    for record, fact in zip(records, facts, strict=True):
+        for note in fact.notes:
+            found.setdefault(note, []).append(record.image)
+        if fact.alpha and fact.channels + 1 != channels:
+            remark = f"the last of {fact.channels + 1} channels is declared as transparency and left out"
+            if fact.channels >= 3:
+                remark += f"; if it is a band, set data.channels: {fact.channels + 1}"
+            found.setdefault(remark, []).append(record.image)
+    notes = [f"{counted(len(paths), 'image')} (first {paths[0]}): {remark}" for remark, paths in found.items()]
+    missing = [(r, f) for r, f in zip(records, facts, strict=True) if f.missing]
+    if missing:
+        pixels, total = sum(f.missing for _, f in missing), sum(f.height * f.width for f in facts)
+        notes.append(
+            f"{counted(len(missing), 'image')} (first {missing[0][0].image}): {100 * pixels / total:.2g} % of all pixels have no "
+            "measurement (NaN or nodata); they are ignored"
+        )
+    return notes
 
 
 def common_channels(records: Sequence[Record], facts: Sequence[ImageFacts], wanted: int | str) -> tuple[int, str]:
@@ -83,62 +140,114 @@ def common_window(
     records: Sequence[Record],
     facts: Sequence[ImageFacts],
     training: Sequence[int],
-    wanted: tuple[float, float] | str | None,
+    wanted: WindowSetting,
+    *,
+    channels: int,
     progress: Progress | None = None,
-) -> tuple[tuple[float, float] | None, str]:
-    """The range of stored values that becomes 0..255, and a note ('' if there's nothing to say).
+) -> tuple[Windowing, str]:
+    """How stored values become 0..255, and a note ('' if there's nothing to say).
 
-    "auto" takes the 0.5 and 99.5 percentiles over the training images: of all pixels with 16 bits, of 4096 evenly
-    spread pixels an image otherwise.
+    "auto" takes the 0.5 and 99.5 percentiles of each channel over all pixels of the training images; "per-image" those of
+    each image, or of each group's images where records have groups. Pixels without measurement (NaN, nodata) don't count.
 
     Raises:
-        DataError: more than 8 bits without a window, or 8-bit images among others.
+        DataError: images that need a window without one, or 8-bit images among them; a number of windows that isn't
+            the number of channels.
     """
-    deep = [i for i, fact in enumerate(facts) if fact.bits > 8]
+    deep = [i for i, fact in enumerate(facts) if fact.deep]
+    fixed = as_windows(wanted) if isinstance(wanted, (tuple, list)) else None
     if not deep:
-        return None, "data.window has no effect: all images have 8 bits" if isinstance(wanted, tuple) else ""
+        return Windowing(), "data.window has no effect: all images have 8 bits" if fixed or wanted == PER_IMAGE else ""
     if len(deep) < len(facts):
-        shallow = next(i for i, fact in enumerate(facts) if fact.bits <= 8)
+        shallow = next(i for i, fact in enumerate(facts) if not fact.deep)
         raise DataError(
-            f"{records[deep[0]].image} has {facts[deep[0]].bits} bits a value and {records[shallow].image} 8; "
+            f"{records[deep[0]].image} has {facts[deep[0]].bits} bits per value and {records[shallow].image} 8; "
             "export all images with the same bits"
         )
-    if isinstance(wanted, tuple):
-        return wanted, ""
+    if fixed is not None:
+        if len(fixed) not in (1, channels):
+            raise DataError(
+                f"data.window has {len(fixed)} pairs and images have {channels} channels; write one pair, or {channels}"
+            )
+        return Windowing(fixed), ""
     if wanted is None:
         raise DataError(
-            f"{records[deep[0]].image}: has {facts[deep[0]].bits} bits a value; set data.window: auto, "
+            f"{records[deep[0]].image}: has {facts[deep[0]].bits} bits per value; set data.window: auto, "
             "or the [low, high] that becomes black and white"
         )
-    paths = [records[i].image for i in training]
-    low, high = _percentiles(paths, whole=all(facts[i].bits == 16 for i in training), progress=progress)
-    if not high > low:
-        raise DataError(
-            f"{records[0].image.parent}: training images hold the value {low:g} only; set data.window yourself"
-        )
-    return (low, high), f"data.window: auto is [{low:g}, {high:g}], the 0.5 and 99.5 percentiles of the training images"
+    whole = all(fact.whole for fact in facts)
+    if wanted == PER_IMAGE and all(record.group == record.id for record in records):
+        return Windowing(PER_IMAGE), ""
+    if wanted == PER_IMAGE:
+        members: dict[str, list[Path]] = {}
+        for record in records:
+            members.setdefault(record.group, []).append(record.image)
+        groups = group_windows(members, channels, whole=whole, progress=progress)
+        return Windowing(
+            PER_IMAGE, groups
+        ), f"data.window: per-image takes percentiles per group: {counted(len(groups), 'group')}"
+    return _automatic([records[i].image for i in training], channels, whole=whole, progress=progress)
 
 
-def _percentiles(paths: Sequence[Path], *, whole: bool, progress: Progress | None) -> tuple[float, float]:
-    if whole:
-        counts = np.zeros(65536, np.int64)
-        for start in range(0, len(paths), 64):  # a histogram an image is half a megabyte
-            for histogram in in_threads(_histogram, paths[start : start + 64], "window"):
-                counts += histogram
-            if progress is not None:
-                progress("window", min(start + 64, len(paths)), len(paths))
-        below = np.cumsum(counts)
-        low, high = (int(np.searchsorted(below, below[-1] * p / 100)) for p in _PERCENTILES)
-        return float(low), float(high)
-    samples = np.concatenate(in_threads(_sample, paths, "window", progress))
-    low_high = np.percentile(samples[np.isfinite(samples)], _PERCENTILES)
-    return float(low_high[0]), float(low_high[1])
+def _automatic(
+    paths: Sequence[Path], channels: int, *, whole: bool, progress: Progress | None
+) -> tuple[Windowing, str]:
+    bands = _counted_bands(paths, channels, whole=whole, progress=progress)
+    windows, notes = windows_of(bands)
+    if all(not band.pixels or band.least == band.greatest for band in bands):
+        held = f"the value {bands[0].least:g} only" if bands[0].pixels else "no valid value"
+        raise DataError(f"{paths[0].parent}: training images hold {held}; set data.window yourself")
+    if len(set(windows)) == 1:
+        windows = windows[:1]
+    each = "the 0.5 and 99.5 percentiles of the training images"
+    if len(windows) > 1:
+        each += ", channel by channel"
+    return Windowing(windows), "; ".join([f"data.window: auto is {shown(windows)}, {each}", *notes])
 
 
-def _histogram(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return np.bincount(decode(path).values.ravel(), minlength=65536)
+def group_windows(
+    members: Mapping[str, Sequence[Path]], channels: int, *, whole: bool, progress: Progress | None = None
+) -> dict[str, Windows]:
+    """Group -> the percentiles of each channel over all its images."""
+    found = {}
+    for done, (group, paths) in enumerate(sorted(members.items()), start=1):
+        found[group] = windows_of(_counted_bands(paths, channels, whole=whole, progress=None))[0]
+        if progress is not None:
+            progress("window", done, len(members))
+    return found
 
 
-def _sample(path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    values = decode(path).values.ravel()
-    return values[:: max(1, len(values) // _SAMPLED_PIXELS)].astype(np.float64)
+def readable_group_windows(members: Mapping[str, Sequence[Path]], channels: int) -> dict[str, Windows]:
+    """`group_windows` of images to predict: those that can't be read, or need no window, have no part in it."""
+    found = {}
+    for group, paths in members.items():
+        total: list[BandCounts] | None = None
+        for path in paths:
+            with contextlib.suppress(DataError):
+                bands = counts_of(path, channels, whole=False)
+                total = bands if total is None else _added(total, bands)
+        if total is not None:
+            found[group] = windows_of(total)[0]
+    return found
+
+
+def _counted_bands(paths: Sequence[Path], channels: int, *, whole: bool, progress: Progress | None) -> list[BandCounts]:
+    count: Callable[[Path], list[BandCounts]] = lambda path: counts_of(path, channels, whole=whole)  # noqa: E731
+    total: list[BandCounts] | None = None
+    for start in range(0, len(paths), _TOGETHER):
+        for bands in in_threads(count, paths[start : start + _TOGETHER], "window"):
+            total = bands if total is None else _added(total, bands)
+        if progress is not None:
+            progress("window", min(start + _TOGETHER, len(paths)), len(paths))
+    assert total is not None
+    return total
+
+
+def counts_of(path: Path, channels: int, *, whole: bool) -> list[BandCounts]:
+    """Counts of the values of each channel of an image file."""
+    stored = decode(path)
+    return band_counts(channel_values(stored, path, channels), stored.nodata, stored.missing, whole=whole)
+
+
+def _added(one: Iterable[BandCounts], two: Iterable[BandCounts]) -> list[BandCounts]:
+    return [reduce(BandCounts.plus, pair) for pair in zip(one, two, strict=True)]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.files.decoding import Stored, decode
+from segengine.data.files.formats import LOSSLESS_SUFFIXES
+from segengine.data.files.windows import PER_IMAGE, Window, as_windows, image_windows, row_chunks, through_windows
 from segengine.data.masks.mapping import MaskEncoding
-from segengine.data.sources.records import SUFFIXES
+from segengine.data.sources.records import counted
 from segengine.errors import DataError
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+NODATA_RAW = 65535
+"""The raw value of mask pixels that are NaN, or have a declared nodata value that no mask value can have."""
+
+AnyWindow = Window | Sequence[Window] | Literal["per-image"] | None
 
 
-def read_image(
-    path: Path, *, channels: int | None = None, window: tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
+def read_image(path: Path, *, channels: int | None = None, window: AnyWindow = None) -> NDArray[np.uint8]:
     """An image as uint8 [H, W, C], upright (EXIF orientation applied).
 
     Args:
@@ -26,8 +31,9 @@ def read_image(
         channels: how many the result has; None keeps the file's. Gray becomes three by repetition, colour becomes
             one by luma (0.299 R + 0.587 G + 0.114 B, ITU-R BT.601); transparency is dropped unless it makes the
             number right. Any other difference is an error.
-        window: (low, high) in stored values that becomes 0..255, linearly, rounded, clipped; needed for images with
-            more than 8 bits, without effect on others.
+        window: (low, high) in stored values that becomes 0..255, linearly, rounded, clipped; one such pair per channel;
+            or "per-image", the 0.5 and 99.5 percentiles of each of the image's channels. Needed for images with more
+            than 8 bits, without effect on others. Pixels without measurement (NaN, nodata) become 0.
 
     Raises:
         DataError: a broken file, channels that don't fit, or more than 8 bits without a window.
@@ -35,40 +41,83 @@ def read_image(
     return to_picture(decode(path), path, channels=channels, window=window)
 
 
+def read_picture(
+    path: Path, *, channels: int | None = None, window: AnyWindow = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """`read_image`, and where the file holds no measurement: bool [H, W], None where all pixels are valid."""
+    stored = decode(path)
+    return to_picture(stored, path, channels=channels, window=window), stored.missing
+
+
 def to_picture(
-    stored: Stored, path: Path, *, channels: int | None = None, window: tuple[float, float] | None = None
+    stored: Stored, path: Path, *, channels: int | None = None, window: AnyWindow = None
 ) -> NDArray[np.uint8]:
-    """The same for a decoded file."""
-    values = _in_channels(colours(stored, channels), path, channels)
-    if stored.bits <= 8:
-        return np.ascontiguousarray(values.astype(np.uint8))
-    if window is None:
+    """`read_image` for a decoded file."""
+    values = channel_values(stored, path, channels)
+    if not stored.deep:
+        picture = np.ascontiguousarray(values.astype(np.uint8))
+    else:
+        windows = as_windows(window)
+        if windows is None:
+            raise DataError(
+                f"{path}: has {stored.bits} bits per value ({_range(values)}); set data.window: auto, "
+                "or the [low, high] that becomes black and white"
+            )
+        if windows == PER_IMAGE:
+            windows = image_windows(values, stored.nodata, stored.missing)
+        try:
+            picture = through_windows(values, windows)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+    if stored.missing is not None:
+        if not picture.flags.writeable:
+            picture = picture.copy()
+        picture[stored.missing] = 0
+    return picture
+
+
+def check_fits(stored: Stored, path: Path, *, channels: int, deep: bool) -> None:
+    """Whether a model that was trained on images of `channels`, with more than 8 bits (`deep`) or not, can take this one.
+
+    Raises:
+        DataError: another depth, or channels that can't be brought to that number; says what to do.
+    """
+    kept = 3 if stored.palette is not None else 1 if stored.values.ndim == 2 else stored.values.shape[2]
+    fitting = {kept, kept - stored.alpha}
+    if channels not in fitting and not (channels in (1, 3) and fitting & {1, 3}):
         raise DataError(
-            f"{path}: has {stored.bits} bits a value ({_range(values)}); set data.window: auto, "
-            "or the [low, high] that becomes black and white"
+            f"{path}: has {counted(kept, 'channel')} and the model was trained on {channels}; give it images with the "
+            f"{counted(channels, 'channel')} of the training images, in their order"
         )
-    return through_window(values, window)
+    if stored.deep and not deep:
+        raise DataError(
+            f"{path}: has {stored.bits} bits per value ({_range(stored.values)}) and the model was trained on 8-bit images; "
+            "convert it to 8 bits as the training images were"
+        )
+    if deep and not stored.deep:
+        raise DataError(
+            f"{path}: has 8 bits per value and the model was trained on images with more, through their window; "
+            "give it the original image, before it was converted to 8 bits"
+        )
 
 
-def through_window(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Any numbers -> uint8: `low` and below 0, `high` and above 255, linear and rounded between; NaN is 0."""
-    low, high = window
-    if not high > low:
-        raise DataError(f"the window [{low:g}, {high:g}] is empty; data.window needs low < high")
-    if values.dtype == np.uint16:
-        table = through_window(np.arange(65536, dtype=np.float64), window)
-        return np.asarray(table[values])
-    scaled = (values.astype(np.float64) - low) * 255.0 / (high - low)
-    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255)).astype(np.uint8)
+def channel_values(stored: Stored, path: Path, channels: int | None) -> NDArray[Any]:
+    """Stored values as they are shown to a network before the window: [H, W, C] in the file's dtype, or float64 luma.
+
+    Raises:
+        DataError: channels that can't be brought to the number asked for.
+    """
+    return _in_channels(colours(stored, path, channels), path, channels)
 
 
-def colours(stored: Stored, channels: int | None = None) -> NDArray[Any]:
+def colours(stored: Stored, path: Path, channels: int | None = None) -> NDArray[Any]:
     """Stored values [H, W, C] as a picture: palette looked up, 1 to 4 bits spread to 0..255, transparency dropped."""
     values = stored.values
     if stored.palette is not None:
-        table = np.zeros((256, 3), np.uint8)
-        table[: len(stored.palette)] = stored.palette
-        values = table[values]
+        used = int(values.max(initial=0))
+        if used >= len(stored.palette):
+            raise DataError(f"{path}: has the palette index {used}, and {len(stored.palette)} colours; export it again")
+        values = np.array(stored.palette, np.uint8)[values]
     elif stored.bits < 8:
         values = values * np.uint8(255 // (2**stored.bits - 1))
     values = values if values.ndim == 3 else values[:, :, None]
@@ -84,17 +133,27 @@ def _in_channels(values: NDArray[Any], path: Path, channels: int | None) -> NDAr
     if found == 1 and channels == 3:
         return np.repeat(values, 3, axis=2)
     if found == 3 and channels == 1:
-        luma = values @ _LUMA
-        whole = np.issubdtype(values.dtype, np.integer)
-        return np.expand_dims(np.rint(luma).astype(values.dtype) if whole else luma, 2)
+        return _luma(values)
     raise DataError(f"{path}: has {found} channels and data.channels is {channels}; correct the setting or the image")
+
+
+def _luma(values: NDArray[Any]) -> NDArray[Any]:
+    """Red, green and blue [H, W, 3] -> luma [H, W, 1]: integers rounded, floats as float64."""
+    whole = np.issubdtype(values.dtype, np.integer)
+    result = np.empty((*values.shape[:2], 1), values.dtype if whole else np.float64)
+    for rows in row_chunks(values.shape):
+        luma = values[rows] @ _LUMA
+        result[rows, :, 0] = np.rint(luma) if whole else luma
+    return result
 
 
 def read_mask(path: Path) -> NDArray[Any]:
     """The raw stored values of a mask: uint8/uint16 [H, W], or uint8 [H, W, 3] for colours.
 
-    Palette masks give their indices, 1-bit masks 0 and 1, 16 bits stay exact; colours with red = green = blue in
-    the whole mask are gray; transparency is dropped. An EXIF orientation is applied, as viewers do.
+    Palette masks give their indices, 1-bit masks 0 and 1, 16 bits stay exact; whole numbers from 0 to 65535 in other
+    types become uint16; colours with red = green = blue in the whole mask are gray; transparency is dropped. An EXIF
+    orientation is applied, as viewers do. Pixels that are NaN, or have a declared nodata value outside 0..65535, become
+    65535.
 
     Raises:
         DataError: a broken file, or values that no mask has.
@@ -103,7 +162,7 @@ def read_mask(path: Path) -> NDArray[Any]:
 
 
 def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
-    """The same for a decoded file."""
+    """`read_mask` for a decoded file."""
     values = stored.values
     if stored.palette is not None:
         return values
@@ -116,9 +175,7 @@ def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
     if values.ndim == 3 and (values.shape[2] == 1 or bool((values == values[:, :, :1]).all())):
         values = values[:, :, 0]
     if values.dtype not in (np.uint8, np.uint16):
-        raise DataError(
-            f"{path}: masks hold whole numbers from 0 to 65535, and this one {_range(values)}; export it as PNG"
-        )
+        values = _whole_numbers(values, stored, path)
     if values.ndim == 3 and (values.shape[2] != 3 or values.dtype != np.uint8):
         raise DataError(
             f"{path}: a mask has one channel or 8-bit red, green and blue, "
@@ -127,19 +184,51 @@ def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
     return np.ascontiguousarray(values)
 
 
+def _whole_numbers(values: NDArray[Any], stored: Stored, path: Path) -> NDArray[np.uint16]:
+    """Masks saved as int8, int32, float and the like -> uint16, pixels without measurement as 65535."""
+    floats = np.issubdtype(values.dtype, np.floating)
+    absent = np.isnan(values) if floats else np.zeros(values.shape, bool)
+    nodata = stored.nodata
+    if nodata is not None and not (nodata.is_integer() and 0 <= nodata <= 65535):
+        absent = absent | (values == values.dtype.type(nodata) if floats else values == nodata)
+    present = values[~absent]
+    fits = bool(((present >= 0) & (present <= 65535)).all()) and not (floats and bool((present % 1).any()))
+    if not fits:
+        raise DataError(
+            f"{path}: masks hold whole numbers from 0 to 65535, and this one {_range(present)}; export it as PNG"
+        )
+    if absent.any() and bool((present == NODATA_RAW).any()):
+        raise DataError(
+            f"{path}: has the value {NODATA_RAW} beside pixels without a value (NaN or nodata), which are read as "
+            f"{NODATA_RAW}; save the mask as whole numbers with one value for ignored pixels"
+        )
+    result = np.full(values.shape, NODATA_RAW, np.uint16)
+    result[~absent] = present
+    return result
+
+
 def mask_encoding(stored: Stored, values: NDArray[Any], suffix: str) -> MaskEncoding:
     """How a decoded mask stores its values; suffixes that lose values become ".png"."""
-    suffix = ".png" if stored.lossy or suffix.lower() not in SUFFIXES else suffix.lower()
+    suffix = ".png" if stored.lossy or suffix.lower() not in LOSSLESS_SUFFIXES else suffix.lower()
     if stored.palette is not None:
         return MaskEncoding("palette", stored.bits, stored.palette, suffix)
     if values.ndim == 3:
         return MaskEncoding("rgb", 8, None, suffix, 3)
     channels = 3 if stored.values.ndim == 3 and stored.values.shape[2] >= 3 and stored.bits == 8 else 1
-    return MaskEncoding("gray", stored.bits, None, suffix, channels)
+    return MaskEncoding("gray", 16 if values.dtype == np.uint16 else stored.bits, None, suffix, channels)
 
 
 def _range(values: NDArray[Any]) -> str:
     return f"{values.dtype} {values.min():g} to {values.max():g}" if values.size else str(values.dtype)
 
 
-__all__ = ["colours", "mask_encoding", "mask_values", "read_image", "read_mask", "through_window", "to_picture"]
+__all__ = [
+    "colours",
+    "check_fits",
+    "mask_encoding",
+    "mask_values",
+    "read_image",
+    "read_mask",
+    "read_picture",
+    "to_picture",
+]

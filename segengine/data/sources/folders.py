@@ -9,11 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from segengine.data.files.formats import SUFFIXES
 from segengine.data.files.parallel import in_threads
 from segengine.data.sources.lists import listed_splits
 from segengine.data.sources.pairing import Pairs, missing_partners, pair
 from segengine.data.sources.patterns import Match, find
-from segengine.data.sources.records import SUFFIXES, Record, Records, counted, listed
+from segengine.data.sources.records import Record, Records, counted, listed
 from segengine.errors import DataError
 
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "JPEGImages")

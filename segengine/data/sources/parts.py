@@ -60,7 +60,7 @@ def stacked_channels(parts: Sequence[Path]) -> Path:
     def make() -> bytes:
         planes: list[NDArray[Any]] = []
         for path in parts:
-            values = colours(decode(path))
+            values = colours(decode(path), path)
             if planes:
                 _check_size(values.shape[:2], planes[0].shape, path, parts[0])
             planes += list(np.moveaxis(values, -1, 0))
@@ -181,5 +181,5 @@ def _tiff(planes: Sequence[NDArray[Any]]) -> bytes:
         tifffile.imwrite(buffer, np.ascontiguousarray(planes[0]), photometric="minisblack", compression="zlib")
     else:
         stack = np.stack(planes)
-        tifffile.imwrite(buffer, stack, photometric="minisblack", compression="zlib", metadata={"axes": "CYX"})
+        tifffile.imwrite(buffer, stack, photometric="minisblack", planarconfig="separate", compression="zlib")
     return buffer.getvalue()

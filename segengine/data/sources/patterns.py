@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segengine.data.sources.records import SUFFIXES
+from segengine.data.files.formats import PICTURE_SUFFIXES
 from segengine.errors import DataError
 
 ALIASES = {
@@ -21,7 +21,7 @@ NAMED = ("class", "object", "channel", "group")
 """What a part of a path can say beside the split; `class`, `object` and `channel` mark files that belong together."""
 _SPLIT = "(?P<split>(?i:" + "|".join(sorted(ALIASES, key=len, reverse=True)) + "))"
 _PLACEHOLDER = re.compile(r"\{(?:split|any|" + "|".join(NAMED) + r")\}")
-_ANY_SUFFIX = r"(?i:" + "|".join(re.escape(s) for s in SUFFIXES) + ")"
+_ANY_SUFFIX = r"(?i:" + "|".join(re.escape(s) for s in PICTURE_SUFFIXES) + ")"
 
 
 @dataclass(frozen=True)

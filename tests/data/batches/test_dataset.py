@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from segengine.components.mask_mappers import GrayIndex
-from segengine.data import cache as cache_module
+from segengine.data.batches import cache as cache_module
 from segengine.data.batches.cache import Disk, Memory
 from segengine.data.batches.dataset import prepare
+from segengine.data.files.windows import Windowing
 from segengine.data.sources.folders import FolderPlan, read_folders
 from segengine.data.sources.records import Record
 from segengine.data.sources.splits import Folds, Fractions
@@ -53,7 +54,7 @@ def test_all_is_known_before_training(root):
     assert [r.id for r in found.records] == sorted(r.id for r in found.records)
     assert {name: len(i) for name, i in found.splits.items()} == {"train": 4, "validation": 2, "test": 2}
     assert found.channels == 1
-    assert found.window is None
+    assert found.window == Windowing()
     assert found.sizes.tolist() == [[20, 24]] * 8
     assert found.class_pixels.sum() == 8 * 20 * 24
     assert found.warnings == ()
@@ -209,16 +210,16 @@ def test_an_automatic_window_is_that_of_the_training_images(root):
     found = data(root)
     training = np.sort(np.concatenate([(ramp + 1000 * i).ravel() for i in found.splits["train"]]))
     expected = [training[int(np.ceil(len(training) * p)) - 1] for p in (0.005, 0.995)]
-    assert found.window == tuple(map(float, expected))
+    assert found.window == Windowing((tuple(map(float, expected)),))
     assert f"data.window: auto is [{expected[0]:g}, {expected[1]:g}]" in found.warnings[0]
     assert data(root, window=(0, 8000)).pair(0)[0].max() == round(958 * 255 / 8000)
-    with pytest.raises(DataError, match=r"has 16 bits a value; set data.window: auto"):
+    with pytest.raises(DataError, match=r"has 16 bits per value; set data.window: auto"):
         data(root, window=None)
 
 
 def test_eight_bits_among_sixteen_are_refused(root):
     write(root, "p0_0", 0, image=np.zeros((20, 24), np.uint16))
-    with pytest.raises(DataError, match=r"p0_0\.png has 16 bits a value and .*p0_1\.png 8"):
+    with pytest.raises(DataError, match=r"p0_0\.png has 16 bits per value and .*p0_1\.png 8"):
         data(root)
 
 

@@ -99,6 +99,6 @@ def test_dirty_masks_are_refused_and_repaired_on_request(sets, tmp_path):
 
 def test_unscaled_mr_slices_need_a_window(sets):
     path = min((sets / "abdomen-mr" / "images16-validation").iterdir())
-    with pytest.raises(DataError, match="has 16 bits a value"):
+    with pytest.raises(DataError, match="has 16 bits per value"):
         read_image(path)
     assert read_image(path, window=(0, 700)).max() == 255

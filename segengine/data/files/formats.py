@@ -1,0 +1,100 @@
+"""The table of file formats: suffixes, how content is recognised, and the modules that read and write it.
+
+The only place that lists suffixes. A format is chosen by content when a file is read, and by suffix when files are
+searched or written. Modules are named as text, so that searching for files imports no decoder.
+
+A reader module has `read(path, content) -> Stored`; a writer module `write(raw, encoding, path) -> bytes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from segengine.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segengine.data.files.stored import Stored
+    from segengine.data.masks.mapping import MaskEncoding
+
+    Reader = Callable[[Path, bytes], Stored]
+    Writer = Callable[[NDArray[Any], MaskEncoding, Path], bytes]
+
+HEAD_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format.
+
+    `signatures`: byte strings that its files begin with, "?" standing for any byte. `picture`: found by patterns that
+    name no suffix; arrays aren't, as other programs keep their own data in such files beside images.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    signatures: tuple[bytes, ...]
+    reader: str
+    writer: str | None = None
+    picture: bool = True
+
+    def matches(self, head: bytes) -> bool:
+        """Whether a file that begins with `head` has this format."""
+        return any(
+            len(head) >= len(signature) and all(b in (a, ord("?")) for a, b in zip(head, signature, strict=False))
+            for signature in self.signatures
+        )
+
+    def read(self, path: Path, content: bytes) -> Stored:
+        """Decode a file's content; `path` is for messages. Raises DataError, or what the decoder raises."""
+        return cast("Reader", import_module(self.reader).read)(path, content)
+
+
+_ROOM = "segengine.data.files"
+FORMATS = (
+    Format("PNG", (".png",), (b"\x89PNG\r\n\x1a\n",), f"{_ROOM}.png", f"{_ROOM}.png"),
+    Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), f"{_ROOM}.pictures"),
+    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), f"{_ROOM}.tiff", f"{_ROOM}.tiff"),
+    Format("BMP", (".bmp",), (b"BM",), f"{_ROOM}.pictures", f"{_ROOM}.pictures"),
+    Format("GIF", (".gif",), (b"GIF87a", b"GIF89a"), f"{_ROOM}.pictures", f"{_ROOM}.pictures"),
+    Format("WebP", (".webp",), (b"RIFF????WEBP",), f"{_ROOM}.pictures"),
+    Format("NPY", (".npy",), (b"\x93NUMPY",), f"{_ROOM}.arrays", f"{_ROOM}.arrays", picture=False),
+    Format("NPZ", (".npz",), (b"PK\x03\x04",), f"{_ROOM}.arrays", f"{_ROOM}.arrays", picture=False),
+)
+SUFFIXES = tuple(suffix for entry in FORMATS for suffix in entry.suffixes)
+"""Suffixes of all files that can be read."""
+PICTURE_SUFFIXES = tuple(suffix for entry in FORMATS if entry.picture for suffix in entry.suffixes)
+"""Suffixes that a pattern without suffix stands for."""
+LOSSLESS_SUFFIXES = tuple(suffix for entry in FORMATS if entry.writer for suffix in entry.suffixes)
+"""Suffixes that masks can be written with."""
+
+
+def format_of(path: Path, content: bytes) -> Format:
+    """The format of a file by its first bytes.
+
+    Raises:
+        DataError: none of the known formats.
+    """
+    for entry in FORMATS:
+        if entry.matches(content[:HEAD_BYTES]):
+            return entry
+    known = ", ".join(entry.name for entry in FORMATS)
+    raise DataError(f"{path}: can't be decoded (no known image format); save it as one of {known}, or remove it")
+
+
+def writer_of(path: Path) -> Writer:
+    """The function that encodes masks for a path's suffix.
+
+    Raises:
+        DataError: a suffix that would lose mask values.
+    """
+    suffix = path.suffix.lower()
+    for entry in FORMATS:
+        if entry.writer is not None and suffix in entry.suffixes:
+            return cast("Writer", import_module(entry.writer).write)
+    raise DataError(f"{path}: '{suffix}' would lose mask values; write .png")

@@ -1,0 +1,67 @@
+"""The largest picture that is decoded: compared with the size that a file declares, before any pixel is decoded."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from pathlib import Path
+
+from segengine.errors import DataError
+
+LIMIT_SETTING = "SEGENGINE_MAX_IMAGE_GIB"
+"""Environment variable with the limit in GiB of decoded values; it changes no number, only what is refused."""
+DEFAULT_GIB = 1.0
+_GIB = 1024**3
+
+
+def limit_bytes() -> int:
+    """The most bytes that one decoded picture may take. Raises DataError for a setting that is no positive number."""
+    text = os.environ.get(LIMIT_SETTING, "").strip()
+    try:
+        gib = float(text) if text else DEFAULT_GIB
+    except ValueError:
+        gib = math.nan
+    if not 0 < gib < math.inf:
+        raise DataError(f"{LIMIT_SETTING} is '{text}'; it must be a positive number of GiB, such as 4")
+    return int(gib * _GIB)
+
+
+def check_size(path: Path, height: int, width: int, bytes_per_pixel: float) -> None:
+    """Refuse a picture whose declared size is above the limit.
+
+    Raises:
+        DataError: no pixels, or more bytes than the limit; names the setting and the value that would do.
+    """
+    if height < 1 or width < 1:
+        raise DataError(f"{path}: declares {width} x {height} pixels (width x height); export it again or remove it")
+    needed = height * width * bytes_per_pixel
+    limit = limit_bytes()
+    if needed > limit:
+        raise DataError(
+            f"{path}: declares {width:,} x {height:,} pixels (width x height), {needed / _GIB:.3g} GiB decoded, above the limit "
+            f"of {limit / _GIB:.3g} GiB; if it really is so large, cut it into tiles, or raise the limit with the "
+            f"environment variable {LIMIT_SETTING}={math.ceil(needed / _GIB)}"
+        )
+
+
+def file_bytes(path: Path) -> bytes:
+    """The content of a regular file of the data.
+
+    Raises:
+        DataError: it's gone, can't be read, is a device or pipe, or is larger than the limit of a decoded picture.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path}: is not a regular file; give the path of an image file")
+        if found.st_size > limit_bytes():
+            raise DataError(
+                f"{path}: is {found.st_size / _GIB:.3g} GiB large, above the limit of {limit_bytes() / _GIB:.3g} GiB; cut it into "
+                f"tiles, or raise the limit with the environment variable {LIMIT_SETTING}={math.ceil(found.st_size / _GIB)}"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        remedy = "put it back, and run the same command again" if gone else "check the path and its permissions"
+        raise DataError(f"{path}: can't be read: {error.strerror}; {remedy}") from error

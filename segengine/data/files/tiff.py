@@ -1,0 +1,177 @@
+"""TIFF through tifffile: one picture per file, with all its bands, as stored."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from segengine.data.files.limits import check_size
+from segengine.data.files.pictures import saved, to_pillow
+from segengine.data.files.stored import Stored, missing_pixels, upright
+from segengine.data.files.tiff_pages import Picture, choose_picture
+from segengine.data.masks.mapping import MaskEncoding
+from segengine.errors import DataError
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its remarks on tags would go to stderr
+
+CODECS_COMMAND = "pip install imagecodecs"
+_MIN_IS_WHITE, _PALETTE, _SEPARATED, _YCBCR = 0, 3, 5, 6
+_KNOWN_PHOTOMETRIC = {0, 1, 2, 3, 4, 5, 6}
+_JPEG = {6, 7, 34892, 33007}
+_ORIENTATION, _PIXEL_SCALE, _NODATA, _X_RESOLUTION, _Y_RESOLUTION = 274, 33550, 42113, 282, 283
+
+
+def read(path: Path, content: bytes) -> Stored:
+    """Decode the picture of a TIFF file: shape and values as tifffile gives them, channels last.
+
+    Raises:
+        DataError: several pages, missing or truncated strips, colours that aren't stored as red, green and blue, a
+            compression whose decoder isn't installed, or a size above the limit.
+    """
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        picture = choose_picture(path, tiff)
+        page = picture.page
+        _check_kind(path, page)
+        for part in picture.pages:
+            _check_segments(path, part, len(content))
+        height, width, channels = picture.shape
+        check_size(path, height, width, channels * page.dtype.itemsize)
+        values = _decoded(path, picture)
+        return _stored(picture, values, _missing(picture, values), _spacing(tiff, page))
+
+
+def _decoded(path: Path, picture: Picture) -> NDArray[Any]:
+    try:
+        return picture.values()
+    except Exception as error:
+        if "imagecodecs" in str(error):
+            compression = getattr(picture.page.compression, "name", picture.page.compression)
+            raise DataError(
+                f"{path}: is compressed with {compression}, which needs imagecodecs; install it with `{CODECS_COMMAND}`"
+            ) from error
+        raise
+
+
+def _stored(
+    picture: Picture,
+    values: NDArray[Any],
+    missing: NDArray[np.bool_] | None,
+    spacing: tuple[float, float] | None,
+) -> Stored:
+    page, notes = picture.page, list(picture.notes)
+    photometric = int(page.photometric)
+    bits = 8 * values.dtype.itemsize
+    if values.dtype == np.bool_:
+        values, bits = values.astype(np.uint8), 1
+    elif values.dtype == np.uint8 and int(page.bitspersample) < 8:
+        bits = int(page.bitspersample)
+    if photometric == _MIN_IS_WHITE:
+        notes.append("the file says MinIsWhite; the stored values are used, so that 0 stays 0")
+    if photometric == _SEPARATED:
+        notes.append("inks (CMYK) are read as they are stored, as bands")
+    palette = None
+    if photometric == _PALETTE and values.ndim == 2:
+        palette = _colours(page) if values.dtype == np.uint8 else None
+        if palette is None:
+            notes.append(f"the colours of the {bits}-bit palette are not used; the indices are read as values")
+    extra = tuple(int(kind) for kind in page.extrasamples)
+    alpha = bool(extra) and extra[-1] in (1, 2) and values.ndim == 3 and values.shape[2] == page.samplesperpixel
+    tag = page.tags.get(_ORIENTATION)
+    turn = int(tag.value) if tag is not None else 1
+    return Stored(
+        upright(values, turn),
+        bits,
+        palette,
+        alpha,
+        int(page.compression) in _JPEG,
+        _nodata(page),
+        None if missing is None else upright(missing, turn),
+        spacing[::-1] if spacing is not None and turn >= 5 else spacing,
+        tuple(notes),
+    )
+
+
+def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse what has no one meaning as an image: colour spaces other than gray and RGB, complex numbers."""
+    photometric, compression = int(page.photometric), int(page.compression)
+    if photometric not in _KNOWN_PHOTOMETRIC or (photometric == _YCBCR and compression not in _JPEG):
+        name = getattr(page.photometric, "name", photometric)
+        raise DataError(f"{path}: is stored in the colour space {name}; convert it to gray or RGB")
+    if page.dtype is None or page.dtype.kind not in "biuf":
+        kind = "an unknown type" if page.dtype is None else str(page.dtype)
+        raise DataError(f"{path}: holds values of {kind}; save whole or floating-point numbers")
+
+
+def _check_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
+    """Refuse a page with missing or truncated strips or tiles, which tifffile would fill with zeros."""
+    expected = math.prod(page.chunked)
+    kind = "tiles" if page.is_tiled else "strips"
+    offsets, counts = page.dataoffsets, page.databytecounts
+    missing = expected - sum(1 for offset, count in zip(offsets, counts, strict=False) if offset > 0 and count > 0)
+    if missing > 0:
+        raise DataError(
+            f"{path}: {missing} of its {expected} {kind} are missing; export it again (GDAL: with SPARSE_OK=FALSE)"
+        )
+    beyond = sum(1 for offset, count in zip(offsets, counts, strict=False) if offset + count > size)
+    if beyond:
+        raise DataError(
+            f"{path}: can't be decoded (truncated: {beyond} of its {expected} {kind}); export it again or remove it"
+        )
+
+
+def _colours(page: tifffile.TiffPage) -> tuple[tuple[int, int, int], ...] | None:
+    """A palette as 8-bit colours; the tag holds 16 bits, some programs write 8."""
+    table = page.colormap
+    if table is None:
+        return None
+    table = np.asarray(table)
+    eight = table >> 8 if table.size and table.max() > 255 else table
+    return tuple((int(r), int(g), int(b)) for r, g, b in eight.T)
+
+
+def _nodata(page: tifffile.TiffPage) -> float | None:
+    """The value of GDAL's tag for pixels without measurement, None without the tag."""
+    tag = page.tags.get(_NODATA)
+    try:
+        return None if tag is None else float(str(tag.value).strip("\0 "))
+    except ValueError:
+        return None
+
+
+def _missing(picture: Picture, values: NDArray[Any]) -> NDArray[np.bool_] | None:
+    missing = missing_pixels(values, _nodata(picture.page))
+    if picture.mask is None:
+        return missing
+    invalid = np.asarray(picture.mask.asarray()) == 0
+    if not invalid.any():
+        return missing
+    return np.asarray(invalid if missing is None else missing | invalid)
+
+
+def _spacing(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """(row, column) distance of pixels: of a GeoTIFF in its map's unit, of an ImageJ file in the unit that it names."""
+    scale = page.tags.get(_PIXEL_SCALE)
+    if scale is not None and len(scale.value) >= 2 and scale.value[0] > 0 and scale.value[1] > 0:
+        return float(scale.value[1]), float(scale.value[0])
+    x, y = page.tags.get(_X_RESOLUTION), page.tags.get(_Y_RESOLUTION)
+    if not tiff.is_imagej or "unit" not in (tiff.imagej_metadata or {}) or x is None or y is None:
+        return None
+    if 0 in (*x.value, *y.value):
+        return None
+    return y.value[1] / y.value[0], x.value[1] / x.value[0]
+
+
+def write(raw: NDArray[Any], encoding: MaskEncoding, path: Path) -> bytes:  # noqa: ARG001 (the writers' interface)
+    """Encode a mask as a TIFF with lossless compression."""
+    if raw.dtype == np.uint16:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, raw, photometric="minisblack", compression="zlib")
+        return buffer.getvalue()
+    return saved(to_pillow(raw, encoding), "TIFF", compression="tiff_adobe_deflate")

@@ -1,0 +1,147 @@
+"""Which page of a TIFF is the picture, and which of its axes are channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from segengine.errors import DataError
+
+_MOST_NAMED_CHANNELS = 64  # OME, LSM and others name the axis of channels
+_MOST_IMAGEJ_CHANNELS = 7  # ImageJ shows at most 7; tifffile calls a plain stack's pages channels, too
+_MOST_LAST = 16  # tifffile saves an array H x W x C of unnamed axes as H pages of W x C
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture of a file: `page` has its tags, `pages` its pixels, `mask` its pixels' validity (0: no measurement).
+
+    `shape`: height, width, channels. `axes` and `series` tell how several pages are one picture; `series` is None where one
+    page holds it.
+    """
+
+    page: tifffile.TiffPage
+    pages: tuple[tifffile.TiffPage, ...]
+    axes: str
+    series: tifffile.TiffPageSeries | None
+    mask: tifffile.TiffPage | None
+    shape: tuple[int, int, int]
+    notes: tuple[str, ...] = ()
+
+    def values(self) -> NDArray[Any]:
+        """The stored values, [H, W] or [H, W, C]."""
+        values = np.asarray(self.page.asarray() if self.series is None else self.series.asarray())
+        axes = self.axes
+        for axis in reversed(range(values.ndim)):
+            if values.shape[axis] == 1 and axes[axis] not in "YX":
+                values, axes = values.squeeze(axis), axes[:axis] + axes[axis + 1 :]
+        order = [axes.index("Y"), axes.index("X"), *(i for i, axis in enumerate(axes) if axis not in "YX")]
+        return values.transpose(order)
+
+
+def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
+    """The one picture of a file; thumbnails, overviews and validity masks are no pictures.
+
+    Raises:
+        DataError: no picture, or several; names the pages.
+    """
+    pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+    full = [page for page in pages if not _is_reduced(page) and not _is_mask(page)]
+    notes: tuple[str, ...] = ()
+    if not full:
+        inner = [sub for page in pages for sub in (page.pages or ()) if isinstance(sub, tifffile.TiffPage)]
+        full = [page for page in inner if not _is_reduced(page) and not _is_mask(page)]
+    if not full:
+        raise DataError(f"{path}: holds thumbnails and no picture; export it again")
+    if pages and _is_reduced(pages[0]):
+        notes = ("a thumbnail in front of the picture is left out",)
+    page = full[0]
+    masks = [m for m in pages if _is_mask(m) and not _is_reduced(m) and m.shape[:2] == page.shape[-2:]] or [
+        m for m in pages if _is_mask(m) and not _is_reduced(m) and m.shape[:2] == (page.imagelength, page.imagewidth)
+    ]
+    mask = masks[0] if masks else None
+    series = _series_of(tiff, page)
+    if len(full) == 1 and (series is None or _squeezed(series.shape) == _squeezed(page.shape)):
+        axes = _page_axes(path, page)
+        return Picture(page, (page,), axes, None, mask, _size(page.shape, axes), notes)
+    if series is None or not _covers(series, full):
+        raise _several(path, full)
+    axes = _channel_axes(path, tiff, series, len(full))
+    return Picture(page, tuple(full), axes, series, mask, _size(series.shape, axes), notes)
+
+
+def _size(shape: Sequence[int], axes: str) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    channels = math.prod(n for n, axis in zip(shape, axes, strict=True) if axis not in "YX")
+    return shape[axes.index("Y")], shape[axes.index("X")], channels
+
+
+def _page_axes(path: Path, page: tifffile.TiffPage) -> str:
+    axes = str(page.axes)
+    if "Y" not in axes or "X" not in axes or sum(n > 1 for n in page.shape) > 3 or page.imagedepth > 1:
+        raise DataError(f"{path}: is a stack of {subject(page.shape, axes)}; save one slice per file")
+    return axes
+
+
+def _channel_axes(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, pages: int) -> str:
+    """A series' axes with Y and X where rows and columns are, if it is one picture.
+
+    Raises:
+        DataError: slices, frames, or pages that nothing calls channels.
+    """
+    axes, shape = str(series.axes), tuple(series.shape)
+    other = {axis: n for axis, n in zip(axes, shape, strict=True) if axis not in "YX" and n > 1}
+    if series.kind == "shaped" and len(_squeezed(shape)) == 3 and len(shape) == 3 and axes[1:] == "YX":
+        height, width, last = shape
+        if last <= _MOST_LAST and 2 * last < min(height, width):
+            return "YXS"
+    most = _MOST_IMAGEJ_CHANNELS if tiff.is_imagej else _MOST_NAMED_CHANNELS
+    if set(other) <= {"S"} or (set(other) == {"C"} and other["C"] <= most):
+        return axes
+    many = math.prod(n for axis, n in other.items() if axis != "S")
+    raise DataError(
+        f"{path}: is a stack of {subject(shape, axes)}: {max(many, pages)} pages; save one picture per file (pages that are the "
+        "bands of one picture: as one page, tifffile: planarconfig='separate' or 'contig', photometric='minisblack')"
+    )
+
+
+def _several(path: Path, pages: Sequence[tifffile.TiffPage]) -> DataError:
+    sizes = list(dict.fromkeys(f"{page.imagewidth}x{page.imagelength}" for page in pages))
+    shown = ", ".join(sizes[:4]) + (" ..." if len(sizes) > 4 else "")
+    return DataError(f"{path}: holds {len(pages)} pages ({shown} pixels); save one picture per file")
+
+
+def _series_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tifffile.TiffPageSeries | None:
+    for series in tiff.series:
+        if any(part is not None and getattr(part, "offset", None) == page.offset for part in series.pages[:1]):
+            return series
+    return None
+
+
+def _covers(series: tifffile.TiffPageSeries, full: Sequence[tifffile.TiffPage]) -> bool:
+    offsets = {getattr(part, "offset", None) for part in series.pages}
+    return all(page.offset in offsets for page in full)
+
+
+def _is_reduced(page: tifffile.TiffPage) -> bool:
+    return bool(int(page.subfiletype) & 1)
+
+
+def _is_mask(page: tifffile.TiffPage) -> bool:
+    return bool(int(page.subfiletype) & 4) or int(page.photometric) == 4
+
+
+def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n > 1)
+
+
+def subject(shape: Sequence[int], axes: str) -> str:
+    """`30x64x64 (QYX)`."""
+    return f"{'x'.join(map(str, shape))} ({axes})"
