@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from segengine.components.sources import Folders
-from segengine.data.batches.dataset import common_folder
 from segengine.data.files.images import ImageFacts, survey_images
 from segengine.data.masks.diagnosis import Diagnosis, diagnose, spoken
 from segengine.data.masks.mapping import MaskSurvey
 from segengine.data.masks.survey import survey_masks
-from segengine.data.sources.records import Record
+from segengine.data.sources.records import Record, data_folder
 from segengine.errors import DataError
 from segengine.events import Doing, Listener
 
@@ -81,6 +80,6 @@ def inspect_source(source: Any, folder: Path, listener: Listener) -> Inspection:
     def progress(what: str, done: int, total: int) -> None:
         listener(Doing(what, done, total))
 
-    survey = survey_masks([record.mask for record in records if record.mask], common_folder(records), progress=progress)
+    survey = survey_masks([record.mask for record in records if record.mask], data_folder(found), progress=progress)
     images = tuple(survey_images(records, progress))
     return Inspection(folder, records, images, survey, diagnose(survey), tuple(getattr(found, "notes", ())))

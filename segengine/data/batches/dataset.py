@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from segengine.data.files.windows import Windowing
 from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskSurvey
 from segengine.data.masks.survey import survey_masks
 from segengine.data.sources.fingerprint import file_digest, fingerprint, shared_images
-from segengine.data.sources.records import SPLITS, Record, counted, listed
+from segengine.data.sources.records import SPLITS, Record, counted, data_folder, listed
 from segengine.data.sources.splits import Folds, SplitPlan, indices, split_records
 from segengine.errors import DataError
 
@@ -94,7 +93,7 @@ def prepare(
     usable = split_records(_with_masks(records, notes), split, group=group, fold=fold)
     splits = indices(usable)
     _check_not_empty(splits, without_validation=isinstance(split, Folds) and not split.validation)
-    survey = survey_masks([r.mask for r in usable if r.mask is not None], common_folder(usable), progress=progress)
+    survey = survey_masks([r.mask for r in usable if r.mask is not None], data_folder(records), progress=progress)
     facts = survey_images(usable, progress)
     sizes = _checked_sizes(usable, facts, survey)
     channels, windowing, how = reading_of(
@@ -149,12 +148,6 @@ def _mapped(mapper: Mapper, values: NDArray[np.generic], pixels: NDArray[np.int6
     except DataError:
         mapper.to_classes(np.repeat(values, pixels, axis=1), where=where)
         raise
-
-
-def common_folder(records: Sequence[Record]) -> Path:
-    """The folder that holds all images and masks."""
-    files = [path for r in records for path in (r.image, r.mask) if path is not None]
-    return Path(os.path.commonpath(sorted({str(path.absolute().parent) for path in files})))
 
 
 def _with_masks(records: Sequence[Record], notes: list[str]) -> list[Record]:

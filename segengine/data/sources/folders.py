@@ -87,7 +87,7 @@ def read_folders(plan: FolderPlan) -> Records:
         notes.append(f"masks are paired by the rule '{pairs.rule}'")
     _about_missing(plan, pairs, notes, images_pattern, masks_pattern)
     files = Parts(plan, image_parts, mask_parts)
-    return Records(_tiled(plan, _records(plan.root, pairs, splits, files)), notes)
+    return Records(_tiled(plan, _records(plan.root, pairs, splits, files)), notes, plan.root)
 
 
 def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:

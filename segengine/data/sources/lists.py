@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -100,8 +101,12 @@ def _by_name(root: Path, images: Sequence[Match]) -> dict[str, Path]:
 
 
 def _lookup(line: str, by_name: Mapping[str, Path]) -> Path | None:
-    """The image that a line names: the whole line or its first word, with or without the folders before it."""
-    words = (line, line.split(maxsplit=1)[0], line.split(",", maxsplit=1)[0].strip())
+    """The image that a line names, with or without the folders before it.
+
+    Names may hold blanks, and a mask's name may follow: the longest beginning of the line that is a name counts.
+    """
+    ends = [match.start() for match in re.finditer(r"\s+", line)]
+    words = (line, *(line[:end] for end in reversed(ends)), line.split(",", maxsplit=1)[0].strip())
     for word in words:
         parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
         for start in range(len(parts)):

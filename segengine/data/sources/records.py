@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,33 @@ class Record:
 
 
 class Records(list[Record]):
-    """Records sorted by id, with `notes`: what the user must hear about how they were found."""
+    """Records sorted by id; `notes` say how they were found, `root` is the source's folder."""
 
-    def __init__(self, records: Iterable[Record] = (), notes: Sequence[str] = ()) -> None:
+    def __init__(self, records: Iterable[Record] = (), notes: Sequence[str] = (), root: Path | None = None) -> None:
         super().__init__(sorted(records, key=lambda r: r.id))
         self.notes = tuple(notes)
+        self.root = root
+
+
+def data_folder(records: Sequence[Record]) -> Path:
+    """The folder of a data set, where `gray-values.txt` stands.
+
+    The innermost folder that holds all images and masks; the source's root where that lies outside of it, as with masks
+    in another place than the images. Without a known root never the root of the file system: the images' folder.
+    """
+    root: Path | None = getattr(records, "root", None)
+    common = _common([path for r in records for path in (r.image, r.mask) if path is not None])
+    if root is not None:
+        return common if common.is_relative_to(root.absolute()) else root.absolute()
+    return common if common != Path(common.anchor) else _common([r.image for r in records])
+
+
+def _common(files: Sequence[Path]) -> Path:
+    folders = sorted({str(path.absolute().parent) for path in files})
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:  # on different drives
+        return Path(folders[0])
 
 
 def listed(items: Sequence[object], most: int = 5) -> str:

@@ -60,7 +60,7 @@ def read_pairs(plan: TablePlan) -> Records:
     notes = (
         [f"left out, as unpaired: skip says: {counted(len(missing), 'row')} of {path} without file"] if missing else []
     )
-    return Records(records.values(), notes)
+    return Records(records.values(), notes, plan.root)
 
 
 def _check_columns(plan: TablePlan, rows: list[dict[str, str]], path: Path) -> None:
