@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+_cache = tempfile.TemporaryDirectory(prefix="segengine-tests-")
+os.environ["XDG_CACHE_HOME"] = _cache.name  # survey files of tests are nothing for the user's cache folder
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ def command(place: Path, overrides: tuple[str, ...], as_json: bool) -> int:
         print_json(found.document())
     else:
         _print(found)
-    return int(not found.diagnosis.usable)
+    return int(not found.usable)
 
 
 def _print(found: Inspection) -> None:
@@ -72,6 +72,8 @@ def _print(found: Inspection) -> None:
         out.print(f"and {len(masks['values']) - _MOST_VALUES} more values")
     colour = "green" if masks["usable"] else "red"
     out.print(f"[{colour}]{escape(masks['says'])}[/{colour}]", soft_wrap=True)
+    if masks["size_problem"]:
+        out.print(f"[red]{escape(masks['size_problem'])}[/red]", soft_wrap=True)
     for note in document["notes"]:
         out.print(f"[yellow]note[/yellow] {escape(note)}", soft_wrap=True)
 

@@ -50,9 +50,9 @@ class GrayIndex(MaskMapper):
         listed = None if self.values == "auto" else tuple(int(v) for v in self.values)
         repair = self.repair == "nearest"
         named = None if classes is None else len(classes)
-        values, notes = choose_values(found, listed, self.ignore, repair=repair, named=named)
-        labels = make_labels(values, classes, found)
-        return GrayMapper(labels, self.ignore, found.encoding, repair, notes)
+        chosen = choose_values(found, listed, self.ignore, repair=repair, named=named)
+        labels = make_labels(chosen.values, classes, found)
+        return GrayMapper(labels, self.ignore, found.encoding, repair, chosen.notes, values_file=chosen.unwritten)
 
 
 class Palette(MaskMapper):

@@ -18,10 +18,12 @@ def starter_spec(inspection: Inspection, file: Path) -> str:
     """The text of an experiment file that trains on what was found; `file` is where it will stand.
 
     Raises:
-        DataError: the masks can't be used as they are; says what they are.
+        DataError: the masks can't be used as they are, or have another size than their images; says why.
     """
     if not inspection.diagnosis.usable:
         raise DataError(f"{inspection.folder}: {inspection.diagnosis.message}")
+    if inspection.problem:
+        raise DataError(inspection.problem)
     base = min(_LARGEST, _multiple(inspection.longer_sides[len(inspection.longer_sides) // 2]))
     crop = min(256, max(_SMALLEST_CROP, base))
     root = os.path.relpath(inspection.folder.absolute(), file.absolute().parent)

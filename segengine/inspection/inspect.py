@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from segengine.components.sources import Folders
-from segengine.data.files.images import ImageFacts, survey_images
+from segengine.data.batches.dataset import known_survey, masks_of_other_size
+from segengine.data.batches.survey_file import survey_file
+from segengine.data.files.images import ImageFacts
 from segengine.data.masks.diagnosis import Diagnosis, diagnose, spoken
 from segengine.data.masks.mapping import MaskSurvey
-from segengine.data.masks.survey import survey_masks
+from segengine.data.masks.sizes import OtherSize, sizes_in_words
 from segengine.data.sources.records import Record, data_folder
 from segengine.errors import DataError
 from segengine.events import Doing, Listener
@@ -28,6 +30,17 @@ class Inspection:
     survey: MaskSurvey
     diagnosis: Diagnosis
     notes: tuple[str, ...]
+    other_sizes: tuple[OtherSize, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether images and masks can be trained on as they are."""
+        return self.diagnosis.usable and not self.other_sizes
+
+    @property
+    def problem(self) -> str:
+        """Masks whose size isn't their image's, in words; '' without any."""
+        return sizes_in_words(self.other_sizes, len(self.records)) if self.other_sizes else ""
 
     @property
     def splits(self) -> Mapping[str, int]:
@@ -50,6 +63,7 @@ class Inspection:
             "masks": {
                 "kind": self.survey.encoding.kind, "bits": self.survey.encoding.bits, "diagnosis": self.diagnosis.kind,
                 "says": self.diagnosis.message, "usable": self.diagnosis.usable,
+                "other_sizes": dict(Counter(other.kind for other in self.other_sizes)), "size_problem": self.problem,
                 "values": [
                     {"value": spoken(raw), "pixels": found.pixels, "share": found.pixels / pixels, "masks": found.files}
                     for raw, found in self.survey.values.items()
@@ -80,6 +94,9 @@ def inspect_source(source: Any, folder: Path, listener: Listener) -> Inspection:
     def progress(what: str, done: int, total: int) -> None:
         listener(Doing(what, done, total))
 
-    survey = survey_masks([record.mask for record in records if record.mask], data_folder(found), progress=progress)
-    images = tuple(survey_images(records, progress))
-    return Inspection(folder, records, images, survey, diagnose(survey), tuple(getattr(found, "notes", ())))
+    place = data_folder(found)
+    with survey_file(place) as known:
+        survey = known_survey(known, [record.mask for record in records if record.mask], place, progress)
+        images = tuple(known.images([record.image for record in records], progress))
+    others = tuple(masks_of_other_size(records, images, survey))
+    return Inspection(folder, records, images, survey, diagnose(survey), tuple(getattr(found, "notes", ())), others)

@@ -1,5 +1,7 @@
 """The names of the files of a run folder: a contract that scripts rely on."""
 
+from segengine.data.masks.gray_values import FILE
+
 EXPERIMENT = "experiment.yaml"
 SPEC = "spec.yaml"
 RUN = "run.json"
@@ -17,6 +19,8 @@ VALUES = "metrics"
 FIGURES = "figures"
 REPORT = "report.html"
 LOG = "log.txt"
+GRAY_VALUES = FILE
+"""Only where the data's own folder can't be written to."""
 LOCK = ".lock"
 SET_ASIDE = ".old"
 

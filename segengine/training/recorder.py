@@ -36,6 +36,7 @@ from segengine.files import write_text
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.runs import names
+from segengine.runs.changed_data import changed_data
 from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_digests, write_images
 from segengine.specs.sections import TrainingSection
@@ -143,9 +144,10 @@ class Recorder:
                 f"{today[0]}); put them (or gray-values.txt) back, or start over with --fresh"
             )
         if before["data"]["fingerprint"] != self.dataset.fingerprint:
+            changed = changed_data(self.folder, self.dataset.states()) or "images, masks or their split"
             raise DataError(
-                f"{self.folder.path}: images, masks or their split have changed since this run began; "
-                "put them back, or start over with --fresh"
+                f"{self.folder.path}: the data has changed since this run began: {changed}; "
+                "put it back, or start over with --fresh"
             )
 
     def model_in_words(self) -> str:
@@ -172,6 +174,8 @@ class Recorder:
             ),
         )
         write_digests(folder / names.FILES, data.digests)
+        if text := getattr(data.mapper, "values_file", ""):
+            write_text(folder / names.GRAY_VALUES, text)
         (folder / names.METRICS).unlink(missing_ok=True)
         training = request.experiment.training
         packages = [n.split("/")[0] for n in map(qualified_name, request.experiment.components()) if "/" in n]

@@ -78,3 +78,24 @@ def test_init_chooses_the_mapper_that_the_masks_need(tmp_path: Path, kind: str) 
 def test_a_folder_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", str(tmp_path / "nothing")) == 2
     assert "nothing: is no folder" in capsys.readouterr().err
+
+
+def test_masks_of_another_size_are_found_by_inspect_and_init(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = folder(tmp_path / "data", [block(0, 63, 126)] * 4)
+    for i, size in enumerate([(30, 20), (59, 40), (60, 30)]):
+        path = data / "masks" / f"a{i}.png"
+        Image.open(path).resize(size, Image.Resampling.NEAREST).save(path)
+    assert run("inspect", str(data), "--json") == 1
+    found = json.loads(capsys.readouterr().out)["masks"]
+    assert found["other_sizes"] == {"half the image's size": 1, "one pixel off": 1, "cut": 1}
+    assert run("inspect", str(data)) == 1
+    words = f"{data}/images/a0.png is 60x40 and its mask {data}/masks/a0.png 30x20 (width x height)"
+    assert words in capsys.readouterr().out
+    file = tmp_path / "mine.yaml"
+    assert run("init", str(data), "-o", str(file)) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "3 of 4 masks have another size than their images: 1 half the image's size, 1 one pixel off, 1 cut" in said
+    assert not file.exists()

@@ -66,8 +66,10 @@ def test_a_folder_that_cannot_be_written_to_is_said_and_no_obstacle(tmp_path, mo
     monkeypatch.setattr("segengine.data.masks.gray_values.write_bytes", refuse)
     mapper = GrayIndex().build(classes=None, found=survey(tmp_path, stripes(0, 63)))
     assert mapper.notes == (
-        f"{tmp_path}/gray-values.txt can't be written (Read-only file system); the values found are used: 0, 63",
+        f"{tmp_path}/gray-values.txt can't be written (Read-only file system); the values found are used, and the run folder "
+        "keeps gray-values.txt: 0, 63",
     )
+    assert mapper.values_file.splitlines()[1:] == ["0", "63"]
 
 
 def test_listed_values_give_the_order_and_leave_no_file(tmp_path):

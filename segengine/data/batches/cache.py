@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.batches.available import available_bytes
+from segengine.data.batches.cache_folder import DECODING, default_folder
 from segengine.data.files.parallel import Progress, in_threads
 from segengine.data.files.reading import read_mask, read_picture
 from segengine.data.files.windows import Windowing
@@ -26,7 +27,6 @@ from segengine.files import write_bytes
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 CacheKind = Literal["auto", "none", "ram", "disk", "device"]
-_VERSION = b"2"
 _GIB = 1024**3
 _KEPT_SECONDS = 30 * 24 * 3600
 
@@ -145,16 +145,10 @@ def cached(
     return Memory(in_threads(lambda i: _frozen(decode(i)), range(len(decode.records)), "decoding", progress)), ""
 
 
-def default_folder() -> Path:
-    """`segengine` in the user's cache folder (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "segengine"
-
-
 def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:
     """SHA-256 of all that a decoded pair depends on: both files' path, size and time, channels, window, mapping."""
     record = decode.records[index]
-    digest = hashlib.sha256(_VERSION)
+    digest = hashlib.sha256(str(DECODING).encode())
     for path in (record.image, record.mask):
         assert path is not None
         stat = path.stat()

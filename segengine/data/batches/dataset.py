@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.batches.cache import CacheKind, Decoder, Pair, cached
-from segengine.data.files.images import ImageFacts, WindowSetting, reading_of, survey_images
-from segengine.data.files.parallel import Progress, in_threads
+from segengine.data.batches.survey_file import SurveyFile, survey_file
+from segengine.data.files.images import ImageFacts, WindowSetting, reading_of
+from segengine.data.files.parallel import Progress
 from segengine.data.files.windows import Windowing
 from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskSurvey
-from segengine.data.masks.survey import survey_masks
-from segengine.data.sources.fingerprint import file_digest, fingerprint, shared_images
+from segengine.data.masks.sizes import OtherSize, other_sizes, sizes_in_words
+from segengine.data.masks.survey import common_encoding, summary
+from segengine.data.sources.fingerprint import ImageState, fingerprint, image_states, shared_images
 from segengine.data.sources.records import SPLITS, Record, counted, data_folder, listed
 from segengine.data.sources.splits import Folds, SplitPlan, indices, split_records
 from segengine.errors import DataError
@@ -47,6 +49,10 @@ class Dataset:
     def pair(self, index: int) -> Pair:
         """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; not to be written to."""
         return self.pairs(index)
+
+    def states(self) -> dict[str, ImageState]:
+        """Split and digests of each image by id."""
+        return image_states(self.records, self.digests)
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -90,30 +96,54 @@ def prepare(
         SpecError: settings that contradict each other.
     """
     notes = [*getattr(records, "notes", ())]
-    usable = split_records(_with_masks(records, notes), split, group=group, fold=fold)
+    usable = usable_records(records, split, group=group, fold=fold, notes=notes)
     splits = indices(usable)
     _check_not_empty(splits, without_validation=isinstance(split, Folds) and not split.validation)
-    survey = survey_masks([r.mask for r in usable if r.mask is not None], data_folder(records), progress=progress)
-    facts = survey_images(usable, progress)
+    folder = data_folder(records)
+    with survey_file(folder, cache_folder, processes=processes) as known:
+        survey = known_survey(known, [r.mask for r in usable if r.mask is not None], folder, progress)
+        facts = known.images([r.image for r in usable], progress)
     sizes = _checked_sizes(usable, facts, survey)
     channels, windowing, how = reading_of(
         usable, facts, splits["train"], channels=channels, window=window, progress=progress
     )
     mapper = build_mapper(survey)
     class_pixels, mapped = count_classes(mapper, survey)
-    digests = [fact.digest for fact in facts]
     shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
-    mask_digests = in_threads(file_digest, [r.mask for r in usable], "fingerprint", progress)
+    digests = tuple((fact.digest, mask.digest) for fact, mask in zip(facts, survey.masks, strict=True))
     pairs, cache_note = cached(
         Decoder(usable, mapper, channels, windowing), sizes, mapped,
         kind=cache, folder=cache_folder, processes=processes, progress=progress,
     )  # fmt: skip
     notes += [*how, *getattr(mapper, "notes", ()), shared, cache_note]
     notes += _about_classes(mapper, class_pixels, splits)
-    print_ = fingerprint(usable, digests, mask_digests)
+    print_ = fingerprint(image_states(usable, digests))
     warnings = tuple(note for note in notes if note)
-    both = tuple(zip(digests, mask_digests, strict=True))
-    return Dataset(usable, splits, mapper, channels, windowing, sizes, class_pixels, print_, warnings, pairs, both)
+    return Dataset(usable, splits, mapper, channels, windowing, sizes, class_pixels, print_, warnings, pairs, digests)
+
+
+def known_survey(known: SurveyFile, masks: Sequence[Path], folder: Path, progress: Progress | None) -> MaskSurvey:
+    """What all masks hold, decoding only those that are new to the survey file."""
+    facts = known.masks(masks, progress)
+    encoding = common_encoding(facts)
+    return summary(facts, encoding, known.shapes(facts), folder)
+
+
+def usable_records(
+    records: Sequence[Record],
+    split: SplitPlan | None,
+    *,
+    group: str | None = None,
+    fold: int | None = None,
+    notes: list[str] | None = None,
+) -> tuple[Record, ...]:
+    """The records with a mask, in their splits and groups; what is left out is added to `notes`.
+
+    Raises:
+        DataError: no record has a mask, or groups can't fill the splits.
+        SpecError: settings that contradict each other.
+    """
+    return split_records(_with_masks(records, [] if notes is None else notes), split, group=group, fold=fold)
 
 
 def _check_not_empty(splits: Mapping[str, tuple[int, ...]], *, without_validation: bool) -> None:
@@ -159,15 +189,18 @@ def _with_masks(records: Sequence[Record], notes: list[str]) -> list[Record]:
     return [r for r in records if r.mask is not None]
 
 
+def masks_of_other_size(records: Sequence[Record], facts: Sequence[ImageFacts], survey: MaskSurvey) -> list[OtherSize]:
+    """Masks whose size isn't their image's."""
+    return other_sizes(
+        (record.image, (fact.height, fact.width), mask.path, (mask.height, mask.width))
+        for record, fact, mask in zip(records, facts, survey.masks, strict=True)
+    )
+
+
 def _checked_sizes(records: Sequence[Record], facts: Sequence[ImageFacts], survey: MaskSurvey) -> NDArray[np.int64]:
-    for record, fact, mask in zip(records, facts, survey.masks, strict=True):
-        if (fact.height, fact.width) != (mask.height, mask.width):
-            turned = (fact.height, fact.width) == (mask.width, mask.height)
-            hint = "; it is turned: was it drawn on the picture without its EXIF orientation?" if turned else ""
-            raise DataError(
-                f"{record.image} is {fact.width}x{fact.height} and its mask {mask.path} {mask.width}x{mask.height} "
-                f"(width x height); give the mask the image's size{hint}"
-            )
+    others = masks_of_other_size(records, facts, survey)
+    if others:
+        raise DataError(sizes_in_words(others, len(records)))
     return np.array([(fact.height, fact.width) for fact in facts], np.int64).reshape(-1, 2)
 
 

@@ -7,6 +7,7 @@ hand, and is the truth from then on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from segengine.data.masks.diagnosis import Diagnosis, diagnose, maybe_objects, spoken
@@ -42,17 +43,30 @@ def read_gray_values(path: Path) -> tuple[int, ...]:
     return tuple(sorted(values))
 
 
-def write_gray_values(path: Path, values: Sequence[int], ignored: Sequence[int]) -> None:
-    """Write the file, ascending; ignored values as comments. Raises OSError where the folder can't be written to."""
+def gray_values_text(values: Sequence[int], ignored: Sequence[int]) -> str:
+    """What the file holds: values ascending, ignored ones as comments."""
     lines = ["# Gray values of the classes, ascending: the first is class 0. Made by segengine, may be edited by hand."]
     lines += [f"# {value} is ignored" for value in sorted(ignored)]
-    write_bytes(path, ("\n".join([*lines, *map(str, sorted(values))]) + "\n").encode())
+    return "\n".join([*lines, *map(str, sorted(values))]) + "\n"
+
+
+@dataclass(frozen=True)
+class ChosenValues:
+    """The values that are classes, in order, and notes for the user.
+
+    `unwritten` is the text of gray-values.txt where the data's folder can't be written to: it belongs into the run
+    folder then.
+    """
+
+    values: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+    unwritten: str = ""
 
 
 def choose_values(
     survey: MaskSurvey, listed_values: Sequence[int] | None, ignored: Sequence[int], *, repair: bool, named: int | None
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The values that are classes, in order, and notes for the user.
+) -> ChosenValues:
+    """The values that are classes.
 
     Args:
         survey: what the masks hold.
@@ -65,7 +79,7 @@ def choose_values(
         DataError: values that can't be taken for classes, or that a list lacks; says what to write.
     """
     diagnosis = diagnose(survey)
-    path = survey.folder / FILE
+    path, unwritten = survey.folder / FILE, ""
     notes: list[str] = []
     if listed_values is not None:
         values = tuple(v for v in listed_values if v not in ignored)
@@ -77,12 +91,17 @@ def choose_values(
         values = _found(survey, ignored, diagnosis)
         if diagnosis.kind == "void border" and 255 not in ignored and named == len(values) - 1:
             raise DataError(f"{survey.folder}: {diagnosis.message}")
+        if named not in (None, len(values)):
+            return ChosenValues(values)  # the names don't fit, which ends in an error; a wrong list must not outlive it
+        text = gray_values_text(values, [v for v in ignored if v in survey.values])
         try:
-            if named not in (None, len(values)):
-                return values, ()  # the names don't fit, which ends in an error; a wrong list must not outlive it
-            write_gray_values(path, values, [v for v in ignored if v in survey.values])
+            write_bytes(path, text.encode())
         except OSError as error:
-            notes.append(f"{path} can't be written ({error.strerror}); the values found are used: {listed(values, 30)}")
+            unwritten = text
+            notes.append(
+                f"{path} can't be written ({error.strerror}); the values found are used, and the run folder keeps "
+                f"{FILE}: {listed(values, 30)}"
+            )
         if named is None and len(values) > 2 and maybe_objects(survey):
             notes.append(
                 "each value is one connected piece in most masks; if values number objects, they are no classes"
@@ -100,7 +119,7 @@ def choose_values(
         )
     if repair and (note := repair_note(survey, (*values, *ignored))):
         notes.append(note)
-    return values, tuple(notes)
+    return ChosenValues(values, tuple(notes), unwritten)
 
 
 def _found(survey: MaskSurvey, ignored: Sequence[int], diagnosis: Diagnosis) -> tuple[int, ...]:

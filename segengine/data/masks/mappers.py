@@ -19,7 +19,10 @@ _UNKNOWN = 254  # between the last class and IGNORE
 
 @dataclass(frozen=True, eq=False)
 class GrayMapper:
-    """Gray values or palette indices <-> classes, through a table of 256 or 65536 entries."""
+    """Gray values or palette indices <-> classes, through a table of 256 or 65536 entries.
+
+    `values_file` is the text of gray-values.txt where it could not be written beside the data, else ''.
+    """
 
     labels: tuple[Label, ...]
     ignored: tuple[Raw, ...]
@@ -27,6 +30,7 @@ class GrayMapper:
     repair: bool = False
     notes: tuple[str, ...] = ()
     advice: str = "write {value} into values or ignore of data.mask_mapper"
+    values_file: str = ""
     _table: NDArray[np.uint8] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from segengine.data.sources.records import Record, counted, listed
+
+
+class ImageState(NamedTuple):
+    """An image's split, and the SHA-256 of its image and mask file in hexadecimal."""
+
+    split: str
+    image: str
+    mask: str
 
 
 def file_digest(path: Path | None) -> str:
@@ -18,12 +27,17 @@ def file_digest(path: Path | None) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(records: Sequence[Record], images: Sequence[str], masks: Sequence[str]) -> str:
+def image_states(records: Sequence[Record], digests: Sequence[tuple[str, str]]) -> dict[str, ImageState]:
+    """The state of each record by id; `digests` are those of its image and mask file."""
+    return {
+        record.id: ImageState(record.split or "", image, mask)
+        for record, (image, mask) in zip(records, digests, strict=True)
+    }
+
+
+def fingerprint(states: Mapping[str, ImageState]) -> str:
     """SHA-256 over the sorted lines `id, image digest, mask digest, split`; the same on any machine and in any order."""
-    lines = sorted(
-        "\t".join((record.id, image, mask, record.split or ""))
-        for record, image, mask in zip(records, images, masks, strict=True)
-    )
+    lines = sorted("\t".join((identity, of.image, of.mask, of.split)) for identity, of in states.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from segengine.data.batches.cache import default_folder
+from segengine.data.batches.cache_folder import default_folder
 from segengine.data.files.decoding import Stored, decode
 from segengine.data.files.reading import colours, mask_values
 from segengine.errors import DataError

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from segengine.data.sources.folders import FolderPlan, read_folders
+from segengine.data.sources.records import Record, data_folder
 from segengine.errors import DataError
 
 
@@ -195,3 +198,33 @@ def test_a_split_in_the_images_only_is_enough(tmp_path):
     touch(tmp_path, "images/train/a.png", "images/val/b.png", "masks/a.png", "masks/b.png")
     records = read_folders(FolderPlan(tmp_path, "images/{split}/*", "masks/*"))
     assert [r.split for r in records] == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["my photo 1", "my photo 1.png", "images/my photo 1.png", "/images/my photo 1.png /masks/my photo 1.png", "my photo 1 1 0",
+     "\tmy photo 1.png\tmasks/my photo 1.png"],
+)  # fmt: skip
+def test_names_in_lists_may_hold_blanks(tmp_path, line):
+    for name in ("my photo 1", "my photo 2", "my"):
+        for kind in ("images", "masks"):
+            touch(tmp_path, f"{kind}/{name}.png")
+    for split, text in (("train", line), ("val", "my photo 2")):
+        (tmp_path / f"{split}.txt").write_text(f"{text}\n")
+    records = read_folders(FolderPlan(tmp_path, lists="{split}.txt"))
+    assert {r.id: r.split for r in records} == {"images/my photo 1": "train", "images/my photo 2": "validation"}
+
+
+def test_gray_values_stand_in_the_sources_root_where_masks_lie_elsewhere(tmp_path):
+    pictures, elsewhere = tmp_path / "a" / "pictures", tmp_path / "b" / "truth"
+    touch(pictures, "images/x.png")
+    touch(elsewhere, "x.png")
+    plan = FolderPlan(pictures, "images/*.png", f"{elsewhere}/*.png", outside=True)
+    assert data_folder(read_folders(plan)) == pictures
+    inside = FolderPlan(tmp_path, "a/pictures/images/*.png", "b/truth/*.png")
+    assert data_folder(read_folders(inside)) == tmp_path
+
+
+def test_without_a_known_root_gray_values_never_stand_in_the_root_of_the_file_system():
+    record = Record("x", Path("/mnt/pictures/x.png"), Path("/srv/truth/x.png"), "x")
+    assert data_folder([record]) == Path("/mnt/pictures")
