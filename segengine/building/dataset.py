@@ -10,6 +10,7 @@ from segengine.events import Doing, Listener
 
 if TYPE_CHECKING:
     from segengine.data.batches.dataset import Dataset
+    from segengine.data.sources.fingerprint import ImageState
     from segengine.data.sources.records import Record
     from segengine.data.sources.splits import SplitPlan
     from segengine.specs.experiment import Experiment
@@ -40,6 +41,26 @@ def load_dataset(experiment: Experiment, fold: int | None, listener: Listener) -
         processes=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         progress=lambda what, done, total: listener(Doing(what, done, total)),
     )
+
+
+def data_states(experiment: Experiment, fold: int | None) -> dict[str, ImageState]:
+    """Split and digests of each image that an experiment would use now, by id; nothing is decoded.
+
+    Raises:
+        DataError: something is wrong with the files; names them.
+    """
+    from segengine.data.batches.dataset import usable_records
+    from segengine.data.batches.survey_file import survey_file
+    from segengine.data.sources.fingerprint import image_states
+    from segengine.data.sources.records import data_folder
+
+    data = experiment.data
+    records = data.source.build()
+    usable = usable_records(records, split_plan(data.split, records), group=data.split.group, fold=fold)
+    with survey_file(data_folder(records)) as known:
+        images = known.digests([record.image for record in usable])
+        masks = known.digests([record.mask for record in usable if record.mask is not None])
+    return image_states(usable, list(zip(images, masks, strict=True)))
 
 
 def split_plan(section: SplitSection, records: Sequence[Record]) -> SplitPlan | None:

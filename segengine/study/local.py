@@ -17,6 +17,7 @@ from segengine.errors import RunError, SegengineError, unexpected
 from segengine.events import Listener, Note, RunEnded
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
+from segengine.study.finished_data import check_finished_data
 from segengine.study.plan import Outcome, RunPlan
 from segengine.training.request import RunRequest
 from segengine.training.trainer import train_run
@@ -42,8 +43,9 @@ def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener
     """Check every run's folder before anything is spent; with `fresh`, set existing ones aside.
 
     Raises:
-        SpecError: a folder holds a run with other settings.
+        SpecError: a folder holds a run with other settings, or a finished one with other data.
     """
+    finished = []
     for plan in plans:
         request = request_of(plan)
         if fresh and request.folder.exists:
@@ -51,7 +53,9 @@ def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener
                 pass  # nobody works in it
             aside = request.folder.set_aside()
             listener(Note(f"{request.folder.path}: the earlier run is now {aside}"))
-        request.state()
+        if request.state() == "finished":
+            finished.append(plan)
+    check_finished_data(finished, listener)
 
 
 def execute(

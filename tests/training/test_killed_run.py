@@ -122,7 +122,7 @@ def test_a_run_does_not_go_on_with_changed_data(problem: Path, study: Study) -> 
     assert run(*PLAIN, folder=problem) == 2
     errors = [line for line in said(problem).splitlines() if line.startswith("error:")]
     assert len(errors) == 1
-    assert "have changed since this run began" in errors[0]
+    assert "the data has changed since this run began: 1 image changed (train/images/tr0)" in errors[0]
     assert (folder_of(problem) / "run.json").read_bytes() == before
 
     image.write_bytes(kept)

@@ -2,10 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segengine.runs.folder import RunFolder
-from tests.training.small import Study, contents, segengine
+from tests.training.small import Study, contents, segengine, write_images
 
 
 @pytest.fixture
@@ -87,3 +89,60 @@ def test_a_damaged_run_folder_is_named(copy: Path) -> None:
     [line] = errors(done.err)
     assert "plain-seed0/run.json" in line
     assert "damaged" in line
+
+
+def _corrected(folder: Path, name: str) -> None:
+    path = folder / "data" / name
+    mask = np.array(Image.open(path))
+    mask[:4, :4] = 63
+    Image.fromarray(mask).save(path)
+
+
+def _added(folder: Path) -> None:
+    write_images(folder / "more", train=6)
+    for kind in ("images", "masks"):
+        shutil.copy(folder / f"more/train/{kind}/tr5.png", folder / f"data/train/{kind}/tr5.png")
+    shutil.rmtree(folder / "more")
+
+
+def test_a_finished_run_is_not_mixed_with_changed_data(copy: Path) -> None:
+    _added(copy)
+    _corrected(copy, "train/masks/tr0.png")
+    for kind in ("images", "masks"):
+        (copy / f"data/test/{kind}/te1.png").unlink()
+    before = contents(copy / "runs")
+    done = segengine("run", "blobs.yaml", "--seed", "0", folder=copy)
+    assert done.code == 2
+    said = done.err[done.err.index("error:") :]
+    for variant in ("plain", "slow"):
+        assert (
+            f"runs/blobs/{variant}-seed0: finished with other data than there is now: 1 image added (train/images/tr5), "
+            "1 image removed (test/images/te1), 1 mask changed (train/images/tr0)"
+        ) in said
+    assert "--fresh" in said
+    assert "another --out" in said
+    assert contents(copy / "runs") == before
+
+
+def test_a_study_does_not_train_a_new_seed_on_other_data_than_the_finished_one(copy: Path) -> None:
+    _added(copy)
+    before = contents(copy / "runs")
+    done = segengine("run", "blobs.yaml", "-s", "seeds=[0, 1]", folder=copy)
+    assert done.code == 2
+    assert "1 image added (train/images/tr5)" in done.err
+    assert contents(copy / "runs") == before
+
+
+@pytest.mark.usefixtures("no_report")
+def test_changed_data_runs_under_another_name(copy: Path) -> None:
+    _corrected(copy, "train/masks/tr0.png")
+    arguments = ("run", "blobs.yaml", "--variant", "plain", "-s", "training.epochs=1", "--out", "other")
+    assert segengine(*arguments, folder=copy).code == 0
+
+
+def test_finished_runs_whose_data_is_gone_stay_finished(copy: Path) -> None:
+    shutil.rmtree(copy / "data")
+    done = segengine("run", "blobs.yaml", folder=copy)
+    assert done.code == 0, done.err
+    assert "whether its data has changed can't be checked" in done.err
+    assert done.err.count("already finished") == 2

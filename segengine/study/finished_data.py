@@ -1,0 +1,50 @@
+"""Whether the data of finished runs is still what they were trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from segengine.building.dataset import data_states
+from segengine.data.sources.fingerprint import ImageState, fingerprint
+from segengine.errors import DataError, SpecError
+from segengine.events import Listener, Note
+from segengine.runs.changed_data import changed_data
+from segengine.runs.folder import RunFolder
+from segengine.study.plan import RunPlan
+
+
+def check_finished_data(plans: Iterable[RunPlan], listener: Listener) -> None:
+    """Check the data fingerprint of finished runs against the files that are there now.
+
+    Data that can't be read is a note: the runs that need it will say more.
+
+    Raises:
+        SpecError: data has changed; says for each run what, and the two ways out.
+    """
+    states: dict[str, Mapping[str, ImageState] | None] = {}
+    problems = []
+    for plan in plans:
+        key = json.dumps([plan.experiment.data.model_dump(mode="json"), plan.fold], sort_keys=True)
+        if key not in states:
+            states[key] = _states(plan, listener)
+        now, folder = states[key], RunFolder(plan.folder)
+        recorded = folder.read().get("data", {}).get("fingerprint")
+        if now is None or recorded == fingerprint(now):
+            continue
+        changed = changed_data(folder, now) or "images, masks or their split"
+        problems.append(f"{folder.path}: finished with other data than there is now: {changed}")
+    if problems:
+        more = f"\nand {len(problems) - 6} more runs" if len(problems) > 6 else ""
+        raise SpecError(
+            "\n".join(problems[:6]) + f"{more}\nruns on different data are not mixed: start over with --fresh, or keep "
+            "the earlier runs under their name and use another --out (or another name of the experiment file)"
+        )
+
+
+def _states(plan: RunPlan, listener: Listener) -> Mapping[str, ImageState] | None:
+    try:
+        return data_states(plan.experiment, plan.fold)
+    except DataError as error:
+        listener(Note(f"{plan.folder}: whether its data has changed can't be checked: {error}"))
+        return None
