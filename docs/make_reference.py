@@ -158,10 +158,14 @@ def _of_type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
             return words.get(str(other), "any value")
 
 
+_HARDLY_A_BOUND = 1e9
+
+
 def _bounds(schema: Mapping[str, Any]) -> str:
     signs = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below",
              "multipleOf": "in steps of"}  # fmt: skip
-    return "".join(f" {word} {schema[key]:g}" for key, word in signs.items() if key in schema)
+    told = {key: word for key, word in signs.items() if key in schema and abs(schema[key]) < _HARDLY_A_BOUND}
+    return "".join(f" {word} {schema[key]:g}" for key, word in told.items())
 
 
 def _default(field: Any) -> str:

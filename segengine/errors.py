@@ -4,6 +4,18 @@
 1 where a run failed. Programming mistakes are assertions and built-in exceptions, never these.
 """
 
+from __future__ import annotations
+
+import re
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What terminals obey instead of showing it: controls, escapes, bidirectional overrides; line ends; halves of characters."""
+
+
+def printable(text: str) -> str:
+    """Text from a file, a file name or a library, safe to print on one line: what can't be shown is escaped (`\\x1b`)."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
 
 class SegengineError(Exception):
     """Base of every error that is meant for the user: one or a few lines, no traceback."""
@@ -42,4 +54,4 @@ class ComparisonError(SegengineError):
 def unexpected(error: BaseException) -> str:
     """One line for an error that no one expected: its kind, and the first line of what it says."""
     said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    return f"{type(error).__name__}: {printable(said[0])}" if said else type(error).__name__

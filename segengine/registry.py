@@ -103,7 +103,9 @@ class Registry:
                     f"{what} '{name}' of plugin {other.owner} is made for plugin API {other.api}, and this "
                     f"segengine speaks {API}; install a version of {other.package} made for {API}"
                 )
-        raise RegistryError(f"there is no {what} '{name}'; {self._hint(name)}")
+        raise RegistryError(
+            f"there is no {what} '{name if len(name) <= 60 else name[:57] + '...'}'; {self._hint(name)}"
+        )
 
     def _hint(self, name: str) -> str:
         near = suggest(name, self.names())
@@ -139,6 +141,11 @@ def singular(kind: str) -> str:
     """A kind as it is spoken of in messages: `mask_mappers` -> `mask mapper`."""
     special = {"losses": "loss"}
     return special.get(kind, kind.removesuffix("s")).replace("_", " ")
+
+
+def with_article(noun: str) -> str:
+    """`a loss`, `an optimizer`."""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
 def suggest(word: str, options: Iterable[str]) -> str:

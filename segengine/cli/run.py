@@ -95,18 +95,14 @@ def command(
 
 def _loaded(spec: Path, overrides: tuple[str, ...], executor: str | None, jobs: int | None) -> LoadedExperiment:
     """The experiment; the options that name an executor are short for overrides."""
-    import json
-
-    from segengine.components.lookup import dump
     from segengine.specs.load import load_experiment
 
     loaded = load_experiment(spec, overrides)
     if executor and executor != loaded.executor.name:
-        loaded = load_experiment(spec, (*overrides, f"executor={executor}"))
-    if not jobs:
-        return loaded
-    chosen = json.dumps({**dump(loaded.executor), "jobs": jobs})
-    return load_experiment(spec, (*overrides, f"executor={chosen}"))
+        overrides = (*overrides, f"executor={executor}")
+    if jobs:
+        overrides = (*overrides, f"executor.jobs={jobs}")
+    return load_experiment(spec, overrides) if executor or jobs else loaded
 
 
 def _in_this_process(

@@ -11,6 +11,7 @@ from segengine.cli.options import json_option, print_json, set_option
 
 if TYPE_CHECKING:
     from segengine.specs.experiment import Experiment
+    from segengine.specs.load import LoadedExperiment
 
 
 @click.command("validate", short_help="Check experiment files before anything is spent.")
@@ -36,9 +37,17 @@ def command(specs: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) 
             problems += str(error).splitlines()
             continue
         variants = {name: _described(experiment) for name, experiment in loaded.variants.items()}
-        documents.append({"spec": str(spec), "name": loaded.name, "seeds": loaded.seeds, "variants": variants})
+        documents.append(
+            {
+                "spec": str(spec),
+                "name": loaded.name,
+                "seeds": loaded.seeds,
+                "runs": len(list(loaded.runs())),
+                "variants": variants,
+            }
+        )
         if not as_json:
-            _print(spec, loaded.seeds, variants)
+            _print(loaded, variants)
     if as_json:
         print_json({"valid": not problems, "experiments": documents, "problems": problems})
         raise SystemExit(2 if problems else 0)
@@ -60,13 +69,27 @@ def _described(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _print(spec: Path, seeds: list[int], variants: dict[str, dict[str, Any]]) -> None:
-    sizes = [(len(variants), "variant"), (len(seeds), "seed"), (len(seeds) * len(variants), "run")]
-    of_variants, of_seeds, runs = (f"{number} {word}{'s' * (number != 1)}" for number, word in sizes)
-    click.echo(f"{spec}: valid; {of_variants} x {of_seeds} = {runs}")
+def _print(loaded: LoadedExperiment, variants: dict[str, dict[str, Any]]) -> None:
+    click.echo(f"{loaded.path}: valid; {_counted(loaded)}")
     for name, facts in variants.items():
         batch = (
             "as large as fit, found when a run starts" if facts["batch_size"] == "auto" else f"of {facts['batch_size']}"
         )
         budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
         click.echo(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget} of batches {batch}")
+
+
+def _counted(loaded: LoadedExperiment) -> str:
+    """`2 variants x 5 folds x 1 seed = 10 runs`; folds are left out where there are none or their number differs."""
+    runs = len(list(loaded.runs()))
+    sizes = [(len(loaded.variants), "variant"), (len(loaded.seeds), "seed")]
+    folds = {len(experiment.data.split.chosen_folds) for experiment in loaded.variants.values()}
+    if folds != {1}:
+        if len(folds) > 1:
+            return f"{_plural(runs, 'run')}, with different numbers of folds"
+        sizes.insert(1, (folds.pop(), "fold"))
+    return f"{' x '.join(_plural(*size) for size in sizes)} = {_plural(runs, 'run')}"
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"

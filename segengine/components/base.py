@@ -6,12 +6,11 @@ The class is the schema, the documentation and the factory. A subclass declares
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from segengine.components.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,48 +23,6 @@ if TYPE_CHECKING:
     from segengine.data.sources.records import Record
     from segengine.metrics.pairs import ImageMetric
     from segengine.nn.contracts import BackboneModule, DecoderModule
-
-
-class Settings(BaseModel):
-    """A frozen block of settings: unknown keys, infinity, NaN, and true or false where a number belongs are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        # Before the field's own bounds, so that the message is about infinity and not about the bound.
-        if any(isinstance(item, float) and not math.isfinite(item) for item in _leaves(value)):
-            raise ValueError("must be finite")
-        field = cls.model_fields.get(info.field_name or "")
-        if field is None or _takes_booleans(field.annotation):
-            return value
-        if any(isinstance(item, bool) for item in _leaves(value)):
-            raise ValueError("must be a number" if isinstance(value, bool) else "must hold numbers, not true or false")
-        return value
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """All values in nested mappings and sequences; a settings block inside validates its own."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
-
-
-def _takes_booleans(annotation: Any) -> bool:
-    """Whether a field of this type takes more than numbers and text, so that true or false may be meant."""
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return any(isinstance(value, bool) for value in parts)
-    if origin is Annotated:
-        return _takes_booleans(parts[0])
-    return any(map(_takes_booleans, parts)) if parts else annotation not in (int, float, str, type(None), ...)
 
 
 class Component(Settings):

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from segengine.components.base import KINDS, Component
 from segengine.components.built_ins import BUILT_INS
 from segengine.errors import RegistryError
-from segengine.registry import Provider, Registry, installed_providers, singular, suggest
+from segengine.registry import Provider, Registry, installed_providers, singular, suggest, with_article
 
 SCHEMA_MARK = "x-segengine-kind"
 
@@ -93,7 +93,7 @@ class Choice:
         if isinstance(value, str):
             value = {"name": value}
         elif not isinstance(value, Mapping):
-            raise PydanticCustomError("component_type", f"a {what} is a name, or a mapping with `name`")
+            raise PydanticCustomError("component_type", f"{with_article(what)} is a name, or a mapping with `name`")
         name = value.get("name")
         if not isinstance(name, str):
             raise PydanticCustomError("component_name_missing", _without_name(what, value))
@@ -111,7 +111,7 @@ def dump(component: Component) -> dict[str, Any]:
 
 def _without_name(what: str, block: Mapping[str, Any]) -> str:
     if "name" in block:
-        return f"the `name` of a {what} must be a word"
+        return f"the `name` of {with_article(what)} must be a word"
     near = next((key for key in block if suggest(key, ["name"])), None)
     return f"this {what} has no `name`" + (f"; did you mean 'name' instead of '{near}'?" if near else "; add one")
 

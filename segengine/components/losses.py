@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from segengine.components.base import Component, Loss, Settings
+from segengine.components.base import Component, Loss
 from segengine.components.choices import AnyLoss
+from segengine.components.settings import Settings
 from segengine.errors import SpecError
 from segengine.registry import suggest
 

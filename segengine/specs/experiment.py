@@ -9,14 +9,23 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from segengine.components.base import Component
 from segengine.components.choices import AnyAugmentation, AnyExecutor, AnyLoss, AnyTracker
-from segengine.specs.sections import DataSection, EvaluationSection, ModelSection, Section, TrainingSection
+from segengine.components.settings import Settings
+from segengine.specs.sections import DataSection, EvaluationSection, ModelSection, TrainingSection
 
-FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
+FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")
+"""Names of experiments and variants: usable as a folder's name on every system. Match with `fullmatch`."""
 OF_THE_FILE = ("name", "title", "seeds", "executor", "variants")
 """Settings of the whole file, which a variant can't change."""
 
 
-class Experiment(Section):
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _one_seed(value: Any) -> Any:
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Experiment(Settings):
     """One variant of an experiment file, all defaults filled in."""
 
     name: str | None = Field(
@@ -40,10 +49,11 @@ class Experiment(Section):
         default={"name": "local"},  # type: ignore[assignment]
         description="where the runs of the file execute; changes no number, and is no part of a run's spec.yaml",
     )
-    seeds: Annotated[list[int], BeforeValidator(lambda v: [v] if isinstance(v, int) else v)] = Field(
-        default=[0], min_length=1, description="one run of each variant for each seed"
-    )
-    variants: dict[str, dict[str, Any] | None] = Field(
+    seeds: Annotated[
+        Annotated[list[Seed], Field(min_length=1)],
+        BeforeValidator(_one_seed, json_schema_input_type=Seed | Annotated[list[Seed], Field(min_length=1)]),
+    ] = Field(default=[0], description="one run of each variant for each seed; a number is a single seed")
+    variants: dict[str, dict[str, Any] | None] | None = Field(
         default={},
         description="named changes of this file, merged key by key; a block that gives a `name` replaces the block",
     )
@@ -53,8 +63,6 @@ class Experiment(Section):
         twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
         if twice:
             raise ValueError(f"seeds must differ; given twice: {', '.join(map(str, twice))}")
-        if any(not 0 <= seed < 2**63 for seed in self.seeds):
-            raise ValueError("seeds are whole numbers from 0")
         unknown = (
             set(self.evaluation.leave_out) - set(self.data.classes or ())
             if self.data.classes and self.evaluation.leave_out != "auto"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,25 @@ from typing import Any
 from pydantic import ValidationError
 
 from segengine.components.base import Executor, RelativePath
-from segengine.errors import SpecError
+from segengine.errors import SpecError, printable
 from segengine.registry import suggest
+from segengine.specs.declared import block_of, field_at
 from segengine.specs.experiment import FOLDER_NAME, OF_THE_FILE, Experiment
-from segengine.specs.messages import field_at, problems
+from segengine.specs.messages import problems
 from segengine.specs.trees import Override, Tree, merged, overridden, parse_override
+from segengine.yaml_source import Path as SettingPath
 from segengine.yaml_source import parse
 
 ONLY_VARIANT = "default"
 """The variant's name where a file has none."""
+
+
+_MOST_BYTES = 10_000_000
+
+
+def run_name(variant: str, seed: int, fold: int | None = None) -> str:
+    """The name of a run's folder: `resnet34-seed0`, with folds `resnet34-fold2-seed0`."""
+    return f"{variant}{'' if fold is None else f'-fold{fold}'}-seed{seed}"
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,13 @@ class LoadedExperiment:
     def seeds(self) -> list[int]:
         return next(iter(self.variants.values())).seeds
 
+    def runs(self) -> Iterator[tuple[str, int | None, int]]:
+        """Variant, fold (None without cross-validation) and seed of every run that the file asks for."""
+        for seed in self.seeds:
+            for variant, experiment in self.variants.items():
+                for fold in experiment.data.split.chosen_folds:
+                    yield variant, fold, seed
+
     @property
     def executor(self) -> Executor:
         return next(iter(self.variants.values())).executor
@@ -51,7 +70,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperime
 
 
 def read_experiment(path: Path, text: str, overrides: Sequence[str] = ()) -> LoadedExperiment:
-    """Like `load_experiment` where the file's text is known already: what it says now doesn't matter."""
+    """Like `load_experiment`, from the given text instead of the file's present content."""
     source = parse(text, str(path))
     if not isinstance(source.data, dict):
         raise SpecError(
@@ -59,20 +78,46 @@ def read_experiment(path: Path, text: str, overrides: Sequence[str] = ()) -> Loa
         )
     tree = Tree.of(source)
     for override in map(parse_override, overrides):
-        tree = overridden(tree, _with_path_from_here(override, tree))
+        tree = overridden(tree, _with_path_from_here(override, tree), _block_of)
     found: list[str] = []
     variants = {}
-    for name, variant_tree in _variant_trees(tree, found).items():
-        try:
-            variants[name] = Experiment.model_validate(
-                variant_tree.data, context={"base_folder": path.parent.resolve()}
-            )
-        except ValidationError as error:
-            found += problems(error, variant_tree, Experiment)
+    trees = _variant_trees(tree, found)
+    for name, variant_tree in trees.items():
+        experiment, wrong = _checked(variant_tree, path)
+        found += wrong
+        if experiment is not None:
+            variants[name] = experiment
+    if tree.data.get("variants"):  # what every variant replaces is checked too, as editors do
+        found += _checked(_without_variants(tree), path, but=("missing", "value_error"))[1]
     if found:
-        raise SpecError("\n".join(sorted(dict.fromkeys(found), key=_place)))
+        raise SpecError("\n".join(sorted(dict.fromkeys(map(printable, found)), key=_place)))
     first = next(iter(variants.values()))
-    return LoadedExperiment(first.name or _folder_name(path.stem), path, text, tuple(overrides), variants)
+    loaded = LoadedExperiment(first.name or _folder_name(path.stem), path, text, tuple(overrides), variants)
+    _refuse_shared_folders(loaded, tree)
+    return loaded
+
+
+def _checked(tree: Tree, path: Path, but: Collection[str] = ()) -> tuple[Experiment | None, list[str]]:
+    try:
+        return Experiment.model_validate(tree.data, context={"base_folder": path.parent.resolve()}), []
+    except ValidationError as error:
+        return None, problems(error, tree, Experiment, but)
+
+
+def _block_of(path: SettingPath, data: Any, value: Any) -> Mapping[str, Any] | None:
+    return block_of(Experiment, path, data, value)
+
+
+def _refuse_shared_folders(loaded: LoadedExperiment, tree: Tree) -> None:
+    owners: dict[str, str] = {}
+    for variant, fold, seed in loaded.runs():
+        folder = run_name(variant, seed, fold)
+        other = owners.setdefault(folder, variant)
+        if other != variant:
+            place = tree.where(("variants", variant), key=True)
+            raise SpecError(
+                f"{place}: variants.{variant}: its run {folder} would have the folder of a run of variant '{other}'; rename one"
+            )
 
 
 def _place(problem: str) -> tuple[int, int]:
@@ -83,18 +128,26 @@ def _place(problem: str) -> tuple[int, int]:
 
 def _read(path: Path) -> str:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or device might never end
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise SpecError(f"{path}: is {what}; an experiment is a YAML file")
+        if status.st_size > _MOST_BYTES:
+            raise SpecError(f"{path}: has {status.st_size:,} bytes; is this an experiment file?")
         return path.read_bytes().decode()  # not as text, which would change line ends: a run keeps it byte for byte
     except FileNotFoundError:
         siblings = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         hint = suggest(path.name, siblings)
         raise SpecError(f"{path}: there is no such file" + (f"; {hint}" if hint else "")) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: can't be read as text: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
     variants = tree.data.get("variants")
-    base = Tree({k: v for k, v in tree.data.items() if k != "variants"}, tree.keys, tree.values)
+    base = _without_variants(tree)
     if variants is None:
         return {ONLY_VARIANT: base}
     if not isinstance(variants, dict) or not variants:
@@ -105,9 +158,10 @@ def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
     trees = {}
     for name, change in variants.items():
         here = ("variants", name)
-        if not FOLDER_NAME.match(name):
+        if not FOLDER_NAME.fullmatch(name):
             found.append(
-                f"{tree.where(here, key=True)}: variants: '{name}' must be usable as a folder's name: letters, digits, . _ + -"
+                f"{tree.where(here, key=True)}: variants: '{name}' must be usable as a folder's name: up to 100 "
+                "letters, digits, . _ + -"
             )
             continue
         if change is None:
@@ -124,24 +178,28 @@ def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
         keys = {p[n:]: w for p, w in tree.keys.items() if p[:n] == here and len(p) > n}
         values = {p[n:]: w for p, w in tree.values.items() if p[:n] == here}
         over = Tree({k: v for k, v in change.items() if k not in OF_THE_FILE}, keys, values)
-        trees[name] = merged(base, over)
+        trees[name] = merged(base, over, _block_of)
     return trees
+
+
+def _without_variants(tree: Tree) -> Tree:
+    return Tree({k: v for k, v in tree.data.items() if k != "variants"}, tree.keys, tree.values)
 
 
 def _with_path_from_here(override: Override, tree: Tree) -> Override:
     """A path in an override that exists from the current folder means that, as paths on a command line do."""
-    if not isinstance(override.value, str) or not Path(override.value).exists():
+    if not isinstance(override.value, str) or not os.path.exists(override.value):
         return override
-    steps = tuple(int(s) if s.isdigit() else s for s in override.steps)
-    declared = field_at(Experiment, steps, overridden(tree, override).data)
+    steps = tuple(int(s) if s.isascii() and s.isdigit() and len(s) < 10 else s for s in override.steps)
+    declared = field_at(Experiment, steps, overridden(tree, override, _block_of).data)
     if declared is None or not (declared.annotation is Path or RelativePath in declared.metadata):
         return override
     return Override(override.steps, str(Path(override.value).absolute()), override.text)
 
 
 def _folder_name(stem: str) -> str:
-    name = "".join(c if FOLDER_NAME.match("a" + c) else "-" for c in stem).lstrip("-._+")
-    return name or "experiment"
+    name = "".join(c if FOLDER_NAME.fullmatch("a" + c) else "-" for c in stem).lstrip("-._+")
+    return name[:100] or "experiment"
 
 
 def resolved(experiment: Experiment, *, name: str, variant: str, seed: int, fold: int | None = None) -> dict[str, Any]:

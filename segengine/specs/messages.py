@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from segengine.components.lookup import Choice, component_class
-from segengine.errors import RegistryError
 from segengine.registry import suggest
+from segengine.specs.declared import known_keys
 from segengine.specs.trees import Tree
 from segengine.yaml_source import Path
 
+_PLAIN = re.compile(r"true|false|[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
+"""Text that means something else without quotes."""
 _MISSING = "is missing; add it"
-_WORDS = {"Input should be ": "must be ", "valid string": "text", "valid integer": "whole number", "valid number": "number",
-          "valid boolean": "true or false", "valid list": "list", "valid dictionary": "mapping", "Value error, ": "",
-          "List should have": "needs", "String should match pattern": "must match",
-          ", got a number with a fractional part": "", ", unable to parse string as a number": "",
-          ", unable to parse string as an integer": ""}  # fmt: skip
+_EXPECTED = {
+    "int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
+    "list_type": "a list", "tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping",
+    "model_attributes_type": "a mapping", "path_type": "a path", "finite_number": "a finite number",
+    "string_too_short": "text that is not empty",
+}  # fmt: skip
+"""What was expected, by pydantic's type of error."""
+_OPTIONS = ("literal_error", "enum")
+_ABSENT = ("extra_forbidden", "missing")
 
 
-def problems(error: ValidationError, tree: Tree, model: type[BaseModel]) -> list[str]:
-    """One line for each thing that is wrong, in the order of the file."""
+def problems(error: ValidationError, tree: Tree, model: type[BaseModel], but: Collection[str] = ()) -> list[str]:
+    """One line for each thing that is wrong, in the order of the file; `but` names kinds of pydantic's errors to leave out."""
     grouped: dict[tuple[Path, bool], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        path = _written_path(detail, tree.data)
-        grouped.setdefault((path, detail["type"] in ("extra_forbidden", "missing")), []).append(detail)
-    lines = {place: _line(place[0], details, tree, model) for place, details in grouped.items()}
+        if detail["type"] not in but:
+            path = _written_path(detail, tree.data)
+            grouped.setdefault((path, detail["type"] in _ABSENT), []).append(detail)
+    paths = [path for path, _ in grouped]
+    for (path, absent), details in list(grouped.items()):
+        if not absent and any(other[: len(path)] == path and other != path for other in paths):
+            grouped[path, absent] = [detail for detail in details if detail["type"] not in (*_OPTIONS, *_EXPECTED)]
+    lines = {place: _line(place[0], details, tree, model) for place, details in grouped.items() if details}
     typos = [(place[0][:-1], line) for place, line in lines.items() if grouped[place][0]["type"] == "extra_forbidden"]
     return [
         line
@@ -41,43 +51,73 @@ def problems(error: ValidationError, tree: Tree, model: type[BaseModel]) -> list
 
 
 def _line(path: Path, details: list[ErrorDetails], tree: Tree, model: type[BaseModel]) -> str:
-    first = details[0]
-    unknown = first["type"] == "extra_forbidden"
-    place = tree.where(path[:-1] if first["type"] == "missing" else path, key=unknown)
-    texts = [_text(detail, path, tree, model) for detail in details]
-    said = list(dict.fromkeys(texts))
+    unknown = details[0]["type"] == "extra_forbidden"
+    place = tree.where(path[:-1] if details[0]["type"] == "missing" else path, key=unknown)
     name = ".".join(map(str, path)) or "the experiment"
-    given = (
-        ""
-        if unknown or first["type"] == "missing" or any("'" in t or "got" in t for t in said)
-        else _given(first["input"])
-    )
-    return f"{place}: {name}: {' or '.join(said)}{given}"
+    return f"{place}: {name}: {_text(details, path, tree, model)}"
 
 
-def _text(detail: ErrorDetails, path: Path, tree: Tree, model: type[BaseModel]) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
+def _text(details: list[ErrorDetails], path: Path, tree: Tree, model: type[BaseModel]) -> str:
+    first = details[0]
+    if first["type"] == "extra_forbidden":
         known = known_keys(model, path[:-1], tree.data)
         return "unknown setting; " + (
             suggest(str(path[-1]), known) or f"remove it, or use one of: {', '.join(sorted(known))}"
         )
-    if kind == "missing":
+    if first["type"] == "missing":
         return _MISSING
-    if kind in ("literal_error", "enum"):
-        options = [o.strip().strip("'") for o in str(context["expected"]).replace(" or ", ", ").split(",")]
-        hint = suggest(str(detail["input"]), options)
-        return f"'{detail['input']}' is not one of {', '.join(options)}" + (f"; {hint}" if hint else "")
-    text = detail["msg"]
-    for theirs, ours in _WORDS.items():
-        text = text.replace(theirs, ours)
+    value = first["input"]
+    options = [option for detail in details if detail["type"] in _OPTIONS for option in _options(detail)]
+    hint = suggest(str(value), options) if isinstance(value, str) else ""
+    hint = f"; {hint}" if hint else ""
+    if len(details) == 1 and options and isinstance(value, str | int | float):
+        return f"'{_short(value, str)}' is not one of {', '.join(options)}{hint}"
+    said = list(dict.fromkeys(_expected(detail) for detail in details))
+    wanted = [text.removeprefix("must be ") for text in said if text.startswith("must be ")]
+    if wanted:
+        said = [f"must be {' or '.join(wanted)}", *(text for text in said if not text.startswith("must be "))]
+    text = " or ".join(said)
+    given = "" if "'" in text or "has " in text or first["type"] == "value_error" else _given(value)
+    return f"{text}{given}{hint}"
+
+
+def _options(detail: ErrorDetails) -> list[str]:
+    return [option.strip().strip("'") for option in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+
+
+def _expected(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in _OPTIONS:
+        options = _options(detail)
+        return f"must be {'one of ' * (len(options) > 1)}{', '.join(options)}"
+    if kind in ("too_long", "too_short"):
+        most = kind == "too_long"
+        needed = context["max_length" if most else "min_length"]
+        has = context["actual_length"]
+        return f"has {has} item{'s' * (has != 1)}; at {'most' if most else 'least'} {needed} {'are' if needed != 1 else 'is'} needed"
+    if kind == "string_pattern_mismatch":
+        return f"must match '{context['pattern']}'"
+    if kind in _EXPECTED:
+        return f"must be {_EXPECTED[kind]}"
+    text = detail["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
     return text[:1].lower() + text[1:]
 
 
 def _given(value: Any) -> str:
-    if isinstance(value, Mapping | list | BaseModel):
-        return ""
-    return f", not {value!r}" if value is not None else ", but nothing is given"
+    if value is None:
+        return ", but nothing is given"
+    if isinstance(value, Mapping | BaseModel):
+        return ", not a mapping"
+    if isinstance(value, list | tuple):
+        return ", not a list"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return f", not the text '{value}'; write it without quotes"
+    return f", not {str(value).lower() if isinstance(value, bool) else _short(value, repr)}"
+
+
+def _short(value: Any, shown: Callable[[Any], str]) -> str:
+    text = shown(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _written_path(detail: ErrorDetails, data: Any) -> Path:
@@ -92,66 +132,3 @@ def _written_path(detail: ErrorDetails, data: Any) -> Path:
             continue
         path.append(step)
     return tuple(path)
-
-
-def field_at(model: type[BaseModel], path: Path, data: Any) -> FieldInfo | None:
-    """The declaration of the setting at `path`, following the components that `data` names."""
-    return _walk(model, path, data)[0]
-
-
-def known_keys(model: type[BaseModel], path: Path, data: Any) -> list[str]:
-    """The settings that the block at `path` may have."""
-    _, cls = _walk(model, path, data)
-    return list(cls.model_fields) if cls else []
-
-
-def _walk(model: type[BaseModel], path: Path, data: Any) -> tuple[FieldInfo | None, type[BaseModel] | None]:
-    """The last declared setting on the way along `path`, and the model of the block that it ends at; None where unknown."""
-    found: FieldInfo | None = None
-    current: Any = model
-    for step in path:
-        if isinstance(step, int):
-            current = _items(current)
-        else:
-            cls = _class(current, data)
-            found = cls.model_fields.get(step) if cls else None
-            if found is None:
-                return None, None
-            current = (found.annotation, *found.metadata)
-        data = _child(data, step)
-    return found, _class(current, data)
-
-
-def _child(data: Any, step: str | int) -> Any:
-    try:
-        return data[step]
-    except (LookupError, TypeError):
-        return None
-
-
-def _class(current: Any, data: Any) -> type[BaseModel] | None:
-    """The model that a block of `data` is validated by, given a type and its annotations."""
-    parts = current if isinstance(current, tuple) else (current,)
-    for part in parts:
-        if isinstance(part, Choice):
-            name = data if isinstance(data, str) else data.get("name") if isinstance(data, Mapping) else None
-            try:
-                return component_class(part.base.kind, str(name))
-            except RegistryError:
-                return None
-        if isinstance(part, type) and issubclass(part, BaseModel) and not any(isinstance(p, Choice) for p in parts):
-            return part
-        if get_args(part) and (inner := _class(get_args(part), data)):
-            return inner
-    return None
-
-
-def _items(current: Any) -> Any:
-    parts = current if isinstance(current, tuple) else (current,)
-    for part in parts:
-        if str(get_origin(part)) in ("<class 'list'>", "<class 'tuple'>"):
-            inner = get_args(part)[0]
-            return get_args(inner) or inner
-        if get_args(part):
-            return _items(get_args(part))
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,40 +11,69 @@ from segengine.components.base import KINDS
 from segengine.components.lookup import SCHEMA_MARK, checked_class, registry
 from segengine.errors import RegistryError
 from segengine.registry import Provider, singular
-from segengine.specs.experiment import OF_THE_FILE, Experiment
+from segengine.specs.experiment import FOLDER_NAME, OF_THE_FILE, Experiment
 
+_PARTIAL = "partial."
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> tuple[dict[str, Any], list[str]]:
-    """The schema, and a line for each installed component that is missing from it because its plugin is broken."""
+    """The schema, and a line for each installed component that is missing from it because its plugin is broken.
+
+    In a file with variants a section or component may be incomplete, as variants can complete it; in a variant, parameters
+    without `name` change the file's own component. What only holds across settings (shares that exceed 1, a class given
+    twice) is no part of the schema.
+    """
     definitions: dict[str, Any] = {}
     broken: list[str] = []
     root = _adopt(Experiment, definitions)
     for kind in KINDS:
-        definitions[kind] = _kind_schema(kind, definitions, broken)
-    change = {key: value for key, value in root["properties"].items() if key not in OF_THE_FILE}
-    partial = {key: _without_required(value, definitions) for key, value in change.items()}
-    root["properties"]["variants"]["additionalProperties"] = {
-        "type": ["object", "null"], "properties": partial, "additionalProperties": False,
+        _add_kind(kind, definitions, broken)
+    complete = {key: value for key, value in root["properties"].items() if key != "variants"}
+    partial = {key: _relaxed(value, definitions, _maybe_incomplete) for key, value in complete.items()}
+    change = {key: _relaxed(value, definitions, _maybe_nameless) for key, value in complete.items()}
+    root["properties"] = {**partial, "variants": _variants_schema(root["properties"]["variants"], change)}
+    alone = {"properties": complete, "required": root.pop("required")}
+    with_variants = {"required": ["variants"], "properties": {"variants": {"type": "object"}}}
+    schema = {
+        "$schema": DIALECT, **root, "title": "segengine experiment", "if": with_variants, "else": alone,
+        "$defs": dict(sorted(definitions.items())),
     }  # fmt: skip
-    root.pop("required", None)  # a file may leave to its variants what it doesn't say itself
-    schema = {"$schema": DIALECT, "title": "segengine experiment", **root, "$defs": dict(sorted(definitions.items()))}
     return schema, broken
 
 
-def _kind_schema(kind: str, definitions: dict[str, Any], broken: list[str]) -> dict[str, Any]:
-    names, blocks = [], []
+def _variants_schema(declared: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    change = {key: value for key, value in change.items() if key not in OF_THE_FILE}
+    return {
+        "type": ["object", "null"], "minProperties": 1, "propertyNames": {"pattern": FOLDER_NAME.pattern},
+        "additionalProperties": {"type": ["object", "null"], "properties": change, "additionalProperties": False},
+        "description": declared["description"],
+    }  # fmt: skip
+
+
+def _add_kind(kind: str, definitions: dict[str, Any], broken: list[str]) -> None:
+    """Add the definition of a kind, of its components, and of those that lack required parameters (`partial.<kind>`)."""
+    names, blocks, needy_names, incomplete = [], [], [], []
     for provider in registry(kind).providers:
         name = registry(kind).spoken_name(provider)
         try:
-            definitions[f"{kind}.{name}"] = _component_schema(provider, name, definitions)
+            component = _component_schema(provider, name, definitions)
         except RegistryError as error:
             broken.append(str(error))
             continue
-        names.append(name)
+        definitions[f"{kind}.{name}"] = component
         blocks.append({"$ref": f"#/$defs/{_pointer(f'{kind}.{name}')}"})
-    return {"title": singular(kind), "anyOf": [{"enum": names}, *blocks]}
+        if component["required"] == ["name"]:
+            names.append(name)
+        else:
+            needy_names.append(name)
+            incomplete.append({**component, "required": ["name"]})
+    definitions[kind] = {
+        "title": singular(kind),
+        "anyOf": [*([{"enum": names}] if names or not blocks else []), *blocks],
+    }
+    if incomplete:
+        definitions[_PARTIAL + kind] = {"anyOf": [{"$ref": f"#/$defs/{kind}"}, {"enum": needy_names}, *incomplete]}
 
 
 def _component_schema(provider: Provider, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -72,18 +102,34 @@ def _linked(node: Any) -> Any:
     return [_linked(item) for item in node] if isinstance(node, list) else node
 
 
-def _without_required(node: Any, definitions: dict[str, Any]) -> Any:
-    """A section in which everything may be left out, for variants; components stay whole."""
+def _relaxed(node: Any, definitions: dict[str, Any], component: Callable[[str, dict[str, Any]], Any]) -> Any:
+    """A setting's schema in which sections may be incomplete, and a component is what `component` makes of its kind.
+
+    Items of lists stay as they are: a variant replaces a list as a whole.
+    """
     if not isinstance(node, dict):
         return node
     target = node.get("$ref", "").rpartition("/")[2]
-    if target in definitions and target not in KINDS:
-        section = {k: v for k, v in definitions[target].items() if k != "required"}
-        section["properties"] = {k: _without_required(v, definitions) for k, v in section.get("properties", {}).items()}
+    if target in KINDS:
+        described = {key: value for key, value in node.items() if key != "$ref"}
+        return {**described, **component(target, definitions)}
+    if target in definitions:
+        section = {key: value for key, value in definitions[target].items() if key != "required"}
+        section["properties"] = {
+            key: _relaxed(value, definitions, component) for key, value in section.get("properties", {}).items()
+        }
         return section
-    if target in KINDS:  # parameters alone are merged into the file's own block
-        return {"anyOf": [{"$ref": node["$ref"]}, {"type": "object", "not": {"required": ["name"]}}]}
+    if "anyOf" in node:
+        return {**node, "anyOf": [_relaxed(option, definitions, component) for option in node["anyOf"]]}
     return node
+
+
+def _maybe_incomplete(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{_PARTIAL + kind if _PARTIAL + kind in definitions else kind}"}
+
+
+def _maybe_nameless(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    return {"anyOf": [{"$ref": f"#/$defs/{kind}"}, {"type": "object", "not": {"required": ["name"]}}]}
 
 
 def _pointer(name: str) -> str:

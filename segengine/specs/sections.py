@@ -6,16 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, PositiveFloat, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from segengine.components.choices import (
     AnyBackbone,
@@ -26,12 +18,12 @@ from segengine.components.choices import (
     AnySchedule,
     AnySource,
 )
+from segengine.components.settings import Settings
 
-
-class Section(BaseModel):
-    """A frozen block of settings; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""A number of things, within what arithmetic on it can hold."""
+Line = Annotated[str, Field(min_length=1, pattern=r"^[^\t\r\n]+$")]
+"""Text of one line, as a name in a table must be."""
 
 
 def _pattern(text: str) -> str:
@@ -42,7 +34,21 @@ def _pattern(text: str) -> str:
     return text
 
 
-class SplitSection(Section):
+class ShortFor:
+    """Marks a block of settings that can be written as a number alone, which is its setting `key`; `forms` is the type of both."""
+
+    def __init__(self, key: str, forms: Any) -> None:
+        self.key, self.forms = key, forms
+
+    def __call__(self, value: Any) -> Any:
+        return {self.key: value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        forms = handler.generate_schema(self.forms)
+        return core_schema.no_info_before_validator_function(self, handler(source), json_schema_input_schema=forms)
+
+
+class SplitSection(Settings):
     """How images are divided where the folders don't say it."""
 
     train: float | None = Field(
@@ -61,9 +67,9 @@ class SplitSection(Section):
         default=None,
         description="regular expression on the image's stem; its first group names the patient, video or scene",
     )
-    seed: int = Field(default=0, description="which random division")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="which random division")
     folds: int | None = Field(
-        default=None, ge=2, description="cross-validation: this many runs, each with another part as test"
+        default=None, ge=2, le=1000, description="cross-validation: this many runs, each with another part as test"
     )
     fold: int | None = Field(default=None, ge=0, description="only this fold (from 0)")
 
@@ -80,6 +86,13 @@ class SplitSection(Section):
             raise ValueError("`fold` counts from 0 and must be below `folds`")
         return self
 
+    @property
+    def chosen_folds(self) -> list[int | None]:
+        """The folds to train, one run each; [None] without cross-validation."""
+        if self.folds is None:
+            return [None]
+        return [self.fold] if self.fold is not None else list(range(self.folds))
+
 
 def _window(window: tuple[float, float]) -> tuple[float, float]:
     if not window[0] < window[1]:
@@ -87,14 +100,14 @@ def _window(window: tuple[float, float]) -> tuple[float, float]:
     return window
 
 
-WindowPair = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_window)]
+WindowPair = Annotated[tuple[float, float], AfterValidator(_window)]
 
 
-class DataSection(Section):
+class DataSection(Settings):
     """Images, masks and what the masks mean."""
 
     source: AnySource = Field(description="where images and masks are")
-    classes: list[str] | None = Field(
+    classes: list[Line] | None = Field(
         default=None, min_length=2, description="names of the classes, in ascending order of their mask values"
     )
     mask_mapper: AnyMaskMapper = Field(default={"name": "gray-index"}, description="how mask values become classes")  # type: ignore[assignment]
@@ -104,7 +117,7 @@ class DataSection(Section):
         description="where decoded images stay: auto takes ram when they fit in half of the free memory, and on a GPU the "
         "device, where batches are then augmented, when training images fit in a quarter of its free memory",
     )
-    channels: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    channels: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         default="auto", description="channels that the model sees: auto takes what the images have"
     )
     window: Literal["auto", "per-image"] | WindowPair | Annotated[list[WindowPair], Field(min_length=1)] | None = Field(
@@ -122,7 +135,7 @@ class DataSection(Section):
         return self
 
 
-class ModelSection(Section):
+class ModelSection(Settings):
     """The network: a backbone and a decoder."""
 
     backbone: AnyBackbone = Field(description="the network that makes feature maps")
@@ -135,49 +148,38 @@ class ModelSection(Section):
     auxiliary_weight: float = Field(
         default=0.0,
         ge=0,
-        allow_inf_nan=False,
         description="weight of the mean loss of heads that exist in training alone: on the inner nodes of unet-plus-plus (deep "
         "supervision, Zhou et al., 2018), else on the backbone's last map but one (Zhao et al., PSPNet, 2017, with 0.4); 0: none",
     )
 
 
-class EarlyStopping(Section):
+class EarlyStopping(Settings):
     """Stops when the validation score no longer rises."""
 
-    patience: int = Field(default=10, ge=1, description="evaluations without a rise after which training stops")
-    min_rise: float = Field(default=0.0, ge=0, description="a rise counts only above this (score from 0 to 1)")
+    patience: Count = Field(default=10, description="evaluations without a rise after which training stops")
+    min_rise: float = Field(default=0.0, ge=0, le=1, description="a rise counts only above this (score from 0 to 1)")
 
 
-class CheckpointEvery(Section):
+class CheckpointEvery(Settings):
     """When a checkpoint is written; the end of training and an interruption always write one."""
 
-    epochs: int | None = Field(default=None, ge=1, description="after this many epochs")
-    steps: int | None = Field(default=None, ge=1, description="after this many optimizer steps")
+    epochs: Count | None = Field(default=None, description="after this many epochs")
+    steps: Count | None = Field(default=None, description="after this many optimizer steps")
     minutes: float | None = Field(default=None, gt=0, description="after this many minutes")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _a_number_means_epochs(cls, value: Any) -> Any:
-        return {"epochs": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
-
-def _patience_alone(value: Any) -> Any:
-    return {"patience": value} if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class TrainingSection(Section):
+class TrainingSection(Settings):
     """How the network is trained."""
 
-    epochs: int | None = Field(
-        default=50, ge=1, description="passes over the training images; nothing where `minutes` are given"
+    epochs: Count | None = Field(
+        default=50, description="passes over the training images; nothing where `minutes` are given"
     )
     minutes: float | None = Field(
         default=None,
         gt=0,
-        allow_inf_nan=False,
         description="minutes of training instead of epochs: steps and waiting for batches, without evaluation and checkpoints",
     )
-    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    batch_size: Literal["auto"] | Count = Field(
         default=8,
         description="images a batch, over all processes; auto: as many as there is memory for, up to 64, found at the start of a "
         "run and kept in its run.json",
@@ -186,7 +188,6 @@ class TrainingSection(Section):
     backbone_learning_rate_factor: float = Field(
         default=1.0,
         gt=0,
-        allow_inf_nan=False,
         description="the backbone's learning rate as a multiple of the optimizer's; below 1 keeps trained weights closer "
         "(Howard & Ruder, 2018)",
     )
@@ -194,17 +195,19 @@ class TrainingSection(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPU"
     )
-    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step")
+    accumulate: Count = Field(default=1, description="batches whose gradients make one step")
     clip_norm: float | None = Field(
         default=None, gt=0, description="largest norm of the gradient; longer ones are shortened (Pascanu et al., 2013)"
     )
-    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_patience_alone)] = Field(
-        default=None, description="stop when validation no longer improves; a number is the patience"
-    )
-    evaluate_every: int = Field(default=1, ge=1, description="epochs between evaluations on the validation images")
-    checkpoint_every: CheckpointEvery = Field(
-        default=CheckpointEvery(epochs=1), description="how often a checkpoint is written; a number means epochs"
-    )
+    early_stopping: Annotated[
+        EarlyStopping | None,
+        ShortFor("patience", EarlyStopping | Count | None),
+    ] = Field(default=None, description="stop when validation no longer improves; a number is the patience")
+    evaluate_every: Count = Field(default=1, description="epochs between evaluations on the validation images")
+    checkpoint_every: Annotated[
+        CheckpointEvery,
+        ShortFor("epochs", CheckpointEvery | Count),
+    ] = Field(default=CheckpointEvery(epochs=1), description="how often a checkpoint is written; a number means epochs")
     deterministic: bool = Field(
         default=False, description="bit-equal repeats on one machine, at some cost in speed on GPUs"
     )
@@ -222,7 +225,7 @@ class TrainingSection(Section):
         default=False,
         description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU (Peng et al., 2018)",
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
         default="auto", description="threads (up to 2) or processes that prepare batches; 0: the training loop does"
     )
     ema: float | None = Field(
@@ -248,7 +251,7 @@ class TrainingSection(Section):
         return {**value, "epochs": None} if minutes is not None else value
 
 
-class EvaluationSection(Section):
+class EvaluationSection(Settings):
     """What the scores are about."""
 
     leave_out: Literal["auto"] | list[str] = Field(
@@ -265,7 +268,7 @@ class EvaluationSection(Section):
     spacing: tuple[PositiveFloat, PositiveFloat] | None = Field(
         default=None, description="height and width of a pixel, in `unit`; without it lengths are in pixels"
     )
-    unit: Annotated[str, Field(min_length=1)] = Field(default="mm", description="what `spacing` is in")
+    unit: Line = Field(default="mm", description="what `spacing` is in")
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from segengine.errors import SpecError
 from segengine.yaml_source import Path, Source, parse
+
+Blocks = Callable[[Path, Any, Any], Mapping[str, Any] | None]
+"""The block that a setting's value is short for, by the setting's path, all data, and the value (None where none is given)."""
+
+
+def _no_blocks(path: Path, data: Any, value: Any) -> None:
+    """For data without declared settings."""
 
 
 @dataclass
@@ -37,28 +45,50 @@ class Tree:
         return ""
 
 
-def merged(base: Tree, over: Tree) -> Tree:
-    """`base` with `over` merged key by key; a block that gives a `name` replaces the block, lists are replaced."""
+def merged(base: Tree, over: Tree, block_of: Blocks = _no_blocks) -> Tree:
+    """`base` with `over` merged key by key; a block that gives a `name` replaces the block, lists are replaced.
+
+    Parameters of a component that `base` doesn't name change its default.
+    """
     result = Tree(None, dict(base.keys), dict(base.values))
-    result.data = _merge(result, base.data, over, over.data, ())
+    result.data = _merge(
+        result, base.data, over, over.data, (), block_of=lambda path, value: block_of(path, base.data, value)
+    )
     return result
 
 
-def _merge(result: Tree, old: Any, over: Tree, new: Any, path: Path) -> Any:
-    if isinstance(old, str) and isinstance(new, dict) and "name" not in new:
-        old = {"name": old}  # `decoder: unet` is short for `decoder: {name: unet}`
-        result.values[(*path, "name")] = result.where(path)
+def _merge(
+    result: Tree,
+    old: Any,
+    over: Tree,
+    new: Any,
+    path: Path,
+    *,
+    block_of: Callable[[Path, Any], Mapping[str, Any] | None],
+) -> Any:
+    if isinstance(new, dict) and "name" not in new:
+        old = _opened(result, old, path, block_of)
     if isinstance(old, dict) and isinstance(new, dict) and ("name" not in new or path == ()):
         both = dict(old)
         for key, value in new.items():
             below = (*path, key)
-            both[key] = (
-                _merge(result, old.get(key), over, value, below) if key in old else _take(result, over, value, below)
-            )
+            both[key] = _merge(result, old.get(key), over, value, below, block_of=block_of)
             if below in over.keys:
                 result.keys[below] = over.keys[below]
         return both
     return _take(result, over, new, path)
+
+
+def _opened(result: Tree, old: Any, path: Path, block_of: Callable[[Path, Any], Mapping[str, Any] | None]) -> Any:
+    """A short form as the block that it stands for: `unet` as `{name: unet}`, nothing as the default."""
+    if isinstance(old, dict | list):
+        return dict(old) if isinstance(old, dict) else old
+    block = {"name": old} if isinstance(old, str) else block_of(path, old)
+    if block is None:
+        return {} if old is None else old
+    if old is not None:
+        result.values.update({(*path, key): result.where(path) for key in block})
+    return dict(block)
 
 
 def _take(result: Tree, over: Tree, new: Any, path: Path) -> Any:
@@ -99,26 +129,34 @@ def parse_override(text: str) -> Override:
     return Override(steps, value, text)
 
 
-def overridden(base: Tree, override: Override) -> Tree:
-    """`base` with one override; numbers in its path are positions in lists (`augmentations.0.scale`)."""
+def overridden(base: Tree, override: Override, block_of: Blocks = _no_blocks) -> Tree:
+    """`base` with one override; numbers in its path are positions in lists (`augmentations.0.scale`).
+
+    A parameter of a component that `base` doesn't name changes its default.
+    """
     result = Tree(None, dict(base.keys), dict(base.values))
-    result.data = _set(result, base.data, override, ())
+    result.data = _set(result, base.data, override, (), block_of=lambda path, value: block_of(path, base.data, value))
     return result
 
 
-def _set(result: Tree, old: Any, override: Override, path: Path) -> Any:
+def _set(
+    result: Tree, old: Any, override: Override, path: Path, *, block_of: Callable[[Path, Any], Mapping[str, Any] | None]
+) -> Any:
     place, depth = override.place, len(path)
     if depth == len(override.steps):
         result.keys[path] = place
         return _take(result, Tree(override.value, {}, {path: place}), override.value, path)
     step = override.steps[depth]
     if isinstance(old, list):
-        if not step.isdigit() or int(step) >= len(old):
+        positions = {str(i): i for i in range(len(old))}
+        if step not in positions:
             where = ".".join(override.steps[:depth])
-            raise SpecError(f"{place}: {where} is a list of {len(old)}; give a position from 0 to {len(old) - 1}")
-        i = int(step)
-        return [*old[:i], _set(result, old[i], override, (*path, i)), *old[i + 1 :]]
-    block = {"name": old} if isinstance(old, str) else dict(old) if isinstance(old, dict) else {}
+            which = f"give a position from 0 to {len(old) - 1}" if old else "set the whole list"
+            raise SpecError(f"{place}: {where} is a list of {len(old)}; {which}")
+        i = positions[step]
+        return [*old[:i], _set(result, old[i], override, (*path, i), block_of=block_of), *old[i + 1 :]]
+    old = _opened(result, old, path, block_of)
+    block = old if isinstance(old, dict) else {}
     result.keys.setdefault((*path, step), place)
-    block[step] = _set(result, block.get(step), override, (*path, step))
+    block[step] = _set(result, block.get(step), override, (*path, step), block_of=block_of)
     return block

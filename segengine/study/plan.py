@@ -10,7 +10,7 @@ from typing import Any, Literal
 from segengine.errors import SpecError
 from segengine.registry import suggest
 from segengine.specs.experiment import Experiment
-from segengine.specs.load import LoadedExperiment
+from segengine.specs.load import LoadedExperiment, run_name
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class RunPlan:
 
     @property
     def name(self) -> str:
-        fold = "" if self.fold is None else f"-fold{self.fold}"
-        return f"{self.variant}{fold}-seed{self.seed}"
+        return run_name(self.variant, self.seed, self.fold)
 
     @property
     def folder(self) -> Path:
@@ -66,13 +65,7 @@ def plans(
             raise SpecError(
                 f"--seed {seed}: {loaded.path} has seeds {', '.join(map(str, loaded.seeds))}; add it there, or -s seeds=[{seed}]"
             )
-    parts = [(fold, variant) for variant in variants or loaded.variants for fold in _folds(loaded.variants[variant])]
+    folds = {name: loaded.variants[name].data.split.chosen_folds for name in variants or loaded.variants}
+    parts = [(fold, variant) for variant, chosen in folds.items() for fold in chosen]
     parts.sort(key=lambda part: part[0] or 0)  # the variants of a fold share its decoded data
     return [RunPlan(loaded, variant, seed, fold, out) for seed in seeds or loaded.seeds for fold, variant in parts]
-
-
-def _folds(experiment: Experiment) -> list[int | None]:
-    split = experiment.data.split
-    if split.folds is None:
-        return [None]
-    return [split.fold] if split.fold is not None else list(range(split.folds))

@@ -112,11 +112,11 @@ def test_a_plugins_numbers_are_finite_without_its_doing() -> None:
 def test_validate_names_the_line_and_what_is_wrong(tmp_path: Any) -> None:
     write_problem(tmp_path)
     done = segengine(
-        "validate", "blobs.yaml", "-s", "training.optimizer={name: adamw, learning_rate: .inf, betas: [0.9, 1.0]}",
+        "validate", "blobs.yaml", "-s", "training.optimizer={name: adamw, learning_rate: true, betas: [0.9, 1.0]}",
         "-s", "training.schedule={name: step, milestones: [30, 80]}", folder=tmp_path,
     )  # fmt: skip
     assert done.code == 2
-    assert "training.optimizer.learning_rate: must be finite, not inf" in done.err
+    assert "training.optimizer.learning_rate: must be a number, not true" in done.err
     assert "training.optimizer.betas.1: must be less than 1, not 1.0" in done.err
     assert (
         "training.schedule.milestones: milestones are shares of training, above 0 and below 1; [0.3, 0.8]?" in done.err

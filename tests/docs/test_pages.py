@@ -29,7 +29,7 @@ SECTIONS = [
     *(
         cls
         for cls in vars(sections).values()
-        if isinstance(cls, type) and issubclass(cls, sections.Section) and cls is not sections.Section
+        if isinstance(cls, type) and issubclass(cls, sections.Settings) and cls is not sections.Settings
     ),
 ]
 BASE = "data: {source: {name: folders, root: data}}\nmodel: {backbone: vgg}\n"

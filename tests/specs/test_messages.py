@@ -68,7 +68,8 @@ def test_a_good_file_loads_with_all_its_variants(tmp_path: Path) -> None:
         ("  source: {name: folders, root: data}\n", "", "test.yaml:3:3: data.source: is missing; add it"),
         ("root: data", "rot: data", "test.yaml:3:27: data.source.rot: unknown setting; did you mean 'root'?"),
         ("small: {}", "small: {seeds: [3]}", "test.yaml:15:11: variants.small.seeds: belongs to the whole file; move it to the top"),
-        ("small: {}", "sm/all: {}", "test.yaml:15:3: variants: 'sm/all' must be usable as a folder's name: letters, digits, . _ + -"),
+        ("small: {}", "sm/all: {}",
+         "test.yaml:15:3: variants: 'sm/all' must be usable as a folder's name: up to 100 letters, digits, . _ + -"),
     ],
 )  # fmt: skip
 def test_each_mistake_gets_one_line_with_its_place_and_a_remedy(
