@@ -47,7 +47,7 @@ class Folders(Source):
         description="where masks has {class}, one mask file per class: what it matches, in the order of classes 1, 2 ... "
         "(0 is where no file is set; where two overlap, the later one counts); default: sorted",
     )
-    tiles: Annotated[int, Field(ge=32)] | None = Field(
+    tiles: Annotated[int, Field(ge=32, le=65536)] | None = Field(
         default=None,
         description="cut images and masks into tiles of at most this many pixels a side, each an image of its own; for a few "
         "large images",

@@ -35,10 +35,7 @@ def problems(error: ValidationError, tree: Tree, model: type[BaseModel], but: Co
         if detail["type"] not in but:
             path = _written_path(detail, tree.data)
             grouped.setdefault((path, detail["type"] in _ABSENT), []).append(detail)
-    paths = [path for path, _ in grouped]
-    for (path, absent), details in list(grouped.items()):
-        if not absent and any(other[: len(path)] == path and other != path for other in paths):
-            grouped[path, absent] = [detail for detail in details if detail["type"] not in (*_OPTIONS, *_EXPECTED)]
+    grouped = _of_nearest_branches(grouped)
     lines = {place: _line(place[0], details, tree, model) for place, details in grouped.items() if details}
     typos = [(place[0][:-1], line) for place, line in lines.items() if grouped[place][0]["type"] == "extra_forbidden"]
     return [
@@ -48,6 +45,23 @@ def problems(error: ValidationError, tree: Tree, model: type[BaseModel], but: Co
             line.endswith(_MISSING) and any(path[:-1] == block and f"'{path[-1]}'" in typo for block, typo in typos)
         )
     ]
+
+
+def _of_nearest_branches(
+    grouped: dict[tuple[Path, bool], list[ErrorDetails]],
+) -> dict[tuple[Path, bool], list[ErrorDetails]]:
+    """Without the wrong types of a union's other branches, where one branch fits the type and fails by a rule or deeper."""
+    wrong_type = (*_OPTIONS, *_EXPECTED)
+    rules = {
+        path for (path, _), details in grouped.items() if any(d["type"] not in (*wrong_type, *_ABSENT) for d in details)
+    }
+    paths = [path for path, _ in grouped]
+    kept = {}
+    for (path, absent), details in grouped.items():
+        deeper = any(other[: len(path)] == path and other != path for other in paths)
+        broken = any(path[: len(rule)] == rule for rule in rules)
+        kept[path, absent] = [d for d in details if absent or not (deeper or broken) or d["type"] not in wrong_type]
+    return kept
 
 
 def _line(path: Path, details: list[ErrorDetails], tree: Tree, model: type[BaseModel]) -> str:
