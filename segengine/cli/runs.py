@@ -154,8 +154,8 @@ def in_words(size: int) -> str:
 def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
     """Remove run folders for good, after showing what would go and asking.
 
-    Refuses folders that are no runs, links, and runs that a process is working on. Links inside a run are removed, what they
-    point to stays.
+    Only files that runs write are removed; what else is in a run's folder stays and is named. Refuses folders that are not
+    runs by their run.json, links, and runs that a process is working on. What links point to stays.
 
     \b
     Examples:
@@ -163,11 +163,12 @@ def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
       segengine runs rm runs/abdomen/*-seed1 --aside --yes
     """
     from segengine.errors import SpecError
+    from segengine.runs.folder import RunFolder
     from segengine.runs.removal import removable, remove, remove_aside
     from segengine.runs.state import set_aside_of, size_of, state_of
 
     folders = removable(runs)
-    earlier = [path for folder in folders for path in (set_aside_of(folder) if aside else ())]
+    earlier = [path for folder in folders for path in (set_aside_of(folder) if aside else ()) if RunFolder(path).is_run]
     sizes = {folder.path: size_of(folder.path) for folder in folders} | {path: size_of(path) for path in earlier}
     for folder in folders:
         click.echo(f"{folder.path}: {state_of(folder).state}, {in_words(sizes[folder.path])}")
@@ -182,8 +183,8 @@ def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
         if not agreed:
             click.echo("nothing was removed")
             return
-    for path in earlier:
-        remove_aside(path)
-    for folder in folders:
-        remove(folder)
-    click.echo(f"removed {total}")
+    left = [file for path in earlier for file in remove_aside(path)]
+    left += [file for folder in folders for file in remove(folder)]
+    click.echo(f"removed {total}" + (", but for files that no run wrote:" if left else ""))
+    for file in left:
+        click.echo(f"  {file}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from segengine.engine.checkpoint_hash import damage, seal
+from segengine.engine.checkpoint_hash import damage, seal, sha256_of
 from segengine.engine.machine_errors import not_written
 from segengine.engine.peak import tensor_bytes
-from segengine.errors import RunError
+from segengine.errors import RunError, unexpected
 from segengine.files import whole_file
 
 FORMAT = 1
@@ -84,7 +85,23 @@ def capture_weights(trainable: Trainable, progress: Progress) -> dict[str, Any]:
 
 
 def restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
-    """Put everything back as it was when `checkpoint` was captured."""
+    """Put everything back as it was when `checkpoint` was captured.
+
+    Raises:
+        DamagedError: it holds something else than `capture` gives for such a trainable.
+    """
+    try:
+        return _restore(checkpoint, trainable)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DamagedError(
+            f"the checkpoint isn't of this network and optimizer ({unexpected(error)}); start over with --fresh"
+        ) from error
+
+
+def _restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
+    for part, key in (("progress", "epoch"), ("progress", "step"), ("schedule", "last_epoch")):
+        if not isinstance(checkpoint[part][key], int):
+            raise TypeError(f"{part} has no number of {key}")
     trainable.model.load_state_dict(checkpoint["model"])
     trainable.optimizer.load_state_dict(checkpoint["optimizer"])
     trainable.schedule.load_state_dict({**trainable.schedule.state_dict(), **checkpoint["schedule"]})
@@ -164,30 +181,51 @@ def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]
     return checkpoint, f"{last}: {problem}; going on from the one before, {previous.name}"
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
+def save_weights(path: Path, model: nn.Module) -> str:
     """Write all parameters and buffers as safetensors, whole or not at all.
 
+    Returns:
+        The sha256 of the file, for `load_weights`.
+
     Raises:
-        RunError: the disk is full, or the folder can't be written to.
+        RunError: a weight is NaN or infinite, the disk is full, or the folder can't be written to.
     """
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    _refuse_non_finite(path, tensors)
     try:
         with whole_file(path) as part:
-            save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, part)
+            save_file(tensors, part)
+            return sha256_of(part)
     except Exception as error:  # safetensors wraps the system's errors in its own
         raise not_written(path, error) from error
 
 
-def load_weights(path: Path, model: nn.Module) -> None:
-    """Read safetensors into a model.
+def load_weights(path: Path, model: nn.Module, sha256: str | None = None) -> None:
+    """Read safetensors into a model. `sha256`: what the file must have; None for runs of versions that recorded none.
 
     Raises:
-        RunError: the file is missing, torn, or of another network.
+        RunError: the file is missing, torn, changed, of another network, or holds NaN or infinity.
     """
     try:
-        model.load_state_dict(load_file(path))
+        if sha256 is not None and sha256_of(path) != sha256:
+            raise RunError(
+                f"{path}: isn't the file that training wrote (its sha256 is not the one in run.json); restore it, or train again"
+            )
+        tensors = load_file(path)
+        _refuse_non_finite(path, tensors)
+        model.load_state_dict(tensors)
+    except RunError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{path}: doesn't fit the network ({type(error).__name__}: {reason})") from error
+
+
+def _refuse_non_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise RunError(f"{path}: the weights {bad[0]}{more} hold NaN or infinity; such a network predicts nothing")
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -45,6 +45,12 @@ def damage(path: Path) -> str | None:
         return None if _digest(file, size) == comment[len(_MARK) :] else "its bytes don't fit its hash"
 
 
+def sha256_of(path: Path) -> str:
+    """sha256 of a whole file, in hexadecimal."""
+    with path.open("rb") as file:
+        return _digest(file, os.fstat(file.fileno()).st_size).decode()
+
+
 def _digest(file: BinaryIO, size: int) -> bytes:
     """sha256 in hexadecimal of the first `size` bytes."""
     digest, left = hashlib.sha256(), size

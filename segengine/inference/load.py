@@ -106,7 +106,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
         raise RunError(f"{folder / names.SPEC}: {error}") from error
     chosen = pick_device(device)
     model = build_segmenter(experiment, channels=run["data"]["channels"], num_classes=len(mapping.labels))
-    load_weights(weights, model)
+    load_weights(weights, model, (run.get("weights") or {}).get("sha256"))
     model = placed(model, chosen).eval()
     return Trained(folder, run, mapping, Predictor(model, chosen, pick_precision("auto", chosen)), windowing)
 

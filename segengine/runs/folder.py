@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from segengine.errors import RunError
+from segengine.errors import RunError, unexpected
 from segengine.files import write_json
 from segengine.runs import names
 
@@ -50,14 +50,27 @@ class RunFolder:
             document = json.loads(path.read_text(encoding="utf-8"))
             found = document["format"]
         except FileNotFoundError:
-            raise RunError(f"{self.path}: not a run folder, it has no {names.RUN}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path}: not readable ({type(error).__name__}: {error}); the run folder is damaged"
-            ) from error
+            lost = (self / names.SPEC).exists() and (self / names.EXPERIMENT).exists()
+            what = (
+                f"its {names.RUN} is missing; the run folder is damaged"
+                if lost
+                else f"not a run folder, it has no {names.RUN}"
+            )
+            raise RunError(f"{self.path}: {what}") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RunError(f"{path}: not readable ({unexpected(error)}); the run folder is damaged") from error
         if found != FORMAT:
             raise RunError(f"{path}: has format {found}, and this segengine reads format {FORMAT}")
         return dict(document)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether run.json is one by its format, and not another program's file of this name."""
+        try:
+            document = self.read()
+        except RunError:
+            return False
+        return {"status", "experiment", "variant", "seed"} <= set(document)
 
     def update(self, **facts: Any) -> dict[str, Any]:
         """Write run.json anew with `facts` changed."""

@@ -1,7 +1,5 @@
 """The names of the files of a run folder: a contract that scripts rely on."""
 
-from segengine.data.masks.gray_values import FILE
-
 EXPERIMENT = "experiment.yaml"
 SPEC = "spec.yaml"
 RUN = "run.json"
@@ -19,10 +17,18 @@ VALUES = "metrics"
 FIGURES = "figures"
 REPORT = "report.html"
 LOG = "log.txt"
-GRAY_VALUES = FILE
-"""Only where the data's own folder can't be written to."""
+GRAY_VALUES = "gray-values.txt"
+"""Only where the data's own folder can't be written to; the name that it has there."""
 LOCK = ".lock"
 SET_ASIDE = ".old"
+
+WRITTEN = (
+    EXPERIMENT, SPEC, RUN, COST, IMAGES, FILES, METRICS, REPORT, LOG, GRAY_VALUES, LOCK, "mlflow-run.txt",
+    "events.out.tfevents.*", f"{COUNTS}/*.csv", f"{COUNTS}/*.csv.gz", f"{VALUES}/*.csv", f"{VALUES}/*.json",
+    f"{CHECKPOINTS}/*.pt", f"{CHECKPOINTS}/*.safetensors", f"{FIGURES}/*.png", f"{FIGURES}/*.svg",
+    "*/events.out.tfevents.*", ".*.part", "*/.*.part",
+)  # fmt: skip
+"""Patterns of all files that runs, their trackers and `segengine` commands write into a run folder: what removing a run removes."""
 
 
 def counts_file(split: str) -> str:

@@ -63,7 +63,7 @@ class RunRecord(_Block):
     pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once;
     `augmented_on` is where training batches were made: cpu, device, or both in order of a run that went on elsewhere;
     `compilation` says whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys;
-    `found_batch` the images that training.batch_size: auto came to, and why not more.
+    `weights` the sha256 of weights.safetensors; `found_batch` the images that training.batch_size: auto came to, and why not more.
     """
 
     status: Status
@@ -94,6 +94,7 @@ class RunRecord(_Block):
     compilation: dict[str, Any] | None = None
     initial_weights: dict[str, Any] | None = None
     found_batch: dict[str, Any] | None = None
+    weights: dict[str, Any] | None = None
     data: DataRecord
     labels: tuple[LabelRecord, ...] = Field(min_length=2)
     ignored: tuple[Raw, ...] = ()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from segengine.errors import SpecError
+from segengine.errors import RunError, SpecError
 from segengine.runs import names
 from segengine.runs.find import find_runs
 from segengine.runs.folder import RunFolder
@@ -37,34 +37,63 @@ def _problem(path: Path) -> str:
         below = find_runs(path) if path.is_dir() else []
         hint = f"; runs in it: {below[0].path}{f' and {len(below) - 1} more' * (len(below) > 1)}" if below else ""
         return f"{path}: not a run folder, it has no {names.RUN}{hint}"
+    if not folder.is_run:
+        return f"{path}: not a run folder by its {names.RUN}; remove it by other means if it has to go"
     if in_use(folder):
         return f"{path}: a process is working on this run; stop it first"
     return ""
 
 
-def remove(folder: RunFolder) -> None:
-    """Remove a run folder. It first gets out of sight, so that at no moment a part of it looks like a run.
+def remove(folder: RunFolder) -> list[Path]:
+    """Remove what a run writes from its folder, and the folder unless something else is in it; returns what stays.
 
-    Links in it are removed, what they point to stays.
+    The folder first moves out of sight, so that at no moment a part of it looks like a run. Links that a run didn't write
+    stay, and so does what any link points to.
 
     Raises:
-        RunError: another process works in it by now.
+        RunError: another process works in it by now, or a file can't be removed.
     """
     if folder.path.parent.name == names.SET_ASIDE:
-        remove_aside(folder.path)
-        return
+        return remove_aside(folder.path)
     with folder.locked():
         aside = folder.set_aside()
-        remove_aside(aside)
+        left = [folder.path / path.relative_to(aside) for path in remove_aside(aside)]
+        if left:
+            aside.rename(folder.path)
+            with suppress(OSError):
+                aside.parent.rmdir()
     with suppress(OSError):  # others may be in it
         folder.path.parent.rmdir()
+    return left
 
 
-def remove_aside(path: Path) -> None:
-    """Remove a folder that was set aside, and the hidden folder above it with the last one."""
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path)
+def remove_aside(path: Path) -> list[Path]:
+    """Remove what a run writes from a folder that was set aside, and the folder with the hidden one above it once empty.
+
+    Returns:
+        What no run wrote and therefore stays.
+
+    Raises:
+        RunError: a file can't be removed.
+    """
+    try:
+        for place, _, files in os.walk(path, topdown=False):
+            for name in files:
+                file = Path(place, name)
+                if _written(file.relative_to(path)):
+                    file.unlink()
+            with suppress(OSError):  # something is left in it
+                os.rmdir(place)
+    except OSError as error:
+        raise RunError(f"{path}: can't be removed ({error.strerror})") from error
     with suppress(OSError):  # others are in it
         path.parent.rmdir()
+    return sorted(each for each in path.rglob("*") if each.is_symlink() or not each.is_dir()) if path.exists() else []
+
+
+def _written(name: Path) -> bool:
+    parts = name.as_posix().split("/")
+    return any(
+        len(parts) == len(pattern.split("/")) and all(map(fnmatchcase, parts, pattern.split("/")))
+        for pattern in names.WRITTEN
+    )

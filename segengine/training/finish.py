@@ -49,14 +49,14 @@ def finish(
         return {"status": "finished"}
     folder = setting.request.folder
     write_counts(folder / names.counts_file(split), counts)
-    save_weights(folder / names.WEIGHTS, model)
+    weights = save_weights(folder / names.WEIGHTS, model)
     rows = read_metrics(folder / names.METRICS)
     train_seconds = sum(row["seconds"] for row in rows)
     images = sum(row["seconds"] * row["images_per_second"] for row in rows)
     size = recorder.input_size()
     facts = {
         "macs": macs(model, setting.dataset.channels, *size), "macs_size": list(size),
-        "scores": {split: scores}, "train_seconds": round(train_seconds, 3),
+        "weights": {"sha256": weights}, "scores": {split: scores}, "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images / train_seconds, 3) if train_seconds else None,
     }  # fmt: skip
     document = folder.update(**facts)

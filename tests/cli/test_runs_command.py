@@ -185,12 +185,67 @@ def test_what_links_in_a_run_point_to_stays_and_counts_nothing(make, root, said,
     folder = make("vgg")
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious/data.bin").write_bytes(b"x" * 50_000)
-    (folder / "data").symlink_to(tmp_path / "precious")
-    (folder / "file").symlink_to(tmp_path / "precious/data.bin")
+    (tmp_path / "precious/last.pt").write_bytes(b"x" * 50_000)
+    (folder / "figures").symlink_to(tmp_path / "precious")
+    (folder / "log.txt").symlink_to(tmp_path / "precious/data.bin")
     assert states(said, root)["vgg-seed0"]["bytes"] < 5_000
     assert said("rm", "--yes", folder.path)[0] == 0
-    assert not folder.path.exists()
-    assert (tmp_path / "precious/data.bin").stat().st_size == 50_000
+    assert [path.name for path in folder.path.iterdir()] == ["figures"]  # a link that no run wrote
+    assert sorted(path.name for path in (tmp_path / "precious").iterdir()) == ["data.bin", "last.pt"]
+
+
+def test_rm_leaves_what_no_run_wrote_and_names_it(make, root, said):
+    folder = make("vgg")
+    for name in (
+        "photo.png",
+        "checkpoints/mine.bin",
+        "notes/today.txt",
+        "figures/one.png",
+        "counts/test.csv",
+        "spec.yaml.bak",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    code, out, _ = said("rm", "--yes", folder.path)
+    assert code == 0
+    assert out.splitlines()[-5:] == [
+        f"removed 1 folder, {out.splitlines()[0].rpartition(', ')[2]}, but for files that no run wrote:",
+        *(
+            f"  {folder.path}/{name}"
+            for name in ("checkpoints/mine.bin", "notes/today.txt", "photo.png", "spec.yaml.bak")
+        ),
+    ]
+    assert sorted(p.relative_to(folder.path).as_posix() for p in folder.path.rglob("*") if p.is_file()) == [
+        "checkpoints/mine.bin", "notes/today.txt", "photo.png", "spec.yaml.bak",
+    ]  # fmt: skip
+    assert [path.name for path in (root / "abdomen").iterdir()] == ["vgg-seed0"]
+
+
+@pytest.mark.parametrize(
+    "document", ['{"name": "holiday"}', '{"format": 1}', "[]", "no json", '{"format": 2, "status": "finished"}']
+)
+def test_rm_refuses_photos_beside_another_programs_run_json(tmp_path, said, document):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/run.json").write_text(document)
+    (tmp_path / "photos/report.html").write_text("mine")
+    code, _, err = said("rm", "--yes", tmp_path / "photos")
+    assert (code, err) == (
+        2,
+        f"error: {tmp_path}/photos: not a run folder by its run.json; remove it by other means if it has to go\n"
+        "error: nothing was removed\n",
+    )
+    assert (tmp_path / "photos/report.html").exists()
+
+
+def test_a_run_that_lost_its_run_json_is_listed_as_damaged(make, root, said):
+    folder = make("vgg")
+    (folder / "spec.yaml").write_text("{}")
+    (folder / "experiment.yaml").write_text("{}")
+    (folder / "run.json").unlink()
+    found = states(said, root)["vgg-seed0"]
+    assert (found["state"], found["message"]) == (
+        "unreadable", f"{folder.path}: its run.json is missing; the run folder is damaged",
+    )  # fmt: skip
 
 
 def test_what_was_set_aside_stays_unless_asked_for(make, root, said):

@@ -179,3 +179,16 @@ def test_weights_that_find_no_place_are_a_clear_error(small_disk: Path) -> None:
     ):
         checkpoint.save_weights(small_disk / "weights.safetensors", torch.nn.Linear(1000, 1000))
     assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["progress", "model", "optimizer", "schedule", "generator_cpu"])
+@pytest.mark.parametrize("value", [None, "text", {"a": 1}])
+def test_a_checkpoint_with_a_right_hash_and_wrong_content_is_an_error_in_words(
+    part: str, value: Any, tmp_path: Path
+) -> None:
+    p = problem(tmp_path, save_steps=1)
+    trained(p, 2)
+    content = checkpoint.load(p.store.last)
+    checkpoint.save(p.store.last, {**content, part: value})
+    with pytest.raises(DamagedError, match=r"isn't of this network and optimizer \(.*\); start over with --fresh"):
+        checkpoint.restore(checkpoint.load(p.store.last), p.step.trainable)

@@ -164,3 +164,10 @@ def test_versions_and_time_are_told_without_importing_torch():
     assert "'torch'" in said
     assert versions()["python"] == ".".join(map(str, sys.version_info[:3]))
     assert time.strptime(now(), "%Y-%m-%dT%H:%M:%S+00:00").tm_year >= 2024
+
+
+def test_the_file_of_gray_values_has_the_same_name_in_a_run_folder_and_beside_the_data() -> None:
+    from segengine.data.masks.gray_values import FILE
+    from segengine.runs import names
+
+    assert names.GRAY_VALUES == FILE
