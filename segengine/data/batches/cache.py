@@ -8,7 +8,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 
 from segengine.data.batches.available import available_bytes
 from segengine.data.batches.cache_folder import DECODING, default_folder
+from segengine.data.batches.shared_pairs import can_share, shared_pairs
+from segengine.data.batches.survey_file import FileState
+from segengine.data.files.decoding import Stored
+from segengine.data.files.decoding import decode as decode_file
 from segengine.data.files.parallel import Progress, in_threads
-from segengine.data.files.reading import read_mask, read_picture
+from segengine.data.files.reading import mask_values, to_picture
 from segengine.data.files.windows import Windowing
 from segengine.data.masks.mapping import IGNORE, Mapper
 from segengine.data.sources.records import Record
@@ -39,14 +43,16 @@ class Decoder:
     mapper: Mapper
     channels: int
     window: Windowing
+    read: Callable[[Path], Stored] = decode_file
 
     def __call__(self, index: int) -> Pair:
         record = self.records[index]
         assert record.mask is not None
-        window = self.window.of(record.group)
-        image, missing = read_picture(record.image, channels=self.channels, window=window)
-        classes = self.mapper.to_classes(read_mask(record.mask), where=str(record.mask))
-        return image, classes if missing is None else np.where(missing, np.uint8(IGNORE), classes)
+        stored = self.read(record.image)
+        image = to_picture(stored, record.image, channels=self.channels, window=self.window.of(record.group))
+        raw = mask_values(self.read(record.mask), record.mask)
+        classes = self.mapper.to_classes(raw, where=str(record.mask))
+        return image, classes if stored.missing is None else np.where(stored.missing, np.uint8(IGNORE), classes)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ def cached(
     kind: CacheKind = "auto",
     folder: Path | None = None,
     processes: int = 1,
+    read: Callable[[Path], Stored] = decode_file,
     progress: Progress | None = None,
 ) -> tuple[Callable[[int], Pair], str]:
     """What gives pair i, and a note for the user ('' if there's nothing to say).
@@ -114,23 +121,26 @@ def cached(
         kind: auto is ram where all pairs fit into half of the available memory, and none otherwise; so is
             device, whose training images go to the device afterwards.
         folder: where pairs on disk are kept; by default the user's cache folder.
-        processes: how many processes of this machine keep the same pairs.
+        processes: how many processes of this machine need the same pairs; they share one memory where they can.
+        read: gives files decoded before, for the first decoding of each pair.
         progress: called with ("decoding", done, total).
 
     Raises:
         DataError: ram asked for and too small, or a folder that can't be written to.
     """
-    needed = int(sizes.prod(axis=1).sum()) * (decode.channels + 1) * processes
+    folder, first = folder or default_folder(), replace(decode, read=read)
+    shared = processes > 1 and can_share()
+    needed = int(sizes.prod(axis=1).sum()) * (decode.channels + 1) * (1 if shared else processes)
     fits = needed <= available_bytes() / 2
     spoken = f"decoded images take {needed / _GIB:.1f} GiB and {available_bytes() / _GIB:.1f} GiB are free"
     if kind == "none":
         return decode, ""
     if kind == "disk":
-        folder = folder or default_folder()
-        disk = Disk(folder, tuple(pair_key(decode, i, mapped[i]) for i in range(len(decode.records))), decode)
+        disk = Disk(folder, _keys(decode, mapped), decode)
         disk.prune()
+        making = replace(disk, decode=first)
         try:
-            in_threads(lambda i: disk(i) and None, range(len(decode.records)), "decoding", progress)
+            in_threads(lambda i: making(i) and None, range(len(decode.records)), "decoding", progress)
         except OSError as error:
             raise DataError(
                 f"{folder}: can't keep decoded images ({error.strerror}); free space or set data.cache: none"
@@ -142,17 +152,27 @@ def cached(
         return decode, f"data.cache: device decodes validation and test images anew each time: {spoken}"
     if not fits:
         return decode, f"data.cache: auto decodes images anew in each epoch: {spoken}; data.cache: disk is faster"
-    return Memory(in_threads(lambda i: _frozen(decode(i)), range(len(decode.records)), "decoding", progress)), ""
+    if shared:
+        keys = _keys(decode, mapped)
+        mapped_file = shared_pairs(
+            first, sizes, decode.channels, keys, processes=processes, folder=folder, progress=progress
+        )
+        if mapped_file is not None:
+            return mapped_file, ""
+    return Memory(in_threads(lambda i: _frozen(first(i)), range(len(decode.records)), "decoding", progress)), ""
+
+
+def _keys(decode: Decoder, mapped: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(pair_key(decode, i, mapped[i]) for i in range(len(decode.records)))
 
 
 def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:
-    """SHA-256 of all that a decoded pair depends on: both files' path, size and time, channels, window, mapping."""
+    """SHA-256 of all that a decoded pair depends on: both files' path, size and times, channels, window, mapping."""
     record = decode.records[index]
     digest = hashlib.sha256(str(DECODING).encode())
     for path in (record.image, record.mask):
         assert path is not None
-        stat = path.stat()
-        digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        digest.update(f"{path.resolve()}\0{FileState.of(path)}\0".encode())
     digest.update(f"{decode.channels}\0{decode.window.of(record.group)}\0".encode())
     digest.update(mapped)
     return digest.hexdigest()

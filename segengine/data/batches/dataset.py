@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.data.batches.available import available_bytes
 from segengine.data.batches.cache import CacheKind, Decoder, Pair, cached
 from segengine.data.batches.survey_file import SurveyFile, survey_file
 from segengine.data.files.images import ImageFacts, WindowSetting, reading_of
@@ -84,12 +86,11 @@ def prepare(
         fold: which fold tests, with folds.
         channels: of the decoded images; "auto" takes the files'.
         window: stored values (low, high) that become 0..255 in images with more than 8 bits, or one such pair per
-            channel; "auto" takes each channel's 0.5 and 99.5 percentiles over the training images, "per-image" those of
-            each image, or of each group where records have groups.
+            channel; "auto" and "per-image" as in `common_window`.
         cache: where decoded pairs are kept.
         cache_folder: for the cache on disk.
         processes: how many processes of this machine hold this data set.
-        progress: called with what is done, how many are done, and of how many.
+        progress: called with (what, done, total).
 
     Raises:
         DataError: anything in the data that is not what it must be; names the file.
@@ -97,29 +98,30 @@ def prepare(
     """
     notes = [*getattr(records, "notes", ())]
     usable = usable_records(records, split, group=group, fold=fold, notes=notes)
-    splits = indices(usable)
-    _check_not_empty(splits, without_validation=isinstance(split, Folds) and not split.validation)
+    splits = _filled_splits(usable, without_validation=isinstance(split, Folds) and not split.validation)
     folder = data_folder(records)
-    with survey_file(folder, cache_folder, processes=processes) as known:
+    held = 0 if cache == "none" else available_bytes() // (2 * processes)
+    with survey_file(folder, cache_folder, processes=processes, held_bytes=held) as known:
         survey = known_survey(known, [r.mask for r in usable if r.mask is not None], folder, progress)
         facts = known.images([r.image for r in usable], progress)
-    sizes = _checked_sizes(usable, facts, survey)
-    channels, windowing, how = reading_of(
-        usable, facts, splits["train"], channels=channels, window=window, progress=progress
-    )
-    mapper = build_mapper(survey)
-    class_pixels, mapped = count_classes(mapper, survey)
-    shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
+        sizes = _checked_sizes(usable, facts, survey)
+        channels, windowing, how = reading_of(
+            usable, facts, splits["train"], channels=channels, window=window, read=known.held.read,
+            remembered=partial(known.windows, (usable, facts, channels, window)), progress=progress,
+        )  # fmt: skip
+        mapper = build_mapper(survey)
+        class_pixels, mapped = count_classes(mapper, survey)
+        pairs, cache_note = cached(
+            Decoder(usable, mapper, channels, windowing), sizes, mapped, kind=cache, folder=cache_folder,
+            processes=processes, read=known.held.take, progress=progress,
+        )  # fmt: skip
     digests = tuple((fact.digest, mask.digest) for fact, mask in zip(facts, survey.masks, strict=True))
-    pairs, cache_note = cached(
-        Decoder(usable, mapper, channels, windowing), sizes, mapped,
-        kind=cache, folder=cache_folder, processes=processes, progress=progress,
+    shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
+    notes += [*how, *getattr(mapper, "notes", ()), shared, cache_note, *_about_classes(mapper, class_pixels, splits)]
+    return Dataset(
+        usable, splits, mapper, channels, windowing, sizes, class_pixels, fingerprint(image_states(usable, digests)),
+        tuple(filter(None, notes)), pairs, digests,
     )  # fmt: skip
-    notes += [*how, *getattr(mapper, "notes", ()), shared, cache_note]
-    notes += _about_classes(mapper, class_pixels, splits)
-    print_ = fingerprint(image_states(usable, digests))
-    warnings = tuple(note for note in notes if note)
-    return Dataset(usable, splits, mapper, channels, windowing, sizes, class_pixels, print_, warnings, pairs, digests)
 
 
 def known_survey(known: SurveyFile, masks: Sequence[Path], folder: Path, progress: Progress | None) -> MaskSurvey:
@@ -146,12 +148,14 @@ def usable_records(
     return split_records(_with_masks(records, [] if notes is None else notes), split, group=group, fold=fold)
 
 
-def _check_not_empty(splits: Mapping[str, tuple[int, ...]], *, without_validation: bool) -> None:
+def _filled_splits(records: Sequence[Record], *, without_validation: bool) -> Mapping[str, tuple[int, ...]]:
+    splits = indices(records)
     for name in ("train",) if without_validation else ("train", "validation"):
         if not splits[name]:
             raise DataError(
                 f"there is no {name} image; add a folder for it, or write data.split with a share for {name}"
             )
+    return splits
 
 
 def count_classes(mapper: Mapper, survey: MaskSurvey) -> tuple[NDArray[np.int64], list[bytes]]:

@@ -22,9 +22,10 @@ import numpy as np
 from filelock import FileLock
 
 from segengine.data.batches.cache_folder import DECODING, default_folder
-from segengine.data.files.decoding import Stored, decode
-from segengine.data.files.images import ImageFacts, image_facts
+from segengine.data.batches.held_files import HeldFiles
+from segengine.data.files.images import ImageFacts, WindowChoice, image_facts
 from segengine.data.files.parallel import Progress, in_threads
+from segengine.data.files.windows import Windowing
 from segengine.data.masks.facts import codes_of, mask_facts, unpacked
 from segengine.data.masks.mapping import Evidence, MaskEncoding, MaskFacts
 from segengine.data.masks.shapes import Shapes, contents, examined
@@ -32,6 +33,7 @@ from segengine.data.sources.fingerprint import file_digest
 from segengine.files import write_bytes
 
 _VERSION = 1
+_MOST_WINDOWS = 64  # choices of other folds and settings
 _KEPT_SECONDS = 30 * 24 * 3600
 _SETTLED_SECONDS = 2.0  # the coarsest time stamps of file systems: a file may change again within one
 
@@ -68,14 +70,16 @@ class _Known(NamedTuple, Generic[_Facts]):
 class SurveyFile:
     """The facts of images and masks by path, and the shapes of masks by their contents.
 
-    A `path` of None keeps nothing.
+    `held` holds what was decoded for the cache. A `path` of None keeps nothing.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, held: HeldFiles | None = None) -> None:
         self.path = path
+        self.held = held or HeldFiles()
         self._images: dict[str, _Known[ImageFacts]] = {}
         self._masks: dict[str, _Known[MaskFacts]] = {}
         self._shapes: dict[str, Shapes] = {}
+        self._windows: dict[str, list[Any]] = {}
         self._asked: set[str] = set()
         self._changed = False
         if path is not None:
@@ -86,19 +90,30 @@ class SurveyFile:
 
     def images(self, paths: Sequence[Path], progress: Progress | None = None) -> list[ImageFacts]:
         """Facts of image files; new and changed ones are decoded. Raises DataError for a broken file."""
-        return self._facts(self._images, paths, image_facts, "images", progress)
+        return self._facts(self._images, paths, lambda path: image_facts(path, self.held.decode), "images", progress)
 
     def masks(self, paths: Sequence[Path], progress: Progress | None = None) -> list[MaskFacts]:
         """Facts of mask files; new and changed ones are decoded. Raises DataError for a broken file."""
-        return self._facts(self._masks, paths, mask_facts, "masks", progress)
+        return self._facts(self._masks, paths, lambda path: mask_facts(path, self.held.decode), "masks", progress)
 
-    def shapes(self, masks: Sequence[MaskFacts], read: Callable[[Path], Stored] = decode) -> Shapes:
+    def shapes(self, masks: Sequence[MaskFacts]) -> Shapes:
         """The shapes of a sample of `masks`, examined where they are not known for these contents."""
         key = contents(masks)
         if key not in self._shapes:
-            self._shapes = {key: examined(masks, read)}
+            self._shapes = {key: examined(masks, self.held.read)}
             self._changed = True
         return self._shapes[key]
+
+    def windows(self, depends_on: object, choose: Callable[[], WindowChoice]) -> WindowChoice:
+        """The windows chosen before, where `depends_on` (settings and digests) was the same, or what `choose` gives."""
+        key = hashlib.sha256(repr(depends_on).encode()).hexdigest()
+        if key not in self._windows:
+            windowing, note = choose()
+            self._windows[key] = [windowing.as_record(), note]
+            self._windows = dict(list(self._windows.items())[-_MOST_WINDOWS:])
+            self._changed = True
+        record, note = self._windows[key]
+        return Windowing.from_record(record), note
 
     def digests(self, paths: Sequence[Path], progress: Progress | None = None) -> list[str]:
         """SHA-256 of files in hexadecimal; those that are not known or have changed are read, and not decoded."""
@@ -119,10 +134,12 @@ class SurveyFile:
         self._asked.update(keys)
         found = [self._still_true(known.get(key), path) for key, path in zip(keys, paths, strict=True)]
         missing = [i for i, entry in enumerate(found) if entry is None]
-        looked = in_threads(lambda i: _looked(paths[i], look), missing, what, progress)
-        for i, entry in zip(missing, looked, strict=True):
-            found[i] = known[keys[i]] = entry
         self._changed |= bool(missing)
+
+        def fill(i: int) -> None:  # what is found before a broken file stops the pass is kept
+            found[i] = known[keys[i]] = _looked(paths[i], look)
+
+        in_threads(fill, missing, what, progress)
         return [entry.facts for entry in found if entry is not None]
 
     def _still_true(self, known: _Known[_Facts] | None, path: Path) -> _Known[_Facts] | None:
@@ -165,6 +182,7 @@ class SurveyFile:
             "images": [[key, state, settled, *_plain(facts)] for key, (state, settled, facts) in self._images.items()],
             "masks": masks,
             "encodings": [_plain(encoding) for encoding in encodings],
+            "windows": self._windows,
             "shapes": {
                 key: [_plain(of.evidence), list(of.solid.items()), of.usual] for key, of in self._shapes.items()
             },
@@ -202,7 +220,7 @@ class SurveyFile:
             key: Shapes(Evidence(*evidence), dict(solid), usual)
             for key, (evidence, solid, usual) in document["shapes"].items()
         }
-        self._images, self._masks, self._shapes = images, masks, shapes
+        self._images, self._masks, self._shapes, self._windows = images, masks, shapes, document["windows"]
 
 
 def _looked(path: Path, look: Callable[[Path], _Facts]) -> _Known[_Facts]:
@@ -239,10 +257,12 @@ def _version() -> list[Any]:
 
 
 @contextlib.contextmanager
-def survey_file(data: Path, cache_folder: Path | None = None, *, processes: int = 1) -> Iterator[SurveyFile]:
-    """The survey file of the data folder `data`, saved on leaving.
+def survey_file(
+    data: Path, cache_folder: Path | None = None, *, processes: int = 1, held_bytes: int = 0
+) -> Iterator[SurveyFile]:
+    """The survey file of the data folder `data`, saved on leaving; decoded files are held up to `held_bytes`.
 
-    Of several `processes` on one machine the first decodes while the others wait, and find its results.
+    Of several `processes` on one machine the first one works while the others wait, and find its results.
     """
     key = hashlib.sha256(str(data.absolute().resolve()).encode()).hexdigest()[:32]
     path = (cache_folder or default_folder()) / "surveys" / f"{key}.npz"
@@ -251,6 +271,9 @@ def survey_file(data: Path, cache_folder: Path | None = None, *, processes: int 
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(path.with_suffix(".lock")))
-        survey = SurveyFile(path)
-        yield survey
-        survey.save()
+        survey = SurveyFile(path, HeldFiles(held_bytes))
+        try:
+            yield survey
+        finally:
+            survey.held.drop()
+            survey.save()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from segengine.data.files.band_statistics import BandCounts, band_counts, windows_of
-from segengine.data.files.decoding import decode, file_bytes
+from segengine.data.files.decoding import Stored, decode, file_bytes
 from segengine.data.files.parallel import Progress, in_threads
 from segengine.data.files.reading import channel_values
 from segengine.data.files.windows import PER_IMAGE, Windowing, Windows, as_windows, shown
@@ -21,6 +21,8 @@ from segengine.errors import DataError
 _TOGETHER = 8  # histograms of so many images are held at once: some megabytes each
 
 WindowSetting = tuple[float, float] | Sequence[tuple[float, float]] | Literal["auto", "per-image"] | None
+WindowChoice = tuple[Windowing, str]
+"""Windows, and a note for the user ('' for none)."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ def survey_images(records: Sequence[Record], progress: Progress | None = None) -
     return in_threads(image_facts, [record.image for record in records], "images", progress)
 
 
-def image_facts(path: Path) -> ImageFacts:
-    """What an image file is."""
+def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> ImageFacts:
+    """What an image file is; `decoded` decodes its content."""
     content = file_bytes(path)
-    stored = decode(path, content)
+    stored = decoded(path, content)
     height, width = stored.values.shape[:2]
     kept = stored.values.shape[2] if stored.values.ndim == 3 else 1
     channels = 3 if stored.palette is not None else kept - stored.alpha
@@ -78,11 +80,18 @@ def reading_of(
     *,
     channels: int | Literal["auto"],
     window: WindowSetting,
+    read: Callable[[Path], Stored] = decode,
+    remembered: Callable[[Callable[[], WindowChoice]], WindowChoice] = lambda choose: choose(),
     progress: Progress | None = None,
 ) -> tuple[int, Windowing, list[str]]:
-    """The channels and windows that all images are read with, and notes; see `common_channels` and `common_window`."""
+    """The channels and windows that all images are read with, and notes; see `common_channels` and `common_window`.
+
+    `remembered` gives the choice of windows made before for the same files, or calls the function that it gets.
+    """
     number, note = common_channels(records, facts, channels)
-    windowing, other = common_window(records, facts, training, window, channels=number, progress=progress)
+    windowing, other = remembered(
+        lambda: common_window(records, facts, training, window, channels=number, read=read, progress=progress)
+    )
     return number, windowing, [note, other, *reading_notes(records, facts, number)]
 
 
@@ -143,12 +152,14 @@ def common_window(
     wanted: WindowSetting,
     *,
     channels: int,
+    read: Callable[[Path], Stored] = decode,
     progress: Progress | None = None,
 ) -> tuple[Windowing, str]:
     """How stored values become 0..255, and a note ('' if there's nothing to say).
 
     "auto" takes the 0.5 and 99.5 percentiles of each channel over all pixels of the training images; "per-image" those of
     each image, or of each group's images where records have groups. Pixels without measurement (NaN, nodata) don't count.
+    `read` decodes a file.
 
     Raises:
         DataError: images that need a window without one, or 8-bit images among them; a number of windows that isn't
@@ -182,17 +193,17 @@ def common_window(
         members: dict[str, list[Path]] = {}
         for record in records:
             members.setdefault(record.group, []).append(record.image)
-        groups = group_windows(members, channels, whole=whole, progress=progress)
+        groups = group_windows(members, channels, whole=whole, read=read, progress=progress)
         return Windowing(
             PER_IMAGE, groups
         ), f"data.window: per-image takes percentiles per group: {counted(len(groups), 'group')}"
-    return _automatic([records[i].image for i in training], channels, whole=whole, progress=progress)
+    return _automatic([records[i].image for i in training], channels, whole=whole, read=read, progress=progress)
 
 
 def _automatic(
-    paths: Sequence[Path], channels: int, *, whole: bool, progress: Progress | None
+    paths: Sequence[Path], channels: int, *, whole: bool, read: Callable[[Path], Stored], progress: Progress | None
 ) -> tuple[Windowing, str]:
-    bands = _counted_bands(paths, channels, whole=whole, progress=progress)
+    bands = _counted_bands(paths, channels, whole=whole, read=read, progress=progress)
     windows, notes = windows_of(bands)
     if all(not band.pixels or band.least == band.greatest for band in bands):
         held = f"the value {bands[0].least:g} only" if bands[0].pixels else "no valid value"
@@ -206,12 +217,17 @@ def _automatic(
 
 
 def group_windows(
-    members: Mapping[str, Sequence[Path]], channels: int, *, whole: bool, progress: Progress | None = None
+    members: Mapping[str, Sequence[Path]],
+    channels: int,
+    *,
+    whole: bool,
+    read: Callable[[Path], Stored] = decode,
+    progress: Progress | None = None,
 ) -> dict[str, Windows]:
     """Group -> the percentiles of each channel over all its images."""
     found = {}
     for done, (group, paths) in enumerate(sorted(members.items()), start=1):
-        found[group] = windows_of(_counted_bands(paths, channels, whole=whole, progress=None))[0]
+        found[group] = windows_of(_counted_bands(paths, channels, whole=whole, read=read, progress=None))[0]
         if progress is not None:
             progress("window", done, len(members))
     return found
@@ -231,8 +247,12 @@ def readable_group_windows(members: Mapping[str, Sequence[Path]], channels: int)
     return found
 
 
-def _counted_bands(paths: Sequence[Path], channels: int, *, whole: bool, progress: Progress | None) -> list[BandCounts]:
-    count: Callable[[Path], list[BandCounts]] = lambda path: counts_of(path, channels, whole=whole)  # noqa: E731
+def _counted_bands(
+    paths: Sequence[Path], channels: int, *, whole: bool, read: Callable[[Path], Stored], progress: Progress | None
+) -> list[BandCounts]:
+    def count(path: Path) -> list[BandCounts]:
+        return counts_of(path, channels, whole=whole, read=read)
+
     total: list[BandCounts] | None = None
     for start in range(0, len(paths), _TOGETHER):
         for bands in in_threads(count, paths[start : start + _TOGETHER], "window"):
@@ -243,9 +263,9 @@ def _counted_bands(paths: Sequence[Path], channels: int, *, whole: bool, progres
     return total
 
 
-def counts_of(path: Path, channels: int, *, whole: bool) -> list[BandCounts]:
+def counts_of(path: Path, channels: int, *, whole: bool, read: Callable[[Path], Stored] = decode) -> list[BandCounts]:
     """Counts of the values of each channel of an image file."""
-    stored = decode(path)
+    stored = read(path)
     return band_counts(channel_values(stored, path, channels), stored.nodata, stored.missing, whole=whole)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ _EXACT = 2**24  # OpenCV counts in float32, which is exact up to here
 _encodings: dict[MaskEncoding, MaskEncoding] = {}  # one object per encoding: a palette takes 20 kB
 
 
-def mask_facts(path: Path) -> MaskFacts:
-    """What a mask file holds, from one decoding. Raises DataError for a broken file or a photograph."""
+def mask_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> MaskFacts:
+    """What a mask file holds; `decoded` decodes its content. Raises DataError for a broken file or a photograph."""
     content = file_bytes(path)
-    return facts_of(path, decode(path, content), hashlib.sha256(content).hexdigest())
+    return facts_of(path, decoded(path, content), hashlib.sha256(content).hexdigest())
 
 
 def facts_of(path: Path, stored: Stored, digest: str) -> MaskFacts:

@@ -1,20 +1,30 @@
 """What is known about files is kept between starts, and every change of a file is noticed."""
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segengine.data.batches import shared_pairs
 from segengine.data.batches import survey_file as module
+from segengine.data.batches.cache import Memory
 from segengine.data.batches.dataset import prepare
 from segengine.data.batches.survey_file import survey_file
+from segengine.data.files import decoding
 from segengine.data.masks.gray_values import choose_values
 from segengine.data.masks.labels import make_labels
 from segengine.data.masks.mappers import GrayMapper
 from segengine.data.sources.folders import FolderPlan, read_folders
 from segengine.data.sources.splits import Fractions
+
+GROUPED = Fractions(0.4, 0.3, 0.3, by="group", group="^(p[0-3])")
+HERE = Path(__file__).parents[3]
 
 
 def write(root, name, seed, *, top=3, size=(16, 12)):
@@ -33,33 +43,14 @@ def root(tmp_path):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The files that are decoded, by any module of the data rooms."""
-    names = []
+    """The files that are decoded."""
+    names, real = [], decoding.format_of
 
-    def counted(real):
-        def decode(path, *rest, **named):
-            names.append(f"{path.parent.name}/{path.stem}")
-            return real(path, *rest, **named)
+    def counted(path, content):
+        names.append(f"{path.parent.name}/{path.stem}")
+        return real(path, content)
 
-        return decode
-
-    for place in (
-        "files.images",
-        "files.reading",
-        "masks.facts",
-        "masks.survey",
-        "batches.survey_file",
-        "batches.cache",
-    ):
-        target = f"segengine.data.{place}.decode"
-        with pytest.MonkeyPatch.context() as probe:
-            try:
-                probe.setattr(target, None)
-            except AttributeError:
-                continue
-        package, _, name = target.rpartition(".")
-        real = getattr(__import__(package, fromlist=[name]), name)
-        monkeypatch.setattr(target, counted(real))
+    monkeypatch.setattr(decoding, "format_of", counted)
     return names
 
 
@@ -68,10 +59,10 @@ def mapper_of(found):
     return GrayMapper(make_labels(chosen.values, None, found), (), found.encoding)
 
 
-def started(root, cache, **settings):
+def started(root, cache_folder, **settings):
     records = read_folders(FolderPlan(root))
-    settings = {"cache": "none", **settings}
-    return prepare(records, build_mapper=mapper_of, split=Fractions(0.6, 0.2, 0.2), cache_folder=cache, **settings)
+    settings = {"cache": "none", "split": Fractions(0.6, 0.2, 0.2), **settings}
+    return prepare(records, build_mapper=mapper_of, cache_folder=cache_folder, **settings)
 
 
 def facts(dataset):
@@ -216,3 +207,84 @@ def test_a_later_split_or_a_part_of_the_data_uses_the_same_survey(root, tmp_path
     assert {name for name in decoded if name.startswith("images")} == set()
     started(root, tmp_path / "cache")
     assert {name for name in decoded if name.startswith("images")} == set()
+
+
+@pytest.mark.parametrize("cache", ["auto", "ram", "disk", "device"])
+def test_a_first_start_decodes_each_file_once(root, tmp_path, decoded, cache):
+    dataset = started(root, tmp_path / "cache", cache=cache)
+    plain = started(root, tmp_path / "other", cache="none")
+    del decoded[20:]
+    assert sorted(decoded) == sorted(f"{kind}/p{n}" for kind in ("images", "masks") for n in range(10))
+    for index in range(10):
+        for kept, anew in zip(dataset.pair(index), plain.pair(index), strict=True):
+            assert (kept == anew).all()
+
+
+@pytest.mark.parametrize("settings", [{"window": "auto"}, {"window": "per-image", "split": GROUPED}])
+def test_16_bit_images_are_decoded_once_as_well_and_windows_are_kept(tmp_path, decoded, settings, monkeypatch):
+    root = tmp_path / "data"
+    for number in range(6):
+        write(root, f"p{number}", number)
+        values = np.random.default_rng(number).integers(0, 5000, (16, 12)).astype(np.uint16)
+        Image.fromarray(values).save(root / "images" / f"p{number % 4}{number}.png")
+        (root / "images" / f"p{number}.png").unlink()
+        (root / "masks" / f"p{number}.png").rename(root / "masks" / f"p{number % 4}{number}.png")
+    later(10, monkeypatch)
+    first = started(root, tmp_path / "cache", cache="ram", **settings)
+    assert len(decoded) == len(set(decoded)) == 12
+    decoded.clear()
+    second = started(root, tmp_path / "cache", **settings)
+    assert decoded == []
+    assert second.window == first.window
+    assert second.warnings == first.warnings
+
+
+def test_where_there_is_no_room_files_are_decoded_anew(root, tmp_path, decoded, monkeypatch):
+    monkeypatch.setattr("segengine.data.batches.dataset.available_bytes", lambda: 2 * 1000)
+    started(root, tmp_path / "cache", cache="ram")
+    assert 20 < len(decoded) <= 60
+
+
+RANK = """
+import sys, json, time
+from pathlib import Path
+from segengine.data.files import decoding
+real, names = decoding.format_of, []
+def counted(path, content):
+    names.append(str(path))
+    return real(path, content)
+decoding.format_of = counted
+from segengine.data.batches.shared_pairs import SharedPairs
+from tests.data.batches.test_survey_file import started
+dataset = started(Path(sys.argv[1]), Path(sys.argv[2]), cache="ram", processes=2)
+assert isinstance(dataset.pairs, SharedPairs), dataset.pairs
+total = [int(image.sum()) + 7 * int(mask.sum()) for image, mask in map(dataset.pair, range(10))]
+assert not dataset.pair(0)[0].flags.writeable
+print(json.dumps([len(names), total]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that outlives its name")
+def test_processes_of_a_machine_share_the_survey_and_one_memory(root, tmp_path):
+    command = [sys.executable, "-c", RANK, str(root), str(tmp_path / "cache")]
+    before = set(Path("/dev/shm").glob("segengine-pairs*"))
+    ranks = [subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [json.loads(rank.communicate(timeout=120)[0]) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert sorted(decodes for decodes, _ in found) == [0, 20]
+    plain = started(root, tmp_path / "other")
+    expected = [int(image.sum()) + 7 * int(mask.sum()) for image, mask in map(plain.pair, range(10))]
+    assert [totals for _, totals in found] == [expected, expected]
+    left = set(Path("/dev/shm").glob("segengine-pairs*")) - before
+    assert left == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that outlives its name")
+def test_where_shared_memory_is_too_small_the_cache_folder_is_used(root, tmp_path, monkeypatch):
+    free = {shared_pairs._SHARED_MEMORY: 100, tmp_path / "cache/shared": 10**9}
+    monkeypatch.setattr(shared_pairs, "_free_bytes", lambda place: free[place])
+    dataset = started(root, tmp_path / "cache", cache="ram", processes=2)
+    assert isinstance(dataset.pairs, shared_pairs.SharedPairs)
+    assert [p.name for p in (tmp_path / "cache/shared").glob("*.processes")]
+    free[tmp_path / "another/shared"] = 100
+    assert isinstance(started(root, tmp_path / "another", cache="ram", processes=2).pairs, Memory)

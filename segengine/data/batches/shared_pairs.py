@@ -1,0 +1,151 @@
+"""Decoded pairs in one memory-mapped file that all processes of a machine share."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from segengine.data.files.parallel import Progress, in_threads
+from segengine.errors import DataError
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (its file is private to the user, and named by content)
+_PREFIX = "segengine-pairs"
+_SPARE = 1.1  # others use shared memory as well
+_ABANDONED_SECONDS = 24 * 3600
+
+
+class SharedPairs:
+    """Pair i as read-only views of the mapped bytes: each image uint8 [H, W, C], then its classes uint8 [H, W]."""
+
+    def __init__(self, path: Path, sizes: NDArray[np.int64], channels: int) -> None:
+        self._sizes, self._channels = sizes, channels
+        self._begins = _begins(sizes, channels)
+        with path.open("rb") as file:
+            self._bytes = np.frombuffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ), np.uint8)
+
+    def __call__(self, index: int) -> Pair:
+        return _views(self._bytes, self._begins, self._sizes, self._channels, index)
+
+
+def can_share() -> bool:
+    """Whether processes can share pairs on this system: a mapped file must outlive its name."""
+    return sys.platform == "linux"
+
+
+def shared_pairs(
+    decode: Callable[[int], Pair],
+    sizes: NDArray[np.int64],
+    channels: int,
+    keys: Sequence[str],
+    *,
+    processes: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> SharedPairs | None:
+    """Pairs that the first of `processes` decodes and the others map; None where there is no room for the file.
+
+    The file lies in shared memory, or in `folder` where that is too small. It loses its name once all processes have
+    mapped it, and so goes with the last of them, however they end.
+
+    Args:
+        decode: gives pair i.
+        sizes: height and width of each pair, int64 [N, 2].
+        channels: of the images.
+        keys: what each pair depends on.
+        processes: how many processes of this machine call this with the same pairs.
+        folder: a folder on disk.
+        progress: called with ("decoding", done, total) by the process that decodes.
+
+    Raises:
+        DataError: a file can't be read, or has changed since its size was read.
+    """
+    total = int(_begins(sizes, channels)[-1])
+    name = f"{_PREFIX}-{os.getuid()}-{hashlib.sha256(repr(list(keys)).encode()).hexdigest()[:32]}"
+    for place in (_SHARED_MEMORY, folder / "shared"):
+        with contextlib.suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(place)
+            with FileLock(place / f"{name}.lock", mode=0o600):
+                path = place / name
+                if not path.exists():
+                    if _free_bytes(place) < _SPARE * total:
+                        continue
+                    _build(path, decode, sizes, channels, progress)
+                pairs = SharedPairs(path, sizes, channels)
+                _count_in(path, processes)
+                return pairs
+    return None
+
+
+def _build(
+    path: Path, decode: Callable[[int], Pair], sizes: NDArray[np.int64], channels: int, progress: Progress | None
+) -> None:
+    begins = _begins(sizes, channels)
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, max(1, int(begins[-1])))  # too little room is an error here, and no crash later
+        target = np.frombuffer(mmap.mmap(handle, 0), np.uint8)
+
+        def fill(index: int) -> None:
+            for place, array in zip(_views(target, begins, sizes, channels, index), decode(index), strict=True):
+                if place.shape != array.shape:
+                    raise DataError(f"an image has changed to {array.shape} since its size was read; start again")
+                place[...] = array
+
+        in_threads(fill, range(len(sizes)), "decoding", progress)
+        part.replace(path)
+    finally:
+        os.close(handle)
+        part.unlink(missing_ok=True)
+
+
+def _count_in(path: Path, processes: int) -> None:
+    """Note that one more process has mapped the file; the last one removes its name. Called under the file's lock."""
+    counter = path.with_name(f"{path.name}.processes")
+    mapped = int(counter.read_text()) + 1 if counter.exists() else 1
+    if mapped < processes:
+        counter.write_text(str(mapped))
+        return
+    for used in (path, counter, path.with_name(f"{path.name}.lock")):
+        used.unlink(missing_ok=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Files of processes that were killed before all of them had mapped theirs."""
+    oldest = time.time() - _ABANDONED_SECONDS
+    for path in place.glob(f"{_PREFIX}-{os.getuid()}-*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def _free_bytes(place: Path) -> int:
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize
+
+
+def _begins(sizes: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes.prod(axis=1) * (channels + 1))]).astype(np.int64)
+
+
+def _views(
+    whole: NDArray[np.uint8], begins: NDArray[np.int64], sizes: NDArray[np.int64], channels: int, index: int
+) -> Pair:
+    height, width = (int(side) for side in sizes[index])
+    begin, middle = int(begins[index]), int(begins[index]) + height * width * channels
+    image = whole[begin:middle].reshape(height, width, channels)
+    return image, whole[middle : middle + height * width].reshape(height, width)
