@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,8 +14,8 @@ from segengine.cli.options import json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segengine.comparison.statistics.differences import Choices
-    from segengine.comparison.summary import Comparison, Refusal
+    from segengine.comparison.judge import Judged
+    from segengine.comparison.summary import Refusal
 
 
 def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -41,6 +41,10 @@ def _number(context: click.Context, parameter: click.Parameter, value: float) ->
 @click.option(
     "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True, callback=_number,
     help="Points (hundredths) within which scores are practically equal; for distances, in their unit.",
+)  # fmt: skip
+@click.option(
+    "--undefined", type=click.Choice(["left-out", "worst"]), default="left-out", show_default=True,
+    help="Images in which a metric has no value as only truth or prediction has the class: left out, or the image's diagonal.",
 )  # fmt: skip
 @click.option(
     "--resamples", type=click.IntRange(100, 1_000_000), default=2000, show_default=True,
@@ -69,6 +73,7 @@ def command(
     split: str | None,
     metric: str,
     margin: float,
+    undefined: Literal["left-out", "worst"],
     resamples: int,
     only_vary: tuple[str, ...],
     as_json: bool,
@@ -94,55 +99,77 @@ def command(
       segengine compare runs/abdomen --html comparison.html --out comparison
     """
     from segengine.cli.comparison_files import Targets, write_comparisons
-    from segengine.comparison.render import document, refusals
+    from segengine.comparison.judge import Judged, judge
+    from segengine.comparison.measures import METRICS
+    from segengine.comparison.sentences import refusals
     from segengine.comparison.statistics.differences import Choices
-    from segengine.comparison.summary import METRICS, Comparison, compare_folders
+    from segengine.comparison.summary import Comparison, compare_folders
     from segengine.comparison.values import margin_factor, measured
     from segengine.errors import ComparisonError
 
-    if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown exclude each other; name one")
+    _check(metric, undefined, as_json=as_json, as_markdown=as_markdown)
     targets = Targets(html, out, pictures)
     targets.check()
     results = compare_folders(runs, runs_dir, split, only_vary)
     if metric not in METRICS:
-        results, metric = measured(results, metric)
+        results, metric = measured(results, metric, undefined)
     choices = Choices(margin=margin / margin_factor(results, metric), resamples=resamples)
+    judged = [judge(each, metric, choices) if isinstance(each, Comparison) else each for each in results]
+    made = [each for each in judged if isinstance(each, Judged)]
     if as_json:
-        documents = [document(result, metric, choices) for result in results]
-        print_json({"format": 1, "metric": metric, "comparisons": documents})
+        _print_json(judged, metric)
     else:
-        _print(results, metric, choices, as_markdown=as_markdown)
-    if refused := refusals(results):
-        raise ComparisonError("\n".join([*refused, *(["nothing was written"] if targets else [])]))
+        _print(made, as_markdown=as_markdown)
+    if problems := refusals(results):
+        raise ComparisonError("\n".join([*problems, *(["nothing was written"] if targets else [])]))
     if targets:
-        write_comparisons(targets, [each for each in results if isinstance(each, Comparison)], metric, choices)
+        write_comparisons(targets, made)
 
 
-def _print(results: Sequence[Comparison | Refusal], metric: str, choices: Choices, *, as_markdown: bool) -> None:
+def _check(metric: str, undefined: str, *, as_json: bool, as_markdown: bool) -> None:
+    """Refuse options that exclude each other."""
+    from segengine.comparison.measures import METRICS
+
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown exclude each other; name one")
+    if undefined == "worst" and metric in METRICS:
+        raise click.UsageError(
+            f"--undefined worst is for distances such as hd95; {metric} has a score wherever there is a class"
+        )
+
+
+def _print_json(judged: Sequence[Judged | Refusal], metric: str) -> None:
+    from segengine.comparison.judge import Judged
+    from segengine.comparison.render.json import document, refused
+
+    documents = [document(each) if isinstance(each, Judged) else refused(each) for each in judged]
+    print_json({"format": 1, "metric": metric, "comparisons": documents})
+
+
+def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:
     from rich.console import Console
 
-    from segengine.comparison.render import markdown, terminal
-    from segengine.comparison.summary import Comparison
+    from segengine.comparison.render.markdown import markdown
+    from segengine.comparison.render.terminal import terminal
 
     # Where nobody watches, a table is as wide as it needs to be.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    for place, result in enumerate(result for result in results if isinstance(result, Comparison)):
+    for place, judged in enumerate(made):
         if place:
             click.echo()
         if as_markdown:
-            click.echo(markdown(result, metric, choices), nl=False)
+            click.echo(markdown(judged), nl=False)
         else:
-            terminal(result, metric, console, choices)
+            terminal(judged, console)
 
 
 def print_comparison(folder: Path) -> None:
     """The table of one experiment's runs on standard output; why there is none on standard error."""
-    from segengine.comparison.render import refusals
-    from segengine.comparison.statistics.differences import DEFAULTS
-    from segengine.comparison.summary import compare_folders
+    from segengine.comparison.judge import judge
+    from segengine.comparison.sentences import refusals
+    from segengine.comparison.summary import Comparison, compare_folders
 
     results = compare_folders([folder], folder)
-    _print(results, "dice", DEFAULTS, as_markdown=False)
+    _print([judge(result, "dice") for result in results if isinstance(result, Comparison)], as_markdown=False)
     for line in refusals(results):
         click.echo(f"no comparison: {line}", err=True)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from segengine.comparison.page.gallery import Gallery
-    from segengine.comparison.statistics.differences import Choices
-    from segengine.comparison.summary import Comparison, Metric
+    from segengine.comparison.gallery import Gallery
+    from segengine.comparison.judge import Judged
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Targets:
         """
         if not self:
             return
-        from segengine.comparison.page.output import check_folder, check_page
+        from segengine.comparison.render.folder import check_folder, check_page
 
         if self.html is not None:
             check_page(self.html)
@@ -42,38 +41,36 @@ class Targets:
             check_folder(self.out)
 
 
-def write_comparisons(targets: Targets, comparisons: Sequence[Comparison], metric: Metric, choices: Choices) -> None:
+def write_comparisons(targets: Targets, judged: Sequence[Judged]) -> None:
     """Write the page and the folder that are asked for, and say so on standard error.
 
     Raises:
         ComparisonError: something can't be written, or stands in the way.
         RunError: a file of a run is damaged.
     """
-    from segengine.comparison.page.contents import contents_of
-    from segengine.comparison.page.output import check_page, files_of, write_folder, write_page
-    from segengine.comparison.page.page import comparison_page
-    from segengine.comparison.render import document
+    from segengine.comparison.contents import contents_of
+    from segengine.comparison.render.folder import check_page, files_of, write_folder, write_page
+    from segengine.comparison.render.page import comparison_page
 
-    made = [contents_of(each, metric, choices, _gallery(each, metric, targets.pictures)) for each in comparisons]
+    made = [contents_of(each, _gallery(each, targets.pictures)) for each in judged]
     if targets.html is not None:
         replaced = check_page(targets.html)
         write_page(targets.html, comparison_page(made))
         click.echo(f"{'replaced' if replaced else 'wrote'} {targets.html}", err=True)
     if targets.out is not None:
-        files = files_of(made, [document(each, metric, choices) for each in comparisons])
+        files = files_of(made)
         write_folder(targets.out, files)
         click.echo(f"wrote {len(files)} files to {targets.out}", err=True)
 
 
-def _gallery(comparison: Comparison, metric: Metric, count: int) -> Gallery | None:
+def _gallery(judged: Judged, count: int) -> Gallery | None:
     """The pictures of the images on which variants disagree most; None if none are wanted or there is one variant."""
-    if not count or len(comparison.variants) < 2:
+    if not count or len(judged.names) < 2:
         return None
-    from segengine.comparison.page.gallery import most_disagreed
+    from segengine.comparison.gallery import most_disagreed
     from segengine.inference.gallery import pictures
 
-    chosen = most_disagreed(comparison, metric, count)
-    found = pictures(comparison, chosen)
+    found = pictures(judged.comparison, most_disagreed(judged.comparison, judged.metric, count))
     for problem in found.problems:
         click.echo(f"no picture: {problem}", err=True)
     return found

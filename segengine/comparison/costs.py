@@ -8,13 +8,16 @@ from statistics import median
 from typing import Any
 
 from segengine.comparison.load import LoadedRun
-from segengine.comparison.pareto import pareto_front
-from segengine.comparison.summary import Comparison, Metric, kinds_of
+from segengine.comparison.measures import Metric
+from segengine.comparison.summary import Comparison
 
 
 @dataclass(frozen=True)
 class VariantCost:
-    """One variant's cost: median, least and most over its runs (None: unknown), beside its mean score."""
+    """One variant's cost: median, least and most over its runs (None: unknown), beside its mean score.
+
+    `busy`: a run of it was measured on a busy machine, so that the value is no property of the network.
+    """
 
     variant: str
     value: float | None
@@ -22,14 +25,15 @@ class VariantCost:
     maximum: float | None
     score: float | None
     on_front: bool
+    busy: bool = False
 
 
 @dataclass(frozen=True)
 class Cost:
     """One kind of cost, by variant in the comparison's order. `label` and `unit` are for people: `latency`, `ms`.
 
-    `condition` says how it was measured. Where the runs' conditions differ, `problem` says in what; then nobody is on the
-    front. The front is by mean score alone: a difference in score may still be chance.
+    `condition` says how it was measured. Where the runs' conditions differ, or the machine was busy, `problem` says so; then
+    nobody is on the front. The front is by mean score alone: a difference in score may still be chance.
     """
 
     key: str
@@ -49,19 +53,20 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _Column:
     key: str
     label: str
     unit: str
     value: Callable[[LoadedRun], float | None]
     conditions: Callable[[LoadedRun], dict[str, Any]]
     lower_is_better: bool = True
+    busy: Callable[[LoadedRun], bool] = lambda _: False
 
 
 def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
-    """Every cost that at least one run states, each with its Pareto front against the mean score (pooled, where it can be)."""
+    """Every cost that at least one run states, each with its Pareto front against the headline's mean score."""
     runs = {name: [r for unit in units for r in unit.runs] for name, units in comparison.units.by_variant().items()}
-    scores = [variant.scores[metric, kinds_of(metric)[0]].mean.mean for variant in comparison.variants]
+    scores = [variant.scores[metric, comparison.headline(metric)].mean.mean for variant in comparison.variants]
     found = (_cost(kind, runs, scores, comparison.measure(metric).sign) for kind in _KINDS)
     return tuple(cost for cost in found if any(variant.value is not None for variant in cost.variants))
 
@@ -71,23 +76,34 @@ def cost_problems(comparison: Comparison) -> list[str]:
     return [run.cost_problem for unit in comparison.units.units for run in unit.runs if run.cost_problem]
 
 
-def _cost(kind: _Kind, runs: dict[str, list[LoadedRun]], scores: Sequence[float | None], sign: int) -> Cost:
-    by_run = {name: [(run, kind.value(run)) for run in members] for name, members in runs.items()}
+def _cost(column: _Column, runs: dict[str, list[LoadedRun]], scores: Sequence[float | None], sign: int) -> Cost:
+    by_run = {name: [(run, column.value(run)) for run in members] for name, members in runs.items()}
     known = {name: [value for _, value in pairs if value is not None] for name, pairs in by_run.items()}
-    conditions = [kind.conditions(run) for pairs in by_run.values() for run, value in pairs if value is not None]
+    conditions = [column.conditions(run) for pairs in by_run.values() for run, value in pairs if value is not None]
     values = [float(median(each)) if each else None for each in known.values()]
-    problem = "; ".join(_unequal(conditions))
+    busy = [any(column.busy(run) for run, value in pairs if value is not None) for pairs in by_run.values()]
+    problem = _problem(conditions, [name for name, was in zip(by_run, busy, strict=True) if was])
     front = pareto_front(
-        [None if s is None else sign * s for s in scores], values, lower_is_better=kind.lower_is_better
+        [None if s is None else sign * s for s in scores], values, lower_is_better=column.lower_is_better
     )
     return Cost(
-        kind.key, kind.label, kind.unit, kind.lower_is_better,
+        column.key, column.label, column.unit, column.lower_is_better,
         tuple(
-            VariantCost(name, value, min(each, default=None), max(each, default=None), score, on and not problem)
-            for (name, each), value, score, on in zip(known.items(), values, scores, front, strict=True)
+            VariantCost(name, value, min(each, default=None), max(each, default=None), score, on and not problem, was)
+            for (name, each), value, score, on, was in zip(known.items(), values, scores, front, busy, strict=True)
         ),
         "" if problem or not conditions else ", ".join(_said(*item) for item in conditions[0].items()), problem,
     )  # fmt: skip
+
+
+def _problem(conditions: Sequence[dict[str, Any]], busy: Sequence[str]) -> str:
+    """Why the variants' values can't be compared; `busy` names those measured on a busy machine."""
+    said = []
+    if unequal := list(_unequal(conditions)):
+        said.append(f"measured differently: {'; '.join(unequal)}")
+    if busy:
+        said.append(f"measured on a busy machine: {', '.join(busy)}; repeat with `segengine cost`")
+    return "; ".join(said)
 
 
 def _unequal(conditions: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -151,29 +167,52 @@ def _of_training_memory(run: LoadedRun) -> dict[str, Any]:
     return {**({"memory": _MEMORY[part.kind]} if part else {}), **_trained(run)}
 
 
+def _on_busy_machine(run: LoadedRun) -> bool:
+    return run.cost is not None and run.cost.rounds is not None and run.cost.rounds.busy
+
+
 def _mib(memory: Any) -> float | None:
     return memory.peak_bytes / 2**20 if memory is not None else None
 
 
 _MEMORY = {"cuda": "memory allocated on the GPU", "resident": "growth of the process's resident memory"}
 _KINDS = (
-    _Kind("parameters", "parameters", "", lambda run: run.record.parameters, _network),
-    _Kind("macs", "multiply-adds an image", "", lambda run: run.record.macs, _counted),
-    _Kind("latency", "latency", "ms", lambda run: run.cost.latency.median_ms if run.cost else None, _measured),
-    _Kind(
+    _Column("parameters", "parameters", "", lambda run: run.record.parameters, _network),
+    _Column("macs", "multiply-adds per image", "", lambda run: run.record.macs, _counted),
+    _Column("latency", "latency", "ms", lambda run: run.cost.latency.median_ms if run.cost else None, _measured,
+          busy=_on_busy_machine),
+    _Column(
         "throughput", "throughput", "images/s",
         lambda run: run.cost.throughput.images_per_second if run.cost and run.cost.throughput else None,
-        _of_batches, lower_is_better=False,
+        _of_batches, lower_is_better=False, busy=_on_busy_machine,
     ),
-    _Kind("memory", "memory of inference", "MiB", lambda run: _mib(run.cost.memory if run.cost else None), _of_memory),
-    _Kind("train_memory", "memory of training", "MiB", lambda run: _mib(run.record.train_memory), _of_training_memory),
-    _Kind(
+    _Column("memory", "memory of inference", "MiB", lambda run: _mib(run.cost.memory if run.cost else None), _of_memory),
+    _Column("train_memory", "memory of training", "MiB", lambda run: _mib(run.record.train_memory), _of_training_memory),
+    _Column(
         "minutes", "training time", "min",
         lambda run: None if run.record.train_seconds is None else run.record.train_seconds / 60, _trained,
     ),
-    _Kind(
+    _Column(
         "images_per_second", "training speed", "images/s", lambda run: run.record.images_per_second, _trained,
         lower_is_better=False,
     ),
 )  # fmt: skip
 """All costs, in the order of a table's columns."""
+
+
+def pareto_front(
+    scores: Sequence[float | None], costs: Sequence[float | None], *, lower_is_better: bool = True
+) -> tuple[bool, ...]:
+    """Whether each choice is on the front: none other is at least as good in both and better in one.
+
+    Higher scores are better; so are lower costs, or higher ones where `lower_is_better` is False (a speed). Equal choices
+    are on the front together. A choice without score or cost is on no front and dominates nothing.
+    """
+    sign = 1.0 if lower_is_better else -1.0
+    points = [None if s is None or c is None else (s, sign * c) for s, c in zip(scores, costs, strict=True)]
+    known = [point for point in points if point is not None]
+    return tuple(point is not None and not any(_dominates(other, point) for other in known) for point in points)
+
+
+def _dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return a[0] >= b[0] and a[1] <= b[1] and a != b

@@ -61,7 +61,11 @@ def refuse_if_incomparable(runs: Sequence[LoadedRun], split: str, tables: Sequen
         lines = [f"  {line}" for line in dict.fromkeys([*problems, *_set_differently(runs)])]
         raise ComparisonError(
             "\n".join(
-                ["these runs can't be compared:", *lines, "  compare runs of one kind, or train them again alike"]
+                [
+                    "these runs can't be compared:",
+                    *lines,
+                    "  compare runs with identical data and policy, or retrain with the same settings",
+                ]
             )
         )
 

@@ -36,7 +36,7 @@ def refuse_other_differences(runs: Sequence[LoadedRun], found: Sequence[Differen
                 [
                     f"these runs differ in more than {' and '.join(allowed)}:",
                     *(f"  {'within a variant: ' if d.within else ''}{d.text()}" for d in others),
-                    "  train them again alike, or allow a difference with another --only-vary",
+                    "  retrain with the same settings, or allow a difference with another --only-vary",
                 ]
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +13,12 @@ from segengine.comparison.circumstances import unlike_architectures
 from segengine.comparison.confounders import Difference, factor_and_confounders
 from segengine.comparison.guard import evaluation_split, refuse_if_incomparable
 from segengine.comparison.load import Candidates, LeftOut, LoadedRun, candidates
-from segengine.comparison.measures import SHARE, Measure
+from segengine.comparison.measures import METRICS, OF_COUNTS, Kind, Measure, Metric, kinds_of
 from segengine.comparison.only_vary import refuse_other_differences
+from segengine.comparison.statistics.ratios import places, unit_ratios
 from segengine.comparison.units import Unit, Units, units_of, variant_names
 from segengine.errors import ComparisonError, RunError
-from segengine.metrics.scores import Scores, evaluate_stacked
 from segengine.metrics.stacked import Stacked
-
-Metric = str
-"""`dice` or `iou`, or the label of a metric whose values of each image were read: `hd95`, `nsd-tolerance-2`."""
-METRICS: tuple[Metric, ...] = ("dice", "iou")
-Kind = Literal["pooled", "per_image"]
-KINDS: tuple[Kind, ...] = ("pooled", "per_image")
-
-
-def kinds_of(metric: Metric) -> tuple[Kind, ...]:
-    """Counts can be pooled; other metrics have a value for each image."""
-    return KINDS if metric in METRICS else ("per_image",)
 
 
 @dataclass(frozen=True)
@@ -69,7 +57,7 @@ class ScoreTable:
 class VariantSummary:
     """One variant. `scores[metric, kind]`; `minutes` and `images_per_second` are training's, over its runs.
 
-    `undefined`: averaged classes that are in neither truth nor prediction for a seed, so that a mean is over the others.
+    `undefined`: classes that the policy averages, and that are in neither truth nor prediction for a seed.
     """
 
     name: str
@@ -85,7 +73,10 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """One class in the truth of the compared images: how many of them hold it, with how many pixels."""
+    """One class in the truth of the compared images: how many of them hold it, with how many pixels.
+
+    `averaged`: the comparison's means include it.
+    """
 
     name: str
     averaged: bool
@@ -97,7 +88,10 @@ class ClassFacts:
 class Comparison:
     """A table's contents. `units` keeps the counts of each image, which statistics start from.
 
-    `left_out` has, for a metric of each image, in how many images some class counts for no model, as not all have a value.
+    All means of all variants are over the same classes: those that the policy averages and that every variant has a score
+    of; `undefined` are the others of the policy's. Of a metric with values per image, `undefined_images` has by variant how
+    many predictions lack a value though truth or prediction has the class, and how many predictions there are; `left_out`
+    has, by metric, in how many images some class counts for no model, as not all have a value.
     """
 
     title: str
@@ -111,10 +105,26 @@ class Comparison:
     units: Units
     measures: Mapping[Metric, Measure] = field(default_factory=dict)
     left_out: Mapping[Metric, int] = field(default_factory=dict)
+    undefined: tuple[str, ...] = ()
+    undefined_images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def measure(self, metric: Metric) -> Measure:
         """What the metric's numbers are in, and which are better."""
-        return self.measures.get(metric, SHARE)
+        return self.measures[metric] if metric in self.measures else OF_COUNTS[metric]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether images belong to groups (patients, videos): then groups are what varies, not their images."""
+        return self.group_count < self.image_count
+
+    def kinds(self, metric: Metric) -> tuple[Kind, ...]:
+        """The kinds of mean that there are of a metric."""
+        return kinds_of(metric, grouped=self.grouped)
+
+    def headline(self, metric: Metric) -> Kind:
+        """The kind of mean that verdicts, ranks, fronts and figures are about."""
+        kinds = self.kinds(metric)
+        return "per_group" if "per_group" in kinds else kinds[0]
 
     @property
     def averaged(self) -> tuple[str, ...]:
@@ -176,15 +186,28 @@ def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str
     factor, confounders = factor_and_confounders(found.runs, variants_of)
     refuse_other_differences(found.runs, [factor, *confounders] if factor else confounders, only_vary)
     policy, names = found.runs[0].record.metric_policy, found.runs[0].record.classes
-    averaged = [k for k, name in enumerate(names) if name in policy.averaged]
-    variants = tuple(_variant(name, members, averaged) for name, members in units.by_variant().items())
+    wanted = [k for k, name in enumerate(names) if name in policy.averaged]
+    has = {name: _present(members) for name, members in units.by_variant().items()}
+    averaged = [k for k in wanted if all(present[k] for present in has.values())]
+    variants = tuple(_variant(name, members, units, averaged) for name, members in units.by_variant().items())
+    variants = tuple(
+        replace(variant, undefined=tuple(names[k] for k in wanted if not has[variant.name][k])) for variant in variants
+    )
     truth = units.units[0].stacked[:, 1]
     classes = tuple(
         ClassFacts(name, k in averaged, int((truth[:, k] > 0).sum()), int(truth[:, k].sum()))
         for k, name in enumerate(names)
     )
-    notes = (*_notes(on, split, variants, factor), *filter(None, [unlike_architectures(found.runs, variants_of)]))
-    return Comparison(found.title, on, classes, variants, factor, tuple(confounders), notes, found.others, units)
+    lacking = [(names[k], [name for name, present in has.items() if present[k]]) for k in wanted if k not in averaged]
+    notes = (
+        *_notes(on, split, variants, factor),
+        *(_lacking(name, having) for name, having in lacking),
+        *filter(None, [unlike_architectures(found.runs, variants_of)]),
+    )
+    return Comparison(
+        found.title, on, classes, variants, factor, tuple(confounders), notes, found.others, units,
+        undefined=tuple(name for name, _ in lacking),
+    )  # fmt: skip
 
 
 def _readable(found: Candidates, split: str) -> tuple[Candidates, list[Stacked]]:
@@ -205,17 +228,30 @@ def _readable(found: Candidates, split: str) -> tuple[Candidates, list[Stacked]]
     return replace(found, runs=tuple(runs), others=(*found.others, *damaged)), tables
 
 
-def _variant(name: str, members: Sequence[Unit], averaged: Sequence[int]) -> VariantSummary:
-    each = [evaluate_stacked(unit.stacked) for unit in members]
-    classes = members[0].runs[0].record.classes
+def _present(members: Sequence[Unit]) -> NDArray[np.bool_]:
+    """Whether each class is in truth or prediction, for every seed: bool [K]."""
+    return np.asarray(np.all([unit.stacked[:, 1:].any(axis=(0, 1)) for unit in members], axis=0))
+
+
+def _lacking(name: str, having: Sequence[str]) -> str:
+    """Why the means are without a class that the policy averages."""
+    predicted = f"only {', '.join(having)} predicted it" if having else "not every seed of any variant predicted it"
+    return f"the means are without {name}: no truth has it, and {predicted}"
+
+
+def _variant(name: str, members: Sequence[Unit], units: Units, averaged: Sequence[int]) -> VariantSummary:
     runs = [run for unit in members for run in unit.runs]
-    undefined = [classes[k] for k in averaged if any(np.isnan(scores.pooled["dice"][k]) for scores in each)]
+    kinds = kinds_of("dice", grouped=len(set(units.groups)) < len(units.groups))
     return VariantSummary(
         name=name,
         seeds=tuple(unit.seed for unit in members),
         runs=tuple(run.name for run in runs),
-        scores={(metric, kind): _table(each, metric, kind, averaged) for metric in METRICS for kind in KINDS},
-        undefined=tuple(undefined),
+        scores={
+            (metric, kind): score_table(members, units.groups, metric, kind, averaged)
+            for metric in METRICS
+            for kind in kinds
+        },
+        undefined=(),
         parameters=runs[0].record.parameters,
         macs=runs[0].record.macs,
         images_per_second=Spread.of([run.record.images_per_second for run in runs]),
@@ -227,13 +263,18 @@ def _minutes(run: LoadedRun) -> float | None:
     return None if run.record.train_seconds is None else run.record.train_seconds / 60
 
 
-def _table(each: Sequence[Scores], metric: Metric, kind: Kind, averaged: Sequence[int]) -> ScoreTable:
-    def values(scores: Scores) -> NDArray[np.float64]:
-        return (scores.pooled if kind == "pooled" else scores.per_image)[metric]
-
+def score_table(
+    members: Sequence[Unit], groups: Sequence[str], metric: Metric, kind: Kind, averaged: Sequence[int]
+) -> ScoreTable:
+    """One variant's scores by seed, from the same sums as the statistics; a mean is undefined where one of its classes is."""
+    place = places(groups)
+    scores = []
+    for unit in members:
+        above, below = (values.sum(axis=0) for values in unit_ratios(unit, place, metric, kind))
+        scores.append(np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0))
+    means = [float(each[list(averaged)].mean()) if averaged else None for each in scores]
     return ScoreTable(
-        Spread.of([scores.mean(averaged, score=metric, per_image=kind == "per_image") for scores in each]),
-        tuple(Spread.of([float(values(scores)[k]) for scores in each]) for k in range(len(each[0].pixels))),
+        Spread.of(means), tuple(Spread.of([float(each[k]) for each in scores]) for k in range(len(scores[0])))
     )
 
 
@@ -245,11 +286,6 @@ def _notes(split: str, wanted: str | None, variants: Sequence[VariantSummary], f
     if len({variant.seeds for variant in variants}) > 1:
         said = "; ".join(f"{variant.name} {', '.join(map(str, variant.seeds))}" for variant in variants)
         notes.append(f"the variants have different seeds: {said}")
-    notes += [
-        f"{variant.name}: {', '.join(variant.undefined)} in neither truth nor prediction, so its mean is over the other classes"
-        for variant in variants
-        if variant.undefined
-    ]
     if len(variants) > 1 and factor is None:
         notes.append("no setting differs between the variants")
     return notes

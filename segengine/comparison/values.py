@@ -6,13 +6,14 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segengine.comparison.load import LoadedRun
-from segengine.comparison.measures import SHARE, Measure
-from segengine.comparison.summary import ClassFacts, Comparison, Metric, Refusal, ScoreTable, Spread, VariantSummary
+from segengine.comparison.measures import SHARE, Measure, Metric, kinds_of
+from segengine.comparison.summary import ClassFacts, Comparison, Refusal, VariantSummary, score_table
 from segengine.comparison.units import Unit
 from segengine.components.built_ins import BUILT_INS
 from segengine.errors import ComparisonError, RunError
@@ -21,15 +22,17 @@ from segengine.registry import suggest
 from segengine.runs.values import MetricRecord, read_values, stored_labels
 
 Values = NDArray[np.float64]
+Undefined = Literal["left-out", "worst"]
 _ONE_SIDED = ("truth only", "prediction only")
 _MOST_NAMED = 3
 
 
-def with_values(comparison: Comparison, wanted: Metric) -> tuple[Comparison, Metric]:
+def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "left-out") -> tuple[Comparison, Metric]:
     """The comparison with the values of a metric of each image, and the metric's label; `wanted` is it, or a name.
 
-    An image in which some model has no value though truth or prediction has the class (no distance where one of them
-    lacks it) counts for no model, so that all means are over the same images; notes say how many there are.
+    An image in which only truth or only the prediction has a class has no distance. It counts for no model, so that all
+    means are over the same images, or with the image's diagonal where `undefined` is `worst`; notes say how many there are.
+    A model without any value of a class takes no image from the others: its own mean is undefined.
 
     Raises:
         ComparisonError: runs lack the values, or measured them differently.
@@ -40,25 +43,90 @@ def with_values(comparison: Comparison, wanted: Metric) -> tuple[Comparison, Met
     _refuse_if_lacking(runs, comparison.split, label)
     record = _same_record(runs, comparison.split, label)
     tables = [_values(unit, comparison, label) for unit in comparison.units.units]
-    lost = np.any([np.isnan(values) & one_sided for values, one_sided, _ in tables], axis=0)
+    missing = [np.isnan(values) & one_sided for values, one_sided, _ in tables]
+    if undefined == "worst":
+        worst = _diagonals(comparison, record)
+        found = [np.where(gone, worst, values) for gone, (values, *_) in zip(missing, tables, strict=True)]
+        lost = np.zeros_like(missing[0])
+    else:
+        found = [values for values, *_ in tables]
+        lost = np.any(
+            [gone & ~np.isnan(values).all(axis=0) for gone, values in zip(missing, found, strict=True)], axis=0
+        )
     units = tuple(
         replace(unit, values={**unit.values, label: np.where(lost, np.nan, values)})
-        for unit, (values, _, _) in zip(comparison.units.units, tables, strict=True)
+        for unit, values in zip(comparison.units.units, found, strict=True)
     )
     measure = Measure(record.words, record.better, "points" if record.unit is None else record.unit, _factor(record))
-    facts = comparison.classes if record.by_class else (ClassFacts("image", True, comparison.image_count, 0),)
+    facts, without, notes = _classes(comparison, record, units, label)
+    over = [k for k, fact in enumerate(facts) if fact.averaged]
+    rule = "the image's diagonal stands for it" if undefined == "worst" else ""
     changed = replace(
         comparison,
         classes=facts,
+        undefined=without,
         units=replace(comparison.units, units=units),
         measures={**comparison.measures, label: measure},
         left_out={**comparison.left_out, label: int(lost.any(axis=1).sum())},
-        notes=(*comparison.notes, *_notes(comparison, facts, measure, [states for *_, states in tables], lost)),
+        undefined_images={
+            name: (sum(missing[i][:, over].any(axis=1).sum() for i in places), len(places) * comparison.image_count)
+            for name, places in _places(comparison).items()
+        },
+        notes=(
+            *comparison.notes,
+            *notes,
+            *_notes(replace(comparison, classes=facts), record.words, [t[2] for t in tables], lost, rule),
+        ),
     )
     return replace(changed, variants=_variants(changed, label, by_class=record.by_class)), label
 
 
-def measured(results: Sequence[Comparison | Refusal], wanted: Metric) -> tuple[list[Comparison | Refusal], Metric]:
+def _places(comparison: Comparison) -> dict[str, list[int]]:
+    """Where each variant's models are among the units."""
+    places: dict[str, list[int]] = {}
+    for place, unit in enumerate(comparison.units.units):
+        places.setdefault(unit.variant, []).append(place)
+    return places
+
+
+def _diagonals(comparison: Comparison, record: MetricRecord) -> Values:
+    """Each image's diagonal in the metric's unit, float64 [N, 1]: no distance within it is longer."""
+    height, width = record.spacing or (1.0, 1.0)
+    unit = comparison.units.units[0]
+    rows = [run.images[index] for run in unit.runs for index in run.indices(comparison.split)]
+    return np.array([[np.hypot(row.height * height, row.width * width)] for row in rows])
+
+
+def _classes(
+    comparison: Comparison, record: MetricRecord, units: Sequence[Unit], label: str
+) -> tuple[tuple[ClassFacts, ...], tuple[str, ...], list[str]]:
+    """The classes, those of the policy that means are without, and why: not every variant with values has one of them."""
+    if not record.by_class:
+        return (ClassFacts("image", True, comparison.image_count, 0),), (), []
+    wanted = [k for k, fact in enumerate(comparison.classes) if fact.averaged or fact.name in comparison.undefined]
+    has = {
+        name: np.all([~np.isnan(units[i].values[label]).all(axis=0) for i in places], axis=0)
+        for name, places in _places(comparison).items()
+    }
+    some = {name: present for name, present in has.items() if present[wanted].any()}
+    over = [k for k in wanted if some and all(present[k] for present in some.values())]
+    facts = tuple(replace(fact, averaged=k in over) for k, fact in enumerate(comparison.classes))
+    without, notes = [], []
+    for k in wanted:
+        if k not in over:
+            without.append(facts[k].name)
+            lacking = [name for name in has if not has[name][k]]
+            who = "no variant" if len(lacking) == len(has) else f"not {', '.join(lacking)}"
+            notes.append(f"the means are without {facts[k].name}: {who} has {record.words} of it in any image")
+    if over and (empty := [name for name in has if name not in some]):
+        have = "has" if len(empty) == 1 else "have"
+        notes.append(f"{', '.join(empty)} {have} no {record.words} in any image, and no mean")
+    return facts, tuple(without), notes
+
+
+def measured(
+    results: Sequence[Comparison | Refusal], wanted: Metric, undefined: Undefined = "left-out"
+) -> tuple[list[Comparison | Refusal], Metric]:
     """Each comparison with the values of a metric, or why there are none; and the metric's label."""
     made: list[Comparison | Refusal] = []
     label = wanted
@@ -67,7 +135,7 @@ def measured(results: Sequence[Comparison | Refusal], wanted: Metric) -> tuple[l
             made.append(result)
             continue
         try:
-            comparison, label = with_values(result, wanted)
+            comparison, label = with_values(result, wanted, undefined)
             made.append(comparison)
         except (ComparisonError, RunError) as error:
             made.append(Refusal(result.title, str(error), result.others))
@@ -159,38 +227,24 @@ def _values(unit: Unit, comparison: Comparison, label: str) -> tuple[Values, NDA
     return values, np.isin(states, [STATES.index(state) for state in _ONE_SIDED]), states
 
 
-def means_of(values: Values) -> Values:
-    """The mean over the images that have a value, float64 [K]; NaN where none has."""
-    count = (~np.isnan(values)).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.nansum(values, axis=0) / np.where(count, count, np.nan))
-
-
 def _variants(comparison: Comparison, label: str, *, by_class: bool) -> tuple[VariantSummary, ...]:
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     made = []
     for variant, members in zip(comparison.variants, comparison.units.by_variant().values(), strict=True):
-        means = [means_of(unit.values[label]) for unit in members]
-        each = [values[averaged][~np.isnan(values[averaged])] for values in means]
-        table = ScoreTable(
-            Spread.of([float(known.mean()) if known.size else None for known in each]),
-            tuple(Spread.of([float(values[k]) for values in means]) for k in range(len(comparison.classes))),
-        )
-        others = variant.scores if by_class else {}
-        made.append(replace(variant, scores={**others, (label, "per_image"): table}))
+        found = {
+            (label, kind): score_table(members, comparison.units.groups, label, kind, averaged)
+            for kind in kinds_of(label, grouped=comparison.grouped)
+        }
+        made.append(replace(variant, scores={**(variant.scores if by_class else {}), **found}))
     return tuple(made)
 
 
 def _notes(
-    comparison: Comparison,
-    facts: Sequence[ClassFacts],
-    measure: Measure,
-    states: Sequence[NDArray[np.uint8]],
-    lost: NDArray[np.bool_],
+    comparison: Comparison, label: str, states: Sequence[NDArray[np.uint8]], lost: NDArray[np.bool_], rule_of_worst: str
 ) -> list[str]:
     """For each class: over how many images its means are, and what they leave out or count as worst."""
     notes = []
-    for k, fact in enumerate(facts):
+    for k, fact in enumerate(comparison.classes):
         said = []
         for name, members in comparison.units.by_variant().items():
             of = [table[:, k] for unit, table in zip(comparison.units.units, states, strict=True) if unit in members]
@@ -200,10 +254,9 @@ def _notes(
                 said.append(f"{name} {' and '.join(words)} of {len(of) * len(lost)} predictions")
         if said:
             left = int(lost[:, k].sum())
-            rule = (
-                f"{left} of {len(lost)} images are left out for all models"
-                if left
-                else "such an image has a value like any other"
-            )
-            notes.append(f"{measure.words} of {fact.name}: {'; '.join(said)}; {rule}")
+            if left:
+                rule = f"{left} of {len(lost)} images are left out for all models"
+            else:
+                rule = rule_of_worst or "such an image has a value like any other"
+            notes.append(f"{label} of {fact.name}: {'; '.join(said)}; {rule}")
     return notes

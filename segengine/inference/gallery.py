@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segengine.comparison.page.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
-from segengine.comparison.summary import kinds_of
+from segengine.comparison.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
 from segengine.errors import DataError, SegengineError, unexpected
 from segengine.runs import names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from segengine.comparison.gallery import Pixels
     from segengine.comparison.load import LoadedRun
-    from segengine.comparison.page.gallery import Pixels
     from segengine.comparison.summary import Comparison
     from segengine.figures.labels import LabelLike
     from segengine.inference.load import Trained
@@ -58,7 +57,7 @@ def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Ga
 
 def _best(comparison: Comparison, chosen: Chosen) -> list[int]:
     """The best variants by mean score; those without one last."""
-    kind, sign = kinds_of(chosen.metric)[0], comparison.measure(chosen.metric).sign
+    kind, sign = comparison.headline(chosen.metric), comparison.measure(chosen.metric).sign
     means = [variant.scores[chosen.metric, kind].mean.mean for variant in comparison.variants]
     return sorted(range(len(means)), key=lambda i: np.inf if (mean := means[i]) is None else -sign * mean)[
         :MOST_VARIANTS

@@ -37,11 +37,18 @@ def test_the_table_names_images_classes_costs_and_caution(make, root, said):
     code, out, err = said("--runs-dir", root)
     assert (code, err) == (0, "")
     assert "3 test images of 2 groups; means over 2 classes: liver, spleen, without background" in out
-    for word in ("Dice pooled", "Dice per image", "9.2 M", "7.6 G", "images/s", "minutes", "background*"):
+    for word in (
+        "Dice per group",
+        "Dice pooled",
+        "Dice per image",
+        "9.2 M",
+        "7.6 G",
+        "images/s",
+        "minutes",
+        "background *",
+    ):
         assert word in out
-    assert (
-        out.count("One seed shows what these models do; what another training would give needs at least 2 seeds.") == 1
-    )
+    assert out.count("This holds for the trained models alone") == 1
     assert "compared: model.backbone: resnet {depth: 11} (resnet), vgg {depth: 11} (vgg)" in out
     assert "  training.epochs: 40 (resnet), 20 (vgg)" in out
     assert "left out: abdomen/swin-seed0 (failed: out of memory)" in out
@@ -93,7 +100,7 @@ def test_markdown_has_tables_and_no_cell_ends_early(make, root, said):
     make("vgg", classes=("background", "liver|lobe", "spleen"))
     code, out, _ = said("--runs-dir", root, "--markdown")
     assert code == 0
-    assert "| variant | seeds | Dice pooled |" in out
+    assert "| variant | seeds | Dice per group |" in out
     rows = [line for line in out.splitlines() if "lobe" in line and line.startswith("|")]
     assert rows
     assert all(row.startswith("| liver\\|lobe | 3 |") for row in rows)
@@ -113,12 +120,11 @@ def test_differences_stand_in_all_three_forms_with_their_methods(make, root, sai
     _, terminal, _ = said("--runs-dir", root)
     _, markdown, _ = said("--runs-dir", root, "--markdown")
     for out in (terminal, markdown):
-        assert "resnet - vgg" in out
-        assert out.count("these two trained models, resnet is better than vgg: +") == 1
-        assert "Methods: Paired differences over the same 9 groups (18 images)" in out
-        assert out.count("ne seed shows what these models do") == 1
+        assert "resnet − vgg" in out
+        assert out.count("f these two trained models, resnet is better than vgg: +") == 1
+        assert "Paired differences over the same 9 groups (18 images)" in out
     _, out, _ = said("--runs-dir", root, "--json", "--margin", "90", "--resamples", "500")
-    pooled, per_image = json.loads(out)["comparisons"][0]["differences"]
+    pooled, per_image, _ = json.loads(out)["comparisons"][0]["differences"]
     assert (pooled["kind"], per_image["kind"], pooled["margin"], pooled["resamples"]) == (
         "pooled",
         "per_image",
@@ -136,7 +142,7 @@ def test_too_few_groups_are_said_and_one_variant_has_no_differences(make, root, 
     assert json.loads(out)["comparisons"][0]["differences"] == []
     make("resnet")
     _, out, _ = said("--runs-dir", root)
-    assert "resnet and vgg are not tested by mean Dice (pooled): 2 groups; a test needs at least 6" in out
+    assert "resnet and vgg are not tested by mean Dice (per group): 2 groups; a test needs at least 6" in out
 
 
 @pytest.mark.parametrize(
@@ -186,8 +192,8 @@ def test_of_very_many_pairs_those_with_the_best_variant_are_shown(make, root, sa
     for place in range(12):
         make(f"v{place:02}", quality=0.9 if place == 4 else 0.5 + 0.01 * place)
     _, out, _ = said("--runs-dir", root)
-    assert "of 66 pairs those with v04, the first by mean Dice, are shown; --json has all" in out
-    assert len([line for line in out.splitlines() if re.match(r"v\d\d - v\d\d +pooled", line)]) == 11
+    assert "of 66 pairs those with v04, the first by mean Dice, are shown; --json and --out have all" in out
+    assert len([line for line in out.splitlines() if re.match(r"v\d\d − v\d\d +per group", line)]) == 11
     _, out, _ = said("--runs-dir", root, "--json")
     assert len(json.loads(out)["comparisons"][0]["differences"][0]["pairs"]) == 66 * 3
 

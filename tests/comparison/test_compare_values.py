@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segengine.cli.main import main
-from segengine.comparison.page.gallery import most_disagreed
+from segengine.comparison.gallery import most_disagreed
 from segengine.comparison.statistics.differences import differences
 from segengine.comparison.summary import Comparison, compare_folders
 from segengine.comparison.values import measured, with_values
@@ -72,11 +72,10 @@ def test_the_nearer_surface_is_better_in_words_order_and_ranking(make, root, sai
     keep(finished(make, "resnet"), distances)
     code, out, err = said(root / "abdomen", "--metric", "hd95")
     assert (code, err) == (0, "")
-    assert "Mean HD95 (per image; lower is better): resnet " in out
+    assert "mean HD95 over 2 classes in mm; lower is better" in out
     assert "of these two trained models, resnet is better than vgg: " in out.replace("Of these", "of these")
-    assert "mm of mean HD95 (per image), 95 % interval -4" in out
+    assert "mm of mean HD95 (per group), 95 % interval -4" in out
     assert "resnet first in 100 % (rank 1), vgg first in 0 % (rank 2)" in out
-    assert "mean HD95 over classes in mm; lower is better" in out
     assert "the interval lies within ±0.5 mm" in out
     assert "pooled" not in out
 
@@ -211,7 +210,7 @@ def test_page_and_files_show_distances_in_their_unit_the_lowest_first(make, root
     code, _, err = said(root / "abdomen", "--metric", "hd95", "--resamples", 200, *targets)
     assert code == 0, err
     page, files = (tmp_path / "page.html").read_text(), tmp_path / "out"
-    assert "HD95 in mm, mean over images; lower is better, with 95 % intervals" in page
+    assert "HD95 by class in mm, mean over groups; lower is better; * not in the means; with 95 % intervals" in page
     assert "mm of difference; left of 0 the first is better" in page
     assert "The lowest score of each column is bold" in page
     assert "margin of ±0.5 mm within" in page
@@ -220,8 +219,11 @@ def test_page_and_files_show_distances_in_their_unit_the_lowest_first(make, root
     assert not re.search(r"\d points", page)
     assert "The score is HD95 (in mm, lower is better), measured on each image" in (files / "methods.txt").read_text()
     with (files / "scores.csv").open(newline="") as file:
-        (resnet,) = (r for r in csv.DictReader(file) if (r["variant"], r["class"]) == ("resnet", "(mean)"))
-    assert resnet["kind"] == "per_image"
+        (resnet,) = (
+            r
+            for r in csv.DictReader(file)
+            if (r["variant"], r["class"], r["kind"]) == ("resnet", "(mean)", "per_image")
+        )
     assert float(resnet["mean"]) == pytest.approx(distances.mean() + 30.5)
     assert 1 < float(resnet["low"]) < float(resnet["mean"]) < float(resnet["high"])
     with (files / "images.csv").open(newline="") as file:
@@ -240,7 +242,9 @@ def test_a_metric_of_whole_images_makes_a_page_too(make, root, said, tmp_path, d
         root / "abdomen", "--metric", "ece", "--resamples", 200, "--html", tmp_path / "page.html", "--pictures", 0
     )
     assert code == 0, err
-    assert "vgg is better than resnet: -3.16 points of mean ECE (per image)" in (tmp_path / "page.html").read_text()
+    assert re.search(
+        r"vgg is better than resnet: -\d\.\d+ points of mean ECE \(per group\)", (tmp_path / "page.html").read_text()
+    )
 
 
 def test_the_images_shown_are_those_of_the_widest_spread_of_the_values(make, root, distances):
@@ -261,7 +265,7 @@ def test_a_class_without_any_value_is_left_out_in_these_words(make, root, said, 
         keep(finished(make, name), distances, states=np.where(np.isnan(distances), 1, 3))
     code, out, _ = said(root / "abdomen", "--metric", "hd95", "--resamples", 200)
     assert code == 0
-    assert "the means compared are without liver, which some model has without a value in any image (per image)" in out
+    assert "note: the means are without liver: no variant has HD95 of it in any image" in out
 
 
 def test_a_name_near_a_known_metric_is_suggested_where_nothing_is_stored(make, root, said):

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from segengine.comparison.costs import cost_problems, costs_of
-from segengine.comparison.render import document, markdown, terminal
-from segengine.comparison.render_costs import cost_lines
+from segengine.comparison.costs import costs_of
+from segengine.comparison.judge import judge
+from segengine.comparison.render.json import document
+from segengine.comparison.render.markdown import markdown
+from segengine.comparison.render.terminal import terminal
 from segengine.comparison.summary import Comparison, compare_folders
+from segengine.comparison.tables import tables_of
 from segengine.runs import names
-from segengine.runs.costs import CostRecord, Latency, Memory, Throughput, read_cost, write_cost
+from segengine.runs.costs import CostRecord, Latency, Memory, Rounds, Throughput, read_cost, write_cost
 from segengine.runs.folder import RunFolder
 from tests.comparison.conftest import Make
 
@@ -78,8 +81,11 @@ def test_costs_measured_differently_are_shown_and_not_compared(
     write_cost(three, record(40.0, **facts))
     found = compared(three)
     latency = next(cost for cost in costs_of(found, "dice") if cost.key == "latency")
-    assert (latency.problem, latency.front) == (said, () if said else ("small", "vgg"))
-    text = markdown(found, "dice")
+    assert (latency.problem, latency.front) == (
+        f"measured differently: {said}" * bool(said),
+        () if said else ("small", "vgg"),
+    )
+    text = markdown(judge(found, "dice"))
     assert ("measured differently" in text) == bool(said)
 
 
@@ -91,7 +97,10 @@ def test_memory_and_time_of_training_with_gradient_checkpointing_are_shown_besid
     assert found.confounders == ()
     costs = {cost.key: cost for cost in costs_of(found, "dice")}
     for key in ("train_memory", "minutes", "images_per_second"):
-        assert sorted(costs[key].problem.split(" and ")) == ["CPU", "CPU with gradient checkpointing"]
+        assert sorted(costs[key].problem.removeprefix("measured differently: ").split(" and ")) == [
+            "CPU",
+            "CPU with gradient checkpointing",
+        ]
         assert costs[key].front == ()
     assert costs["parameters"].problem == ""
 
@@ -107,7 +116,7 @@ def test_a_damaged_cost_file_is_named_and_the_run_stays(make: Make) -> None:
     folder = make("vgg")
     (folder / names.COST).write_text('{"format": 1}')
     found = compared(folder)
-    assert cost_problems(found) == [
+    assert list(judge(found, "dice").said.fairness.notes)[-1:] == [
         f"{folder / names.COST}: not readable (measured: Field required); measure again with `segengine cost {folder.path}`"
     ]
     assert [v.name for v in found.variants] == ["vgg"]
@@ -115,21 +124,10 @@ def test_a_damaged_cost_file_is_named_and_the_run_stays(make: Make) -> None:
 
 def test_tables_keep_to_100_columns_and_mark_the_front(three: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     found = compared(three)
-    terminal(found, "dice", Console(width=100, highlight=False))
+    terminal(judge(found, "dice"), Console(width=100, highlight=False))
     lines = capsys.readouterr().out.splitlines()
-    header = next(i for i, line in enumerate(lines) if "latency ms" in line)
-    assert lines[header].split() == [
-        "variant",
-        "parameters",
-        "MACs",
-        "an",
-        "image",
-        "latency",
-        "ms",
-        "images/s",
-        "memory",
-        "MiB",
-    ]
+    header = next(i for i, line in enumerate(lines) if "latency, ms" in line)
+    assert " ".join(lines[header].split()) == ("variant parameters MACs per image latency, ms images/s memory, MiB")
     rows = {line.split()[0]: line.split()[1:] for line in lines[header + 1 : header + 4]}
     assert rows["small"] == ["9.2", "M", "7.6", "G", "*5.5", "*733.3", "*5.5"]
     assert rows["old"] == ["9.2", "M", "7.6", "G", "40.5", "98.8", "40.5"]
@@ -137,8 +135,29 @@ def test_tables_keep_to_100_columns_and_mark_the_front(three: RunFolder, capsys:
     assert any("drawn by mean scores alone" in line for line in lines)
 
 
+def test_a_busy_machine_is_said_and_marked_and_no_front_is_drawn_from_it(three: RunFolder) -> None:
+    busy = Rounds(median_ms=(30.0, 90.0), spread=3.0, other_cores=1.2, attempts=2, busy=True)
+    steady = Rounds(median_ms=(30.0, 31.0), spread=31 / 30, other_cores=0.0)
+    write_cost(three, record(1634.0, rounds=busy))
+    write_cost(RunFolder(three.path.parent / "vgg-seed0"), record(30.0, rounds=steady))
+    found = judge(compared(three), "dice")
+    costs = {cost.key: cost for cost in found.costs}
+    for key in ("latency", "throughput"):
+        assert costs[key].front == ()
+        assert costs[key].problem == "measured on a busy machine: old; repeat with `segengine cost`"
+        assert [v.variant for v in costs[key].variants if v.busy] == ["old"]
+    assert costs["memory"].front == ("small", "vgg")
+    assert "no front by latency, throughput: measured on a busy machine: old; repeat with `segengine cost`" in (
+        found.said.fairness.notes
+    )
+    table = next(table for table in tables_of(found) if table.name == "costs")
+    assert table.caption.endswith("; ? was measured on a busy machine")
+    latency = next(column for column in table.columns if column.key == "latency")
+    assert [cell.text for cell in latency.cells] == ["30.5", "5.5", "837.0?"]
+
+
 def test_json_has_every_cost_with_its_front(three: RunFolder) -> None:
-    costs = {cost["key"]: cost for cost in document(compared(three), "dice")["costs"]}
+    costs = {cost["key"]: cost for cost in document(judge(compared(three), "dice"))["costs"]}
     assert costs["latency"]["front"] == ["small", "vgg"]
     assert costs["latency"]["variants"][0]["minimum"] <= costs["latency"]["variants"][0]["value"]
     assert json.dumps(costs)
@@ -151,7 +170,7 @@ def test_equal_minutes_are_told_with_what_they_came_to(make: Make) -> None:
             name, settings={"training.epochs": None, "training.minutes": 20}, budget={"minutes": 20.0}, trained=trained
         )
     found = compared(folder)
-    came = next(line for line in cost_lines(found, "dice") if line.startswith("budget"))
+    came = next(line for line in judge(found, "dice").said.fairness.notes if line.startswith("budget"))
     assert came.startswith("budget: 20 minutes of training each, which came to: ")
     assert set(came.partition("to: ")[2].split("; ")) == {
         "vgg 2.0 epochs (40 steps, 320 images)", "small 4.5 epochs (90 steps, 720 images)",

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from segengine.comparison.methods import statistics as methods
+from segengine.comparison.pairs import needs, sentence
+from segengine.comparison.sentences import order
 from segengine.comparison.statistics.differences import Choices, Differences, differences
 from segengine.comparison.statistics.intervals import Jackknife, estimate, jackknife, unit_variance
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
@@ -14,7 +17,6 @@ from segengine.comparison.statistics.ranking import ranking
 from segengine.comparison.statistics.ratios import places, ratios
 from segengine.comparison.summary import ClassFacts, Comparison
 from segengine.comparison.units import Unit, Units
-from segengine.comparison.words import methods, needs, order, sentence
 from segengine.metrics.scores import evaluate_stacked
 
 
@@ -227,15 +229,16 @@ def test_one_more_group_is_said_in_the_singular():
     found = Differences("dice", "pooled", Choices(), True, 120, 40, False, (), (), None)
     assert needs(found, Needed(1, None, None)) == "needs about 3 more images (about 1 group)"
     assert (
-        needs(found, Needed(2, 1, None)) == "needs about 6 more images (about 2 groups) or about 1 more seed a variant"
+        needs(found, Needed(2, 1, None))
+        == "needs about 6 more images (about 2 groups) or about 1 more seed per variant"
     )
-    assert needs(found, Needed(None, None, (40, 64))).endswith("(about 40 groups) and about 64 more seeds a variant")
+    assert needs(found, Needed(None, None, (40, 64))).endswith("(about 40 groups) and about 64 more seeds per variant")
 
 
 def test_hundreds_of_seeds_are_nobodys_plan():
     found = Differences("dice", "pooled", Choices(), True, 120, 40, False, (), (), None)
-    said = "needs more than 100 more seeds a variant: seeds differ too much for such a difference; train longer"
+    said = "needs more than 100 more seeds per variant: seeds differ too much for such a difference; train longer"
     assert needs(found, Needed(None, None, (40, 647))) == said
     assert needs(found, Needed(None, 647, None)) == said
     assert needs(found, Needed(2, 647, None)) == "needs about 6 more images (about 2 groups)"
-    assert needs(found, Needed(None, None, None)) == "no reachable number of images would tell"
+    assert needs(found, Needed(None, None, None)) == "no realistic number of additional images would settle it"

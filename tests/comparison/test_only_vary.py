@@ -13,7 +13,7 @@ def test_only_vary_covers_what_is_below_its_path_and_nothing_else(make, root):
         only(root, "model.backbone")
     assert str(error.value) == (
         "these runs differ in more than model.backbone:\n  training.epochs: 20 (resnet), 40 (vgg)\n"
-        "  train them again alike, or allow a difference with another --only-vary"
+        "  retrain with the same settings, or allow a difference with another --only-vary"
     )
     assert only(root, "model.backbone", "training").factor.path == "model.backbone"
     assert only(root, "model", "training.epochs").factor.path == "model.backbone"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segengine.comparison.pareto import pareto_front
+from segengine.comparison.costs import pareto_front
 
 numbers = st.one_of(st.none(), st.integers(0, 4).map(float))
 points = st.lists(st.tuples(numbers, numbers), max_size=12)

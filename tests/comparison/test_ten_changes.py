@@ -138,7 +138,7 @@ def test_every_other_change_is_a_confounder_with_path_and_both_values(runs, name
     done = compared(runs, name)
     assert (done.code, done.err) == (0, "")
     assert "compared: model.backbone.model: test_resnet (base), test_efficientnet" in done.out
-    assert "besides, these differ" in done.out
+    assert "other differences between the runs that could explain the result:" in done.out
     (comparison,) = json.loads(compared(runs, name, "--json").out)["comparisons"]
     (confounder,) = comparison["confounders"]
     assert confounder["path"] in CHANGES[name].words.replace("\\", "")
@@ -157,7 +157,7 @@ def test_where_only_the_backbone_may_vary_each_change_is_refused(runs, name: str
 def test_the_backbone_alone_may_vary(runs) -> None:
     done = compared(runs, "other", "--only-vary", "model.backbone")
     assert (done.code, done.err) == (0, "")
-    assert "besides, these differ" not in done.out
+    assert "other differences between the runs that could explain the result:" not in done.out
 
 
 @pytest.mark.parametrize("name", [name for name, change in CHANGES.items() if not change.refused])

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from segengine.comparison.page.gallery import most_disagreed
+from segengine.comparison.gallery import most_disagreed
 from segengine.comparison.summary import compare_folders
 from segengine.inference.gallery import pictures
 from tests.metrics.reference import confusion

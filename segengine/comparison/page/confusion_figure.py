@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.comparison.page.table import Table, named, numeric, table_of
-from segengine.comparison.page.view import View
+from segengine.comparison.judge import Judged
+from segengine.comparison.table import Table, named, numeric, table_of
 from segengine.figures.figure import HALF, NARROW, WIDE, Figure
 from segengine.figures.numbers import row_shares
 from segengine.figures.palette import heat
@@ -21,15 +21,15 @@ ROOMY, FULL = 8, 20
 Shares = NDArray[np.float64]
 
 
-def confusion_figures(view: View) -> list[Figure]:
+def confusion_figures(judged: Judged) -> list[Figure]:
     """Of the MOST best variants, summed over images and seeds; none of a metric that isn't from counts."""
-    if view.confusions is None:
+    if judged.confusions is None:
         return []
-    return [_figure(view, view.confusions[i], place, i) for place, i in enumerate(view.ranked[:MOST], start=1)]
+    return [_figure(judged, judged.confusions[i], place, i) for place, i in enumerate(judged.ranked[:MOST], start=1)]
 
 
-def _figure(view: View, counts: NDArray[np.int64], place: int, i: int) -> Figure:
-    classes, name = view.classes, view.names[i]
+def _figure(judged: Judged, counts: NDArray[np.int64], place: int, i: int) -> Figure:
+    classes, name = judged.classes, judged.names[i]
     shares = row_shares(counts)
     found = ", ".join(f"{c} {100 * shares[k, k]:.0f} %" for k, c in enumerate(classes) if not np.isnan(shares[k, k]))
     errors = np.nan_to_num(shares)
@@ -43,35 +43,35 @@ def _figure(view: View, counts: NDArray[np.int64], place: int, i: int) -> Figure
     roomy, count = len(classes) <= ROOMY, len(classes)
     return Figure(
         f"confusion-{place}", f"Confusion of {name}", f"Found of the true pixels: {found}.{most}", _drawing(name, shares, classes),
-        _matrix(name, shares, counts, view, place) if count <= FULL else _main_mistakes(name, shares, counts, view, place),
+        _matrix(name, shares, counts, judged, place) if count <= FULL else _main_mistakes(name, shares, counts, judged, place),
         HALF if roomy else max(WIDE, 240.0 + 16 * count), NARROW if roomy else max(NARROW, 100.0 + 16 * count),
     )  # fmt: skip
 
 
-def _matrix(name: str, shares: Shares, counts: NDArray[np.int64], view: View, place: int) -> Table:
+def _matrix(name: str, shares: Shares, counts: NDArray[np.int64], judged: Judged, place: int) -> Table:
     rows = [
         [named(c), *(numeric(s, "–" if np.isnan(s) else f"{100 * s:.1f} %") for s in map(float, shares[k])),
          numeric(int(counts[k].sum()), f"{int(counts[k].sum()):,}")]
-        for k, c in enumerate(view.classes)
+        for k, c in enumerate(judged.classes)
     ]  # fmt: skip
     caption = f"Confusion of {name}: truth in rows, prediction in columns, percent of the row"
-    return table_of(f"confusion-{place}", caption, ("truth", *view.classes, "true pixels"), rows)
+    return table_of(f"confusion-{place}", caption, ("truth", *judged.classes, "true pixels"), rows)
 
 
-def _main_mistakes(name: str, shares: Shares, counts: NDArray[np.int64], view: View, place: int) -> Table:
+def _main_mistakes(name: str, shares: Shares, counts: NDArray[np.int64], judged: Judged, place: int) -> Table:
     """Of many classes only how much of each was found, and what it was most often taken for."""
     rows = []
     for k in np.flatnonzero(counts.sum(axis=1)).tolist():
         errors = shares[k].copy()
         found, errors[k] = float(errors[k]), 0.0
         taken = int(errors.argmax())
-        mistake = view.classes[taken] if errors[taken] > 0 else "–"
+        mistake = judged.classes[taken] if errors[taken] > 0 else "–"
         share, pixels = float(errors[taken]), int(counts[k].sum())
         numbers = (numeric(share, f"{100 * share:.1f} %"), numeric(pixels, f"{pixels:,}"))
-        rows.append([named(view.classes[k]), numeric(found, f"{100 * found:.1f} %"), named(mistake), *numbers])
+        rows.append([named(judged.classes[k]), numeric(found, f"{100 * found:.1f} %"), named(mistake), *numbers])
     header = ("truth", "found", "most often taken for", "share", "true pixels")
     caption = f"Confusion of {name}: what was found of each class, and what it was most often taken for"
-    return table_of(f"confusion-{place}", caption, header, rows, words=(0, 2))
+    return table_of(f"confusion-{place}", caption, header, rows, text_columns=(0, 2))
 
 
 def _drawing(name: str, shares: Shares, classes: tuple[str, ...]) -> Callable[[float], Drawing]:

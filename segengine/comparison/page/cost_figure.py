@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from segengine.comparison.costs import Cost
 from segengine.comparison.measures import SHARE, Measure
-from segengine.comparison.page.table import named, numeric, table_of
 from segengine.comparison.statistics.score_intervals import Interval
+from segengine.comparison.table import named, numeric, table_of
 from segengine.figures.axes import SMALL, below, beside
 from segengine.figures.figure import HALF, Figure
 from segengine.figures.palette import series
@@ -60,7 +60,7 @@ def _figure(cost: Cost, score: str, intervals: Sequence[Interval | None], measur
         for v in cost.variants
     ]  # fmt: skip
     table = table_of(f"cost-{cost.key}", f"{cost.label} and {score}", ("variant", cost.label, score, "on the front"), rows,
-                     words=(0, 3))  # fmt: skip
+                     text_columns=(0, 3))  # fmt: skip
     title = f"{score} against {cost.label}"
     draw = _drawing(cost, score, intervals, measure)
     return Figure(f"cost-{cost.key}", title, described, draw, table, HALF, interactive=True)
@@ -68,7 +68,7 @@ def _figure(cost: Cost, score: str, intervals: Sequence[Interval | None], measur
 
 def _about(cost: Cost) -> str:
     if cost.problem:
-        return f"No front, as the costs were not measured alike: {cost.problem}."
+        return f"No front: {cost.problem}."
     return f"Measured with {cost.condition}." if cost.condition else ""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from segengine.comparison.page.curves import Course
-from segengine.comparison.page.table import named, numeric, table_of
-from segengine.comparison.page.view import View
-from segengine.comparison.statistics.verdict import WORDS
+from segengine.comparison.courses import Course
+from segengine.comparison.judge import Judged
+from segengine.comparison.measures import OF_COUNTS
+from segengine.comparison.table import named, numeric, table_of
 from segengine.figures.axes import below, beside, legend
 from segengine.figures.figure import HALF, Figure
 from segengine.figures.palette import dash, series
@@ -18,31 +18,32 @@ Values = dict[int, tuple[float, ...]]
 MOST = 12
 
 
-def curve_figures(view: View) -> list[Figure]:
+def curve_figures(judged: Judged) -> list[Figure]:
     """Of the validation score and of the training loss, each where any run has it; of the MOST best variants."""
-    shown = [i for i in view.ranked[:MOST] if view.courses[i].score or view.courses[i].loss]
+    shown = [i for i in judged.ranked[:MOST] if judged.courses[i].score or judged.courses[i].loss]
     kinds: list[tuple[str, str, Callable[[Course], Values]]] = [
-        ("curve-score", f"Validation mean {WORDS[view.curve_metric]}", lambda course: course.score),
+        ("curve-score", f"Validation mean {OF_COUNTS[judged.curve_metric].label}", lambda course: course.score),
         ("curve-loss", "Training loss", lambda course: course.loss),
     ]
-    return [_figure(view, shown, *kind) for kind in kinds if any(kind[2](view.courses[i]) for i in shown)]
+    return [_figure(judged, shown, *kind) for kind in kinds if any(kind[2](judged.courses[i]) for i in shown)]
 
 
-def _figure(view: View, shown: Sequence[int], name: str, title: str, of: Callable[[Course], Values]) -> Figure:
-    series_of = {i: of(view.courses[i]) for i in shown if of(view.courses[i])}
+def _figure(judged: Judged, shown: Sequence[int], name: str, title: str, of: Callable[[Course], Values]) -> Figure:
+    series_of = {i: of(judged.courses[i]) for i in shown if of(judged.courses[i])}
     several = any(len(values) > 1 for each in series_of.values() for values in each.values())
     ends = "; ".join(
-        f"{view.names[i]} {_mean(each[max(each)]):.3f} in epoch {max(each)}" for i, each in list(series_of.items())[:8]
+        f"{judged.names[i]} {_mean(each[max(each)]):.3f} in epoch {max(each)}"
+        for i, each in list(series_of.items())[:8]
     )
     band = " Lines are means over runs (seeds), bands reach from the lowest to the highest." if several else ""
     rows = [
-        [named(view.names[i]), numeric(epoch, str(epoch)), numeric(_mean(values), f"{_mean(values):.4f}"),
+        [named(judged.names[i]), numeric(epoch, str(epoch)), numeric(_mean(values), f"{_mean(values):.4f}"),
          numeric(min(values), f"{min(values):.4f}"), numeric(max(values), f"{max(values):.4f}"), numeric(len(values), str(len(values)))]
         for i, each in series_of.items()
         for epoch, values in _thinned(each).items()
     ]  # fmt: skip
     table = table_of(name, f"{title} by epoch", ("variant", "epoch", "mean", "lowest", "highest", "runs"), rows)
-    draw = _drawing(view.names, series_of, title)
+    draw = _drawing(judged.names, series_of, title)
     return Figure(name, f"{title} by epoch", f"{title} by epoch.{band} At the end: {ends}.", draw, table, HALF)
 
 

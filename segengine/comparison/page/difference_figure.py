@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from segengine.comparison.measures import Measure
-from segengine.comparison.page.tables import difference_table
+from segengine.comparison.measures import KIND_NAMES, Measure
+from segengine.comparison.pairs import points
 from segengine.comparison.statistics.differences import Differences, PairDifference
-from segengine.comparison.statistics.verdict import WORDS, word
-from segengine.comparison.words import points
+from segengine.comparison.table import Table
 from segengine.figures.axes import below
 from segengine.figures.figure import Figure
 from segengine.figures.scales import Scale, scale_of
@@ -23,17 +22,16 @@ _LOOK = {  # verdict: role, shape, hollow
 
 
 def difference_figures(
-    found: Differences, means: Sequence[PairDifference], by_class: Sequence[PairDifference]
+    found: Differences, means: Sequence[PairDifference], by_class: Sequence[PairDifference], table: Table | None
 ) -> list[Figure]:
-    """Of the means, whose numbers the page's own table holds, and of the classes; at most MOST rows each."""
+    """Of the means, whose numbers the page's own table holds, and of the classes; at most MOST rows each; `table` is of the classes."""
     figures = []
     if rows := _defined(means):
-        title = f"Differences of mean {word(found.metric, found.measure)}, {WORDS[found.kind]}"
+        title = f"Differences of mean {found.measure.label}, {KIND_NAMES[found.kind]}"
         figures.append(Figure("differences", title, _described(found, rows), _drawing(found, [("", rows)])))
     if rows := _defined(by_class):
         pairs = {_pair(row): [r for r in rows if _pair(r) == _pair(row)] for row in rows}
-        title = f"Differences of {word(found.metric, found.measure)} by class, {WORDS[found.kind]}"
-        table = difference_table(found, by_class, "differences-by-class")
+        title = f"Differences of {found.measure.label} by class, {KIND_NAMES[found.kind]}"
         drawing = _drawing(found, list(pairs.items()))
         figures.append(Figure("differences-by-class", title, _described(found, rows), drawing, table))
     return figures

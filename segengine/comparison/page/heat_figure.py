@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.comparison.page.tables import score_table
-from segengine.comparison.page.view import View
+from segengine.comparison.judge import Judged
+from segengine.comparison.measures import HOW
+from segengine.comparison.table import Table
 from segengine.figures.figure import NARROW, Figure
 from segengine.figures.palette import heat
 from segengine.figures.svg import Drawing, Mark, fitting, group, mark, rect, text, text_width
@@ -13,11 +14,11 @@ from segengine.figures.svg import Drawing, Mark, fitting, group, mark, rect, tex
 _LONGEST_TURNED = 110.0
 
 
-def heat_figure(view: View) -> Figure:
-    """Classes down, variants across (the best first), and their means last; pooled over images."""
-    comparison, word, sign = view.comparison, view.word, view.measure.sign
-    tables = [view.tables[i] for i in view.ranked]
-    names = [view.names[i] for i in view.ranked]
+def heat_figure(judged: Judged, table: Table) -> Figure:
+    """Classes down, variants across (the best first), and their means last; `table` holds the numbers."""
+    comparison, word, sign = judged.comparison, judged.word, judged.measure.sign
+    tables = [judged.tables[i] for i in judged.ranked]
+    names = [judged.names[i] for i in judged.ranked]
     rows = [
         (facts.name + ("" if facts.averaged else " *"), [t.classes[k].mean for t in tables])
         for k, facts in enumerate(comparison.classes)
@@ -41,12 +42,11 @@ def heat_figure(view: View) -> Figure:
     stronger = "higher" if sign > 0 else "lower, and better"
     starred = " A star marks classes outside the mean." if left_out else ""
     described = (
-        f"{word}{view.measure.in_unit} of {len(rows) - 1} classes for {len(names)} variants; the stronger the colour, "
+        f"{word}{judged.measure.in_unit} of {len(rows) - 1} classes for {len(names)} variants; the stronger the colour, "
         f"the {stronger}.{said}{starred}"
     )
-    how = "pooled over images" if view.kind == "pooled" else "mean over images"
     narrow = max(NARROW, 150.0 + 46 * len(names))
-    return Figure("classes", f"{word}{view.measure.in_unit} by class, {how}", described, draw, score_table(view, view.kind),
+    return Figure("classes", f"{word}{judged.measure.in_unit} by class, {HOW[judged.kind]}", described, draw, table,
                   width=max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names)), narrow=narrow)  # fmt: skip
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.comparison.page.table import named, numeric, table_of
 from segengine.comparison.statistics.ranking import Ranking
+from segengine.comparison.table import Table
 from segengine.figures.axes import below
 from segengine.figures.figure import Figure
 from segengine.figures.palette import series
@@ -15,7 +15,7 @@ from segengine.figures.svg import Drawing, Mark, fitting, line, point, rect, tex
 MOST, SAID = 30, 6
 
 
-def rank_figure(rank: Ranking, names: Sequence[str], ranked: Sequence[int], resamples: int) -> Figure:
+def rank_figure(rank: Ranking, names: Sequence[str], ranked: Sequence[int], resamples: int, table: Table) -> Figure:
     """`names` in the order of the ranking's entries, `ranked` their places, the best first."""
     shown = list(ranked)[:MOST]
 
@@ -50,13 +50,6 @@ def rank_figure(rank: Ranking, names: Sequence[str], ranked: Sequence[int], resa
     )
     more = f"; {len(names) - SAID} more in the table" if len(names) > SAID else ""
     described = f"Over {resamples:,} bootstrap resamples: {each}{more}. Kendall's tau with the order seen: {rank.stability:.2f}."
-    rows = [
-        [named(names[i]), numeric(rank.best[i], f"{100 * rank.best[i]:.1f} %"), numeric(rank.mean_rank[i], f"{rank.mean_rank[i]:.2f}"),
-         numeric(rank.ranks[i][0], _range(rank.ranks[i]))]
-        for i in ranked
-    ]  # fmt: skip
-    header = ("variant", "came first", "mean rank", "95 % of its ranks")
-    table = table_of("ranking", "How often each variant came first over resamples, and its ranks", header, rows)
     return Figure("ranking", "How firm the order is", described, draw, table)
 
 

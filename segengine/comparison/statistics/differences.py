@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Literal, NamedTuple
@@ -12,15 +12,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.comparison.measures import SHARE, Measure
+from segengine.comparison.measures import SHARE, Kind, Measure, Metric
 from segengine.comparison.statistics.intervals import Floats, Jackknife, estimate, jackknife
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
 from segengine.comparison.statistics.power import Needed, Sources, needed
 from segengine.comparison.statistics.ranking import Ranking, ranking
 from segengine.comparison.statistics.ratios import places, unit_ratios
-from segengine.comparison.summary import Comparison, Kind, Metric
+from segengine.comparison.summary import Comparison
 
 Verdict = Literal["better", "worse", "practically equal", "not distinguishable", "not tested"]
+_TURNED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 _SEED = 20_220_831
 _PARTS = ("scores", "influence")
 _AT_ONCE = 8
@@ -63,6 +64,16 @@ class PairDifference:
     verdict: Verdict
     needed: Needed | None
 
+    def seen_from(self, first: str) -> PairDifference:
+        """The same difference with `first` as the first of the pair."""
+        if self.first == first:
+            return self
+        difference, low, high = (None if x is None else -x for x in (self.difference, self.high, self.low))
+        return replace(
+            self, first=self.second, second=self.first, seeds=self.seeds[::-1], difference=difference, low=low, high=high,
+            verdict=_TURNED.get(self.verdict, self.verdict),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Differences:
@@ -100,7 +111,6 @@ class _Table:
 
 def differences(comparison: Comparison, metric: Metric, kind: Kind, choices: Choices = DEFAULTS) -> Differences:
     """Compare all pairs of variants. The same counts and choices give the same result to the last digit."""
-    names = [facts.name for facts in comparison.classes]
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     table = _table(comparison, averaged, metric, kind)
     flips, exact = signs(table.units, choices.resamples, np.random.default_rng(_SEED))
@@ -118,11 +128,12 @@ def differences(comparison: Comparison, metric: Metric, kind: Kind, choices: Cho
         for place, pair in enumerate(pairs)
         for k in (-1, *averaged)
     ]
-    ranked = len(table.variants) > 1 and table.units >= MINIMUM_UNITS and len(table.undefined) < len(averaged)
+    known = all(np.isfinite(each.scores[:, -1]).all() for each in table.variants)
+    ranked = len(table.variants) > 1 and table.units >= MINIMUM_UNITS and known
     return Differences(
         metric, kind, choices,
         grouped=table.units < comparison.image_count, images=comparison.image_count, units=table.units, exact=exact,
-        undefined=tuple(names[k] for k in table.undefined), rows=tuple(rows),
+        undefined=tuple(comparison.classes[k].name for k in table.undefined), rows=tuple(rows),
         ranking=ranking(table.variants, choices.resamples, np.random.default_rng(_SEED), sign=measure.sign) if ranked else None,
         measure=measure,
     )  # fmt: skip
@@ -132,8 +143,9 @@ def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind
     by_variant, place = comparison.units.by_variant(), places(comparison.units.groups)
     sums = [[unit_ratios(unit, place, metric, kind) for unit in members] for members in by_variant.values()]
     denominators = [b for each in sums for _, b in each]
-    defined = np.all([b.sum(axis=0) > 0 for b in denominators], axis=0)
-    over = [k for k in averaged if defined[k]]
+    defined = np.array([np.all([b.sum(axis=0) > 0 for _, b in each], axis=0) for each in sums])[:, averaged]
+    everywhere = np.atleast_1d(defined[defined.any(axis=1)].all(axis=0)) & defined.any()
+    over = [k for k, there in zip(averaged, everywhere.tolist(), strict=True) if there]
     units = len(denominators[0])
     held = np.array([np.min([(b > 0).sum(axis=0) for _, b in each], axis=0) for each in sums])
     variants = []
@@ -141,7 +153,7 @@ def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind
         models = [jackknife(a, b, over) for a, b in each]
         variants.append(Jackknife(np.stack([m.scores for m in models]), np.stack([m.influence for m in models])))
     held = np.concatenate([held, np.full((len(held), 1), units)], axis=1)
-    undefined = tuple(k for k in averaged if not defined[k])
+    undefined = tuple(k for k in averaged if k not in over)
     classes = tuple(facts.name for facts in comparison.classes)
     return _Table(tuple(by_variant), classes, tuple(variants), held, units, tuple(averaged), undefined)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.comparison.measures import Kind, Metric
 from segengine.comparison.statistics.intervals import Floats
-from segengine.comparison.summary import Kind, Metric
 from segengine.comparison.units import Unit
 from segengine.metrics.stacked import Stacked
 
@@ -21,7 +21,8 @@ def places(groups: Sequence[str]) -> NDArray[np.int64]:
 def unit_ratios(unit: Unit, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
     """Numerators and denominators [G, K] of a metric from a unit's values of each image, or from its counts."""
     if metric in unit.values:
-        return value_ratios(unit.values[metric], place)
+        sums = value_ratios(unit.values[metric], place)
+        return per_group(*sums) if kind == "per_group" else sums
     return ratios(unit.stacked, place, metric, kind)
 
 
@@ -32,6 +33,7 @@ def ratios(stacked: Stacked, place: NDArray[np.int64], metric: Metric, kind: Kin
     is the sum of a group's image scores and the denominator their number: an image with the class in neither truth nor
     prediction has no score and counts in neither. It does so for each model by itself, as in the tables of scores: were
     only images taken in which both have a score, a wrongly predicted class would be forgiven where the other is right.
+    Per group they are a group's pooled score and 1, where it has one.
     """
     right, truth, predicted = (stacked[:, row].astype(np.float64) for row in range(3))
     union = truth + predicted
@@ -40,7 +42,15 @@ def ratios(stacked: Stacked, place: NDArray[np.int64], metric: Metric, kind: Kin
         defined = denominators > 0
         numerators = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined)
         denominators = defined.astype(np.float64)
-    return summed(numerators, place), summed(denominators, place)
+    sums = summed(numerators, place), summed(denominators, place)
+    return per_group(*sums) if kind == "per_group" else sums
+
+
+def per_group(numerators: Floats, denominators: Floats) -> tuple[Floats, Floats]:
+    """Each group's own score [G, K] and 1, so that the mean is over groups; 0 and 0 where a group has no score."""
+    defined = denominators > 0
+    scores = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined)
+    return scores, defined.astype(np.float64)
 
 
 def value_ratios(values: Floats, place: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segengine.comparison.measures import Kind, Metric
 from segengine.comparison.statistics.intervals import Floats, Jackknife, estimate, jackknife
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS
 from segengine.comparison.statistics.ratios import places, unit_ratios
-from segengine.comparison.summary import Comparison, Kind, Metric
+from segengine.comparison.summary import Comparison
 
 Interval = tuple[float, float]
 

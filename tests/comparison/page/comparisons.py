@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segengine.comparison.page.contents import Contents, contents_of
-from segengine.comparison.page.page import comparison_page
+from segengine.comparison.contents import Contents, contents_of
+from segengine.comparison.judge import judge
+from segengine.comparison.render.page import comparison_page
 from segengine.comparison.statistics.differences import Choices
 from segengine.comparison.summary import Comparison, compare_folders
 from segengine.runs import names
@@ -59,7 +60,7 @@ def comparison(root: Path) -> Comparison:
 
 
 def contents(root: Path) -> Contents:
-    return contents_of(comparison(root), "dice", QUICK)
+    return contents_of(judge(comparison(root), "dice", QUICK))
 
 
 THREE = {f"vgg11 {EVIL}": 0.70, "resnet18": 0.86, "mobilenet": 0.861}

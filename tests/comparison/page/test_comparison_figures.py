@@ -3,9 +3,9 @@
 import re
 from xml.etree import ElementTree
 
-from segengine.comparison.page.contents import contents_of
-from segengine.comparison.page.methods import paragraph
-from segengine.comparison.page.page import comparison_page
+from segengine.comparison.contents import contents_of
+from segengine.comparison.judge import judge
+from segengine.comparison.render.page import comparison_page
 from segengine.comparison.statistics.differences import Choices
 from segengine.figures.figure import Figure
 from segengine.figures.scales import Scale
@@ -83,19 +83,21 @@ def test_costs_that_were_measured_have_charts_of_their_own(make, tmp_path):
     figure = next(figure for figure in found.all_figures if figure.name == "cost-latency")
     assert "slow: 80 ms" in figure.description
     assert "Measured with device CPU" in figure.description or "CPU, 2 threads" in figure.description
-    assert [cell.text for cell in next(row for row in found.costs.rows if row[0].text == "fast")].count("20") == 1
+    assert [cell.text for cell in next(row for row in found.tables["costs"].rows if row[0].text == "fast")].count(
+        "*20.0"
+    ) == 1
 
 
 def test_a_metric_of_union_draws_too(make, tmp_path):
     experiment(make, tmp_path / "runs", {"a": 0.9, "b": 0.6})
-    found = contents_of(comparison(tmp_path / "runs"), "iou", QUICK)
-    assert found.scores[0].header[2] == "mean IoU"
-    assert "Jaccard 1912" in paragraph(found.view)
+    found = contents_of(judge(comparison(tmp_path / "runs"), "iou", QUICK))
+    assert found.tables["scores"].header[2] == "IoU per group"
+    assert "Jaccard 1912" in found.judged.said.methods
     assert isinstance(found.all_figures[0], Figure)
 
 
 def test_many_variants_and_classes_make_a_page_of_bounded_size(make, tmp_path):
     experiment(make, tmp_path / "runs", {f"v{i:02d}": 0.6 + 0.01 * i for i in range(14)}, 1)
-    found = contents_of(comparison(tmp_path / "runs"), "dice", Choices(resamples=100))
-    assert len(found.differences[0].rows) == 13
+    found = contents_of(judge(comparison(tmp_path / "runs"), "dice", Choices(resamples=100)))
+    assert len(found.tables["differences"].rows) == 3 * 13
     assert len(comparison_page([found])) < 1_500_000

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from segengine.cli.main import main
-from segengine.comparison.page.formats import latex, latex_text
-from segengine.comparison.page.table import Cell, table_of
+from segengine.comparison.render.latex import latex, latex_text
+from segengine.comparison.table import Cell, table_of
 from tests.comparison.conftest import make
 from tests.comparison.page.comparisons import EVIL, experiment
 
@@ -41,7 +41,7 @@ def test_the_page_is_written_beside_the_table_and_replaced_with_a_word(make, tmp
     experiment(make, tmp_path / "runs", TWO, 1)
     code, out, err = said("--html", "pages/comparison.html")
     assert (code, err) == (0, "wrote pages/comparison.html\n")
-    assert "mean Dice over classes" in out
+    assert "mean Dice over 2 classes" in out
     first = (tmp_path / "pages/comparison.html").read_text(encoding="utf-8")
     assert first.startswith("<!doctype html>")
     code, out, err = said("--html", "pages/comparison.html", "--json")
@@ -75,14 +75,16 @@ def test_the_folder_holds_every_table_and_figure(make, tmp_path, said):
         "images.csv", "methods.txt", "ranking.csv", "scores.csv",
     }  # fmt: skip
     assert {f for f in files if f.startswith("tables/")} == {
-        f"tables/{name}.tex"
+        f"tables/{name}.{suffix}"
         for name in (
-            "scores-pooled", "scores-per-image", "differences-pooled", "differences-per-image", "differences-by-class", "costs", "ranking"
+            "scores", "classes-pooled", "classes-per-image", "classes-per-group", "differences", "differences-by-class", "ranking",
+            "costs", "training-costs",
         )
+        for suffix in ("csv", "tex")
     }  # fmt: skip
     for figure in (tmp_path / "out/figures").glob("*.svg"):
         assert ElementTree.fromstring(figure.read_text(encoding="utf-8")).tag == "{http://www.w3.org/2000/svg}svg"
-    assert f"# Organs {EVIL.replace('<', chr(92) + '<')}" in (tmp_path / "out/comparison.md").read_text(
+    assert f"## Organs {EVIL.replace('<', chr(92) + '<')}" in (tmp_path / "out/comparison.md").read_text(
         encoding="utf-8"
     )
 
@@ -182,7 +184,7 @@ def test_latex_takes_every_name_literally():
         r"50 \% of \{a\_b\} \& \$c\$ \textbackslash{}d \#1 \textasciitilde{}\textasciicircum{}"
     )
     table = table_of(
-        "scores", "Dice & more", ("variant", "mean"), [[Cell("a_1"), Cell("0.9", "0.8 to 1.0", 0.9, best=True)]]
+        "scores", "Dice & more", ("variant", "mean"), [[Cell("a_1"), Cell("0.9", 0.9, "0.8 to 1.0", best=True)]]
     )
     assert r"    a\_1 & \textbf{0.9} (0.8 to 1.0) \\" in latex(table).splitlines()
     assert r"\caption{Dice \& more}" in latex(table)

@@ -6,9 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from segengine.comparison.page.gallery import most_disagreed
-from segengine.comparison.page.methods import paragraph
-from segengine.comparison.page.page import comparison_page
+from segengine.comparison.gallery import most_disagreed
+from segengine.comparison.render.page import comparison_page
 from segengine.figures.palette import STEPS, colours, contrast
 from segengine.figures.theme import DARK, LIGHT
 from tests.comparison.conftest import make
@@ -97,14 +96,16 @@ def test_every_part_has_its_heading_and_every_figure_its_words(page):
 
 
 def test_scores_come_with_intervals_the_best_first(three):
-    table = three.scores[0]
-    assert table.header[:4] == ("variant", "seeds", "mean Dice", "SD over seeds")
+    table = three.tables["scores"]
+    assert table.header == (
+        "variant", "seeds", "Dice per group", "95 % interval", "range over seeds", "Dice pooled", "Dice per image",
+    )  # fmt: skip
     means = [row[2].sort for row in table.rows]
     assert means == sorted(means, reverse=True)
     assert [row[2].best for row in table.rows] == [True, False, False]
     for row in table.rows:
-        low, high = map(float, row[2].note.split(" to "))
-        assert low < float(row[2].text) < high
+        low, high = map(float, row[3].text.split(" to "))
+        assert low < float(row[2].text.split(" ± ")[0]) < high
         assert high - low < 0.2
 
 
@@ -160,7 +161,7 @@ def test_folds_and_runs_without_curves_make_a_page_too(make, tmp_path):
                 root=tmp_path / "runs",
             )
     found = contents(tmp_path / "runs")
-    assert "in 2-fold cross-validation, the folds' images put together" in paragraph(found.view)
+    assert "in 2-fold cross-validation, the folds' images put together" in found.judged.said.methods
     assert found.figures["curves"] == ()
     assert "Training</h2>" not in comparison_page([found])
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.comparison.measures import Metric
 from segengine.comparison.statistics.ratios import unit_ratios
-from segengine.comparison.summary import Comparison, Metric, kinds_of
+from segengine.comparison.summary import Comparison
 from segengine.figures.labels import LabelLike
 
 MOST_VARIANTS = 8
@@ -106,7 +107,7 @@ def _scores(comparison: Comparison, metric: Metric) -> NDArray[np.float64]:
     each = np.arange(comparison.image_count)
     found = []
     for members in comparison.units.by_variant().values():
-        a, b = unit_ratios(members[0], each, metric, kinds_of(metric)[0])
+        a, b = unit_ratios(members[0], each, metric, comparison.kinds(metric)[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             score = np.where(b > 0, a / b, np.nan)[:, averaged]
         count = np.isfinite(score).sum(axis=1)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from segengine.comparison.costs import Cost
-from segengine.comparison.page.view import View
+from segengine.comparison.judge import Judged
 from segengine.comparison.statistics.ratios import unit_ratios
+from segengine.comparison.table import Table
 
 Rows = list[dict[str, Any]]
 
 
-def records(view: View, costs: Sequence[Cost]) -> dict[str, Rows]:
+def records(judged: Judged) -> dict[str, Rows]:
     """Rows by the name of their file; subjects without any row are left out."""
     found = {
-        "scores": list(_scores(view)), "differences": list(_differences(view)), "ranking": list(_ranking(view)),
-        "costs": list(_costs(costs)), "curves": list(_curves(view)), "confusion": list(_confusion(view)),
-        "images": list(_images(view)),
+        "scores": list(_scores(judged)), "differences": list(_differences(judged)), "ranking": list(_ranking(judged)),
+        "costs": list(_costs(judged)), "curves": list(_curves(judged)), "confusion": list(_confusion(judged)),
+        "images": list(_images(judged)),
     }  # fmt: skip
     return {name: rows for name, rows in found.items() if rows}
 
@@ -35,14 +35,22 @@ def as_csv(rows: Rows) -> str:
     return text.getvalue()
 
 
-def _scores(view: View) -> Iterator[dict[str, Any]]:
-    for i, variant in enumerate(view.comparison.variants):
-        for kind in view.intervals:
-            table, ends = variant.scores[view.metric, kind], view.intervals[kind][i]
-            parts = [("(mean)", table.mean, ends.mean), *zip(view.classes, table.classes, ends.classes, strict=True)]
+def table_csv(table: Table) -> str:
+    """A table's unrounded values, an interval in two columns."""
+    text = io.StringIO()
+    keys, rows = table.values()
+    csv.writer(text, lineterminator="\n").writerows([keys, *rows])
+    return text.getvalue()
+
+
+def _scores(judged: Judged) -> Iterator[dict[str, Any]]:
+    for i, variant in enumerate(judged.comparison.variants):
+        for kind in judged.intervals:
+            table, ends = variant.scores[judged.metric, kind], judged.intervals[kind][i]
+            parts = [("(mean)", table.mean, ends.mean), *zip(judged.classes, table.classes, ends.classes, strict=True)]
             for score, spread, interval in parts:
                 low, high = interval or (None, None)
-                head = {"variant": variant.name, "metric": view.metric, "kind": kind, "class": score}
+                head = {"variant": variant.name, "metric": judged.metric, "kind": kind, "class": score}
                 own = {
                     "mean": spread.mean,
                     "low": low,
@@ -53,8 +61,8 @@ def _scores(view: View) -> Iterator[dict[str, Any]]:
                 yield {**head, **own, **{f"seed {s}": v for s, v in zip(variant.seeds, spread.values, strict=True)}}
 
 
-def _differences(view: View) -> Iterator[dict[str, Any]]:
-    for found in view.found:
+def _differences(judged: Judged) -> Iterator[dict[str, Any]]:
+    for found in judged.found:
         for row in found.rows:
             yield {
                 "first": row.first, "second": row.second, "metric": found.metric, "kind": found.kind, "class": row.score or "(mean)",
@@ -63,10 +71,10 @@ def _differences(view: View) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _ranking(view: View) -> Iterator[dict[str, Any]]:
-    for found in view.found:
+def _ranking(judged: Judged) -> Iterator[dict[str, Any]]:
+    for found in judged.found:
         rank = found.ranking
-        for i, name in enumerate(view.names if rank else ()):
+        for i, name in enumerate(judged.names if rank else ()):
             assert rank is not None
             yield {
                 "variant": name, "metric": found.metric, "kind": found.kind, "came_first": rank.best[i], "mean_rank": rank.mean_rank[i],
@@ -74,8 +82,8 @@ def _ranking(view: View) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _costs(costs: Sequence[Cost]) -> Iterator[dict[str, Any]]:
-    for cost in costs:
+def _costs(judged: Judged) -> Iterator[dict[str, Any]]:
+    for cost in judged.costs:
         for v in cost.variants:
             yield {
                 "variant": v.variant, "cost": cost.key, "unit": cost.unit, "median": v.value, "lowest": v.minimum, "highest": v.maximum,
@@ -84,36 +92,36 @@ def _costs(costs: Sequence[Cost]) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _curves(view: View) -> Iterator[dict[str, Any]]:
-    for name, course in zip(view.names, view.courses, strict=True):
-        for what, values in ((f"validation mean {view.curve_metric}", course.score), ("training loss", course.loss)):
+def _curves(judged: Judged) -> Iterator[dict[str, Any]]:
+    for name, course in zip(judged.names, judged.courses, strict=True):
+        for what, values in ((f"validation mean {judged.curve_metric}", course.score), ("training loss", course.loss)):
             for epoch, each in values.items():
                 for run, value in enumerate(each):
                     yield {"variant": name, "what": what, "epoch": epoch, "run": run, "value": value}
 
 
-def _confusion(view: View) -> Iterator[dict[str, Any]]:
+def _confusion(judged: Judged) -> Iterator[dict[str, Any]]:
     """Cells that aren't zero."""
-    if view.confusions is None:
+    if judged.confusions is None:
         return
-    for i, name in enumerate(view.names):
-        for (truth, predicted), pixels in np.ndenumerate(view.confusions[i]):
+    for i, name in enumerate(judged.names):
+        for (truth, predicted), pixels in np.ndenumerate(judged.confusions[i]):
             if not pixels:
                 continue
             yield {
                 "variant": name,
-                "truth": view.classes[truth],
-                "predicted": view.classes[predicted],
+                "truth": judged.classes[truth],
+                "predicted": judged.classes[predicted],
                 "pixels": int(pixels),
             }
 
 
-def _images(view: View) -> Iterator[dict[str, Any]]:
+def _images(judged: Judged) -> Iterator[dict[str, Any]]:
     """Each image's scores of each model, so that anything else can be computed from them."""
-    ids, groups = view.comparison.units.ids, view.comparison.units.groups
-    for unit in view.comparison.units.units:
-        above, below = unit_ratios(unit, np.arange(len(ids)), view.metric, view.kind)
+    ids, groups = judged.comparison.units.ids, judged.comparison.units.groups
+    for unit in judged.comparison.units.units:
+        above, below = unit_ratios(unit, np.arange(len(ids)), judged.metric, judged.comparison.kinds(judged.metric)[0])
         for id_, group, tops, bottoms in zip(ids, groups, above.tolist(), below.tolist(), strict=True):
             head = {"image": id_, "group": group, "variant": unit.variant, "seed": unit.seed}
-            pairs = zip(view.classes, tops, bottoms, strict=True)
-            yield {**head, **{f"{view.metric} {name}": a / b if b else None for name, a, b in pairs}}
+            pairs = zip(judged.classes, tops, bottoms, strict=True)
+            yield {**head, **{f"{judged.metric} {name}": a / b if b else None for name, a, b in pairs}}

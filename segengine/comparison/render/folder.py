@@ -11,17 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from segengine.comparison.page.contents import Contents
-from segengine.comparison.page.fairness import fairness
-from segengine.comparison.page.formats import latex, markdown
-from segengine.comparison.page.methods import paragraph, references
-from segengine.comparison.page.page import GENERATOR
-from segengine.comparison.page.pictures import picture_png
-from segengine.comparison.page.records import as_csv, records
-from segengine.comparison.page.table import Table
-from segengine.comparison.page.words import verdict
-from segengine.comparison.render import cell as markdown_text
-from segengine.comparison.render import preface
+from segengine.comparison.contents import Contents
+from segengine.comparison.render.csv import as_csv, records, table_csv
+from segengine.comparison.render.json import document
+from segengine.comparison.render.latex import latex
+from segengine.comparison.render.markdown import markdown
+from segengine.comparison.render.page import GENERATOR
+from segengine.comparison.render.pictures import picture_png
 from segengine.errors import ComparisonError
 from segengine.files import write_bytes, write_json, write_text
 
@@ -98,60 +94,31 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         write_json(folder / LIST, {"format": 1, "files": digests})
 
 
-def files_of(all_contents: Sequence[Contents], documents: Sequence[object]) -> dict[str, bytes]:
+def files_of(all_contents: Sequence[Contents]) -> dict[str, bytes]:
     """Every file by its path in the folder: of one comparison as they are, of several in a folder each."""
     found: dict[str, bytes] = {}
-    for place, (contents, document) in enumerate(zip(all_contents, documents, strict=True), start=1):
-        below = "" if len(all_contents) == 1 else f"{place:02d}-{_slug(contents.view.comparison.title)}/"
-        for name, content in _files(contents, document):
+    for place, contents in enumerate(all_contents, start=1):
+        below = "" if len(all_contents) == 1 else f"{place:02d}-{_slug(contents.judged.comparison.title)}/"
+        for name, content in _files(contents):
             found[below + name] = content.encode() if isinstance(content, str) else content
     return found
 
 
-def _files(contents: Contents, document: object) -> Iterator[tuple[str, str | bytes]]:
-    yield "comparison.json", json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    yield "comparison.md", _markdown(contents)
-    methods = paragraph(contents.view)
-    yield "methods.txt", "\n".join([methods, "", "References", *references(methods)]) + "\n"
-    for name, rows in records(contents.view, contents.measured).items():
+def _files(contents: Contents) -> Iterator[tuple[str, str | bytes]]:
+    judged, said = contents.judged, contents.judged.said
+    yield "comparison.json", json.dumps(document(judged), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    yield "comparison.md", markdown(judged, contents.all_figures)
+    yield "methods.txt", "\n".join([said.methods, "", "References", *said.references]) + "\n"
+    for name, rows in records(judged).items():
         yield f"{name}.csv", as_csv(rows)
-    for table in _tables(contents):
-        yield f"tables/{table.name}.tex", latex(table)
+    for name, table in contents.tables.items():
+        yield f"tables/{name}.csv", table_csv(table)
+        yield f"tables/{name}.tex", latex(table)
     for figure in contents.all_figures:
         yield f"figures/{figure.name}.svg", figure.as_file()
     if contents.gallery is not None:
         for place, picture in enumerate(contents.gallery.pictures, start=1):
             yield f"figures/picture-{place}.png", picture_png(picture, contents.gallery)
-
-
-def _tables(contents: Contents) -> list[Table]:
-    own = [figure.table for figure in contents.all_figures if figure.name in ("differences-by-class", "ranking")]
-    return [t for t in (*contents.scores, *contents.differences, contents.costs, *own) if isinstance(t, Table)]
-
-
-def _markdown(contents: Contents) -> str:
-    view = contents.view
-    box, methods = fairness(view), paragraph(view)
-    lines = [f"# {markdown_text(view.comparison.title)}", "", markdown_text(" ".join(verdict(view))), ""]
-    lines += [markdown_text(line) for line in preface(view.comparison)]
-    for table in _tables(contents):
-        lines += ["", markdown(table)]
-    lines += [
-        "## Figures",
-        "",
-        *(
-            f"- [{markdown_text(f.title)}](figures/{f.name}.svg): {markdown_text(f.description)}"
-            for f in contents.all_figures
-        ),
-    ]
-    lines += ["", "## Was it fair?", "", f"- compared: {markdown_text(box.factor)}"]
-    lines += [
-        f"- differs besides: {markdown_text(line)}" for line in box.confounders or ("nothing that the runs record",)
-    ]
-    lines += [f"- equal, {name}: {markdown_text(value)}" for name, value in box.equal]
-    lines += [f"- note: {markdown_text(note)}" for note in box.notes]
-    lines += ["", "## Methods", "", markdown_text(methods), "", *(f"- {markdown_text(r)}" for r in references(methods))]
-    return "\n".join(lines) + "\n"
 
 
 def _slug(title: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segengine.comparison.summary import Metric
+from segengine.comparison.measures import Metric
 from segengine.comparison.units import Unit
 from segengine.figures.series import look_up
 from segengine.runs import names

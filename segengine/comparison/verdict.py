@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-from segengine.comparison.page.pairs import seen_from
-from segengine.comparison.page.view import View
+from typing import TYPE_CHECKING
+
+from segengine.comparison.measures import KIND_NAMES
+from segengine.comparison.pairs import needs, points
 from segengine.comparison.statistics.differences import Differences, PairDifference
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS
-from segengine.comparison.words import needs, points, sentence
 from segengine.figures.numbers import plural
 
+if TYPE_CHECKING:
+    from segengine.comparison.judge import Judged
 
-def verdict(view: View) -> tuple[str, str]:
+
+def verdict(judged: Judged) -> tuple[str, str]:
     """Two sentences: which variant is best, if any; and what that is about, and rests on."""
-    best = view.ranked[0]
-    mean = view.tables[best].mean.mean
-    what = f"mean {view.word}"
+    best = judged.ranked[0]
+    mean = judged.tables[best].mean.mean
+    what = f"mean {judged.word} ({KIND_NAMES[judged.kind]})"
     if mean is None:
-        return f"Nothing can be said: {what} is undefined for every variant.", _rests_on(view)
-    if len(view.names) == 1:
-        interval = view.intervals[view.kind][0].mean
-        unit = _unit(view)
+        return f"Nothing can be said: {what} is undefined for every variant.", _rests_on(judged)
+    if len(judged.names) == 1:
+        interval = judged.intervals[judged.kind][0].mean
+        unit = _unit(judged)
         said = (
-            f" ({100 * view.choices.confidence:g} % interval {interval[0]:.3f} to {interval[1]:.3f})"
+            f" ({100 * judged.choices.confidence:g} % interval {interval[0]:.3f} to {interval[1]:.3f})"
             if interval
             else ""
         )
         return (
-            f"{view.names[0]} reaches a {what} of {mean:.3f}{unit}{said}; there is no other variant to compare it with.",
-            _rests_on(view),
+            f"{judged.names[0]} reaches a {what} of {mean:.3f}{unit}{said}; there is no other variant to compare it with.",
+            _rests_on(judged),
         )
-    found = view.found[0]
-    if len(view.names) == 2:
-        row = seen_from(found.means[0], view.names[best])
-        said = sentence(found, row)
+    found = judged.found[0]
+    if len(judged.names) == 2:
+        row = found.means[0]
+        said = judged.sentence(found, row)
         first = f"{said[0].upper()}{said[1:]}" if row.about == "models" else said
-        return f"{first}.", _rests_on(view)
-    return _of_many(view, found, mean, what), _rests_on(view)
+        return f"{first}.", _rests_on(judged)
+    return _of_many(judged, found, mean, what), _rests_on(judged)
 
 
-def _of_many(view: View, found: Differences, mean: float, what: str) -> str:
-    best, shown = view.names[view.ranked[0]], f"{mean:.3f}{_unit(view)}"
-    most, beyond = ("highest", "above") if view.measure.sign > 0 else ("lowest", "below")
-    against = {_other(row, best): seen_from(row, best) for row in found.means if best in (row.first, row.second)}
+def _of_many(judged: Judged, found: Differences, mean: float, what: str) -> str:
+    best, shown = judged.names[judged.ranked[0]], f"{mean:.3f}{_unit(judged)}"
+    most, beyond = ("highest", "above") if judged.measure.sign > 0 else ("lowest", "below")
+    against = {_other(row, best): row.seen_from(best) for row in found.means if best in (row.first, row.second)}
     verdicts = {name: row.verdict for name, row in against.items()}
-    ordered = [view.names[i] for i in view.ranked[1:]]
+    ordered = [judged.names[i] for i in judged.ranked[1:]]
     second = ordered[0]
-    models = sum(len(variant.seeds) for variant in view.comparison.variants)
+    models = sum(len(variant.seeds) for variant in judged.comparison.variants)
     only = any(row.about == "models" for row in against.values())
     who = f"Of these {models} trained models, {best}" if only else best
     if set(verdicts.values()) == {"not tested"}:
-        unit = f"{found.units} {view.units_word}{'s' * (found.units != 1)}"
+        unit = f"{found.units} {judged.case}{'s' * (found.units != 1)}"
         few = found.units < MINIMUM_UNITS
         why = f"{unit}, and a test needs at least {MINIMUM_UNITS}" if few else "some scores are undefined"
         return f"{who} has the {most} {what}, {shown}, but no difference is tested: {'there are ' * few}{why}."
     gap = _gap(against[second], found)
     if set(verdicts.values()) == {"better"}:
-        which = "the best" if only else f"the best of the {len(view.names)} variants"
+        which = "the best" if only else f"the best of the {len(judged.names)} variants"
         return f"{who} is {which}: its {what}, {shown}, is {beyond} that of every other, next {second} ({gap})."
     parts = []
     for verdict, said in (
@@ -79,9 +83,9 @@ def _gap(row: PairDifference, found: Differences) -> str:
     return f"{said}, {level} % interval {points(row.low, measure)} to {points(row.high, measure)}"
 
 
-def _unit(view: View) -> str:
+def _unit(judged: Judged) -> str:
     """A length's unit behind its value."""
-    return "" if view.measure.is_share else f" {view.measure.unit}"
+    return "" if judged.measure.is_share else f" {judged.measure.unit}"
 
 
 def _other(row: PairDifference, name: str) -> str:
@@ -94,33 +98,38 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _rests_on(view: View) -> str:
+def _rests_on(judged: Judged) -> str:
     """What the verdict is about, the evidence, and what speaks against trusting it."""
-    comparison = view.comparison
+    comparison = judged.comparison
     seeds = sorted({len(variant.seeds) for variant in comparison.variants})
-    groups = f" of {plural(comparison.group_count, 'group')}" if view.units_word == "group" else ""
+    groups = f" of {plural(comparison.group_count, 'group')}" if judged.case == "group" else ""
     evidence = f"{plural(comparison.image_count, f'{comparison.split} image')}{groups}"
     if seeds[0] < 2:
-        about = f"This is about the trained models alone, on new images like the {evidence}: another training may turn it round"
+        about = f"This holds for the trained models alone, on new images like the {evidence}: retraining could reverse this result"
     else:
         each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        about = f"This is about training anew and about new images, judged from {each} seeds a variant and {evidence}"
+        about = (
+            "This holds for retraining on this training set and split, and for new images, judged from "
+            f"{each} seeds per variant and {evidence}"
+        )
     said = [about]
-    means = view.found[0].means if view.found else ()
+    means = judged.found[0].means if judged.found else ()
     open_ = [row for row in means if row.verdict == "not distinguishable" and row.needed is not None]
-    best = view.names[view.ranked[0]]
+    best = judged.names[judged.ranked[0]]
     against = {_other(row, best): row for row in open_ if best in (row.first, row.second)}
-    for name in (view.names[i] for i in view.ranked[1:] if len(view.names) > 2):  # of two the first sentence says it
+    for name in (
+        judged.names[i] for i in judged.ranked[1:] if len(judged.names) > 2
+    ):  # of two the first sentence says it
         row = against.get(name)
         if row is not None and row.needed is not None:
-            more = needs(view.found[0], row.needed)
+            more = needs(judged.found[0], row.needed)
             said.append(
                 f"telling {best} from {name} {more}" if more.startswith("needs") else f"for {best} and {name} {more}"
             )
             break
-    if left := comparison.left_out.get(view.metric):
+    if left := comparison.left_out.get(judged.metric):
         said.append(
-            f"in {left} of the images a class is left out for all variants, as some model has no {view.measure.words} of it"
+            f"in {left} of the images a class is left out for all variants, as some model has no {judged.measure.label} of it"
         )
     if comparison.confounders:
         differ = plural(len(comparison.confounders), "other setting or circumstance", "other settings or circumstances")

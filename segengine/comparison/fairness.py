@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from segengine.comparison.confounders import short
-from segengine.comparison.costs import cost_problems
-from segengine.comparison.page.view import View
-from segengine.comparison.render import left_out
+from segengine.comparison.summary import Comparison, Refusal
 from segengine.figures.numbers import plural
 
 _SETTINGS = (
@@ -21,26 +19,42 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class Fairness:
-    """`equal` are what was checked and its value; all texts are plain."""
+    """What is compared, what else differs, what was checked to be equal (name, value), notes, and runs that were left out."""
 
     factor: str
     confounders: tuple[str, ...]
     equal: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """What text outputs list below the verdict."""
+        return [self.factor, *self.confounders, *self.notes, *self.left_out]
 
 
-def fairness(view: View) -> Fairness:
-    """The box's contents."""
-    comparison = view.comparison
-    factor = comparison.factor.text() if comparison.factor else "no setting differs between the variants"
+NO_FACTOR = "no setting differs between the variants"
+
+
+def fairness(comparison: Comparison, notes: Sequence[str] = ()) -> Fairness:
+    """The box's contents; `notes` are what else was found."""
     others = tuple(f"{'within a variant: ' if d.within else ''}{d.text()}" for d in comparison.confounders)
-    notes = (*comparison.notes, *cost_problems(comparison), *left_out(comparison))
-    return Fairness(factor, others, (*_always(view), *_if_equal(view)), notes)
+    return Fairness(
+        comparison.factor.text() if comparison.factor else NO_FACTOR,
+        others,
+        (*_always(comparison), *_if_equal(comparison)),
+        (*(note for note in comparison.notes if note != NO_FACTOR), *notes),
+        tuple(left_out(comparison)),
+    )
 
 
-def _always(view: View) -> Iterator[tuple[str, str]]:
+def left_out(result: Comparison | Refusal) -> list[str]:
+    """A line for each run that is no part of the comparison."""
+    return [f"{o.name} ({o.status}{f': {o.message}' if o.message else ''})" for o in result.others]
+
+
+def _always(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """What any comparison has in common, or it is refused."""
-    comparison, record = view.comparison, view.record
+    record = comparison.units.units[0].runs[0].record
     runs = [run for unit in comparison.units.units for run in unit.runs]
     prints = sorted({run.record.data.fingerprint[:12] for run in runs})
     yield "images", f"{plural(comparison.image_count, f'{comparison.split} image')}, the same ones in every run"
@@ -52,9 +66,8 @@ def _always(view: View) -> Iterator[tuple[str, str]]:
     yield "evaluation", "at the images' own size"
 
 
-def _if_equal(view: View) -> Iterator[tuple[str, str]]:
+def _if_equal(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Settings and circumstances that happen to be equal in all runs."""
-    comparison = view.comparison
     first = comparison.units.units[0].runs[0]
     differing = [d.path for d in (comparison.factor, *comparison.confounders) if d is not None]
 

@@ -1,11 +1,10 @@
-"""Tables as Markdown and LaTeX, with every name escaped."""
+"""A comparison's tables for LaTeX, every name escaped."""
 
 from __future__ import annotations
 
 import re
 
-from segengine.comparison.page.table import Table
-from segengine.comparison.render import cell as markdown_text
+from segengine.comparison.table import Table
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -16,20 +15,9 @@ _LATEX = {
 _SIGN = re.compile(r"(?<![^\s(])-(?=\d)")
 
 
-def markdown(table: Table) -> str:
-    """A table as Markdown, its caption in bold above."""
-    lines = [f"**{markdown_text(table.caption)}**", "", _row(table.header)]
-    lines.append("|" + "|".join(" :-- " if k in table.words else " --: " for k in range(len(table.header))) + "|")
-    return "\n".join([*lines, *map(_row, table.plain())]) + "\n"
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(map(markdown_text, cells)) + " |"
-
-
 def latex(table: Table) -> str:
     """A table for LaTeX with booktabs; the highest scores are bold, intervals stand in parentheses."""
-    columns = "".join("l" if k in table.words else "r" for k in range(len(table.header)))
+    columns = "".join("l" if column.text else "r" for column in table.columns)
     body = []
     for row in table.rows:
         cells = []
@@ -40,7 +28,7 @@ def latex(table: Table) -> str:
         body.append("    " + " & ".join(cells) + r" \\")
     return "\n".join([
         r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}", r"\begin{table}", r"  \centering",
-        rf"  \caption{{{latex_text(table.caption)}}}", rf"  \label{{tab:{table.name}}}", rf"  \begin{{tabular}}{{{columns}}}",
+        rf"  \caption{{{latex_text(table.noted_caption)}}}", rf"  \label{{tab:{table.name}}}", rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule", "    " + " & ".join(map(latex_text, table.header)) + r" \\", r"    \midrule", *body,
         r"    \bottomrule", r"  \end{tabular}", r"\end{table}",
     ]) + "\n"  # fmt: skip

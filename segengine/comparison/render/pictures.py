@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from segengine.comparison.page.gallery import Gallery, Picture, Pixels
+from segengine.comparison.gallery import Gallery, Picture, Pixels
 from segengine.figures.encoding import png_of
 from segengine.figures.numbers import score
 from segengine.figures.panels import strip, tile

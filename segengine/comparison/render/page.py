@@ -9,15 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from segengine.comparison.page.contents import Contents
-from segengine.comparison.page.fairness import fairness
-from segengine.comparison.page.gallery import Gallery, Picture
-from segengine.comparison.page.methods import paragraph, references
-from segengine.comparison.page.pictures import tiles
-from segengine.comparison.page.view import View
-from segengine.comparison.page.words import verdict
-from segengine.comparison.render import preface
-from segengine.comparison.statistics.verdict import WORDS
+from segengine.comparison.contents import Contents
+from segengine.comparison.gallery import Gallery, Picture
+from segengine.comparison.judge import Judged
+from segengine.comparison.measures import OF_COUNTS
+from segengine.comparison.render.pictures import tiles
 from segengine.figures import palette
 from segengine.figures.encoding import data_uri, png_of
 from segengine.figures.figure import page_css
@@ -34,10 +30,10 @@ def comparison_page(all_contents: Sequence[Contents]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
-        loader=PackageLoader("segengine.comparison.page", "templates"), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("segengine.comparison.render", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    folder = importlib.resources.files("segengine.comparison.page") / "templates"
+    folder = importlib.resources.files("segengine.comparison.render") / "templates"
     script = (folder / "comparison.js").read_text(encoding="utf-8")
     style = palette.css() + page_css() + (folder / "comparison.css").read_text(encoding="utf-8")
     policy = (
@@ -55,30 +51,32 @@ def _hash(content: str) -> str:
 
 
 def _part(contents: Contents, prefix: str) -> dict[str, Any]:
-    view = contents.view
-    methods = paragraph(view)
+    judged, said = contents.judged, contents.judged.said
+    measure, choices = judged.measure, judged.choices
     return {
-        "prefix": prefix, "title": view.comparison.title, "verdict": verdict(view), "about": preface(view.comparison),
-        "contents": contents, "figures": contents.figures, "fairness": fairness(view), "methods": methods,
-        "references": references(methods), "gallery": _gallery(contents.gallery, view, prefix),
-        "level": f"{100 * view.choices.confidence:g} %", "margin": f"{view.measure.factor * view.choices.margin:g} {view.measure.unit}",
-        "pairs": len(view.names) > 1, "split": view.comparison.split, "from_counts": view.from_counts,
-        "most": "highest" if view.measure.sign > 0 else "lowest", "curves_of": WORDS[view.curve_metric], "word": view.word,
-        "units": view.units_word, "seeds": max(len(variant.seeds) for variant in view.comparison.variants),
+        "prefix": prefix, "title": judged.comparison.title, "said": said, "tables": contents.tables,
+        "figures": contents.figures, "gallery": _gallery(contents.gallery, judged, prefix),
+        "class_tables": [table for name, table in contents.tables.items() if name.startswith("classes-")],
+        "cost_tables": [contents.tables[name] for name in ("costs", "training-costs") if name in contents.tables],
+        "costs": judged.costs, "level": f"{100 * choices.confidence:g} %", "margin": f"{measure.factor * choices.margin:g} {measure.unit}",
+        "pairs": len(judged.names) > 1, "split": judged.comparison.split, "from_counts": judged.from_counts,
+        "most": "highest" if measure.sign > 0 else "lowest", "curves_of": OF_COUNTS[judged.curve_metric].label,
+        "word": judged.word, "many_classes": len(judged.classes) > 8,
+        "seeds": max(len(variant.seeds) for variant in judged.comparison.variants),
     }  # fmt: skip
 
 
-def _gallery(gallery: Gallery | None, view: View, prefix: str) -> dict[str, Any] | None:
+def _gallery(gallery: Gallery | None, judged: Judged, prefix: str) -> dict[str, Any] | None:
     if gallery is None:
         return None
-    names = view.names
+    names = judged.names
     shown = (
         present(gallery.labels, [m for p in gallery.pictures for m in (p.truth, *p.predictions.values())])
         if gallery.pictures
         else []
     )
     return {
-        "metric": view.word, "measured": f"{view.word}{view.measure.in_unit}", "rule": gallery.chosen.rule,
+        "metric": judged.word, "measured": f"{judged.word}{judged.measure.in_unit}", "rule": gallery.chosen.rule,
         "pictures": [_picture(p, gallery, names) for p in gallery.pictures],
         "listed": [(d.id, score(d.spread), [score(s) for s in d.scores]) for d in gallery.chosen.images],
         "names": names, "tied": gallery.chosen.tied, "problems": gallery.problems, "notes": gallery.notes,

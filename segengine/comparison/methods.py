@@ -1,0 +1,165 @@
+"""How the comparison was made, as a paragraph for a paper, with the literature that it cites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segengine.comparison.statistics.differences import Differences
+from segengine.figures.numbers import plural
+
+if TYPE_CHECKING:
+    from segengine.comparison.judge import Judged
+
+REFERENCES = {
+    "Dice 1945": "Dice, L. R. (1945). Measures of the amount of ecologic association between species. Ecology 26(3), 297-302.",
+    "Jaccard 1912": "Jaccard, P. (1912). The distribution of the flora in the alpine zone. New Phytologist 11(2), 37-50.",
+    "Efron & Tibshirani 1993": "Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap. Chapman & Hall, New York.",
+    "Satterthwaite 1946": (
+        "Satterthwaite, F. E. (1946). An approximate distribution of estimates of variance components. Biometrics Bulletin 2(6), 110-114."
+    ),
+    "Box 1954": (
+        "Box, G. E. P. (1954). Some theorems on quadratic forms applied in the study of analysis of variance problems, I. "
+        "Annals of Mathematical Statistics 25(2), 290-302."
+    ),
+    "Welch 1947": (
+        "Welch, B. L. (1947). The generalization of 'Student's' problem when several different population variances are involved. "
+        "Biometrika 34(1-2), 28-35."
+    ),
+    "Fisher 1935": "Fisher, R. A. (1935). The Design of Experiments. Oliver & Boyd, Edinburgh.",
+    "Phipson & Smyth 2010": (
+        "Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. "
+        "Statistical Applications in Genetics and Molecular Biology 9(1), 39."
+    ),
+    "Holm 1979": (
+        "Holm, S. (1979). A simple sequentially rejective multiple test procedure. "
+        "Scandinavian Journal of Statistics 6(2), 65-70."
+    ),
+    "Davison & Hinkley 1997": (
+        "Davison, A. C. & Hinkley, D. V. (1997). Bootstrap Methods and their Application. Cambridge University Press."
+    ),
+    "Kendall 1938": "Kendall, M. G. (1938). A new measure of rank correlation. Biometrika 30(1-2), 81-93.",
+}  # fmt: skip
+"""What can be cited, as it is cited in the text."""
+
+
+def methods(judged: Judged) -> str:
+    """The methods, the numbers of images, groups and seeds filled in."""
+    said = [_compared(judged), _scores(judged), _trained(judged)]
+    if judged.found and judged.found[0].rows:
+        said.append(statistics(judged.found[0]))
+        if judged.found[0].ranking is not None:
+            said.append(_ranking(judged))
+    versions = judged.record.versions
+    used = [
+        f"{name} {versions[key]}" for name, key in (("segengine", "segengine"), ("PyTorch", "torch")) if key in versions
+    ]
+    said.append(f"Computed with {' and '.join(used)}." if used else "")
+    return " ".join(filter(None, said))
+
+
+def references(text: str) -> list[str]:
+    """The literature that a text cites, in the order of the authors' names."""
+    return [full for key, full in sorted(REFERENCES.items()) if key in text]
+
+
+def _compared(judged: Judged) -> str:
+    comparison = judged.comparison
+    seeds = sorted({len(variant.seeds) for variant in comparison.variants})
+    each = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    folds = {run.record.fold for unit in comparison.units.units for run in unit.runs} - {None}
+    across = f" in {len(folds)}-fold cross-validation, the folds' images put together" if folds else ""
+    factor = f" that differ in {comparison.factor.path}" if comparison.factor is not None else ""
+    names = (
+        ", ".join(judged.names)
+        if len(judged.names) <= 12
+        else f"{', '.join(judged.names[:12])} and {len(judged.names) - 12} more"
+    )
+    groups = (
+        f" of {plural(comparison.group_count, 'group')} (patients, videos or scenes)" if judged.case == "group" else ""
+    )
+    others = len(comparison.confounders)
+    besides = f" Besides, they differ in {plural(others, 'other respect')}." if others else ""
+    return (
+        f"We compared {plural(len(judged.names), 'variant')} ({names}){factor}, each trained with {each}{across}, on the same "
+        f"{plural(comparison.image_count, f'{comparison.split} image')}{groups}.{besides}"
+    )
+
+
+def _scores(judged: Judged) -> str:
+    over = [facts.name for facts in judged.comparison.classes if facts.averaged]
+    left_out = [facts.name for facts in judged.comparison.classes if not facts.averaged]
+    without = f" (without {', '.join(left_out)})" if left_out else ""
+    source = {"dice": " (Dice 1945)", "iou": " (Jaccard 1912)"}.get(judged.metric, "")
+    if not judged.from_counts:
+        classes = f", then over {plural(len(over), 'class', 'classes')}" if len(judged.classes) > 1 else ""
+        unit = "" if judged.measure.is_share else f"in {judged.measure.unit}, "
+        per_group = " of each group, then over groups" if judged.kind == "per_group" else ""
+        return (
+            f"The score is {judged.word} ({unit}{judged.measure.better} is better), measured on each image at its own size and "
+            f"averaged over the images that have a value{per_group}{classes}{without}; images in which some model has no value "
+            "though truth or prediction has the class are left out for all models."
+        )
+    return (
+        f"The score is {judged.word}{source} at the images' own size, from pixel counts pooled over all images"
+        f"{' of a group and averaged over groups' if judged.kind == 'per_group' else ''}, and averaged over "
+        f"{plural(len(over), 'class', 'classes')}{without}; a class in neither truth nor prediction is undefined and left out, "
+        "and pixels ignored in the truth count nowhere."
+    )
+
+
+def _trained(judged: Judged) -> str:
+    budget, rule = judged.record.budget, getattr(judged.record.metric_policy, "checkpoint", None)
+    same = not any(d.path.startswith(("budget", "trained", "training.")) for d in judged.comparison.confounders)
+    parts = [f"{budget[key]:,} {key}" for key in ("epochs", "steps", "images") if isinstance(budget.get(key), int)]
+    more = f" ({', '.join(parts[1:])} seen)" if len(parts) > 1 else ""
+    if budget.get("minutes"):  # how many steps that made is each run's own
+        parts, more = [f"the same {budget['minutes']:g} minutes"], ""
+    trained = f"Every model was trained for {parts[0]}{more}" if parts and same else ""
+    kept = f"The checkpoint kept is that with the {rule}" if rule else ""
+    return " ".join(f"{part}." for part in (trained, kept) if part)
+
+
+def _ranking(judged: Judged) -> str:
+    several = all(len(variant.seeds) > 1 for variant in judged.comparison.variants)
+    what = f"{judged.case}s" + (" and seeds" if several else "")
+    return (
+        f"The stability of the order was assessed with {judged.choices.resamples:,} bootstrap resamples of {what} "
+        "(Davison & Hinkley 1997) and Kendall's tau with the order seen (Kendall 1938)."
+    )
+
+
+def statistics(found: Differences) -> str:
+    """How the differences were judged, with citations."""
+    unit = "group" if found.grouped else "image"
+    level = f"{100 * found.choices.confidence:g} %"
+    flips = "all sign flips" if found.exact else f"{found.choices.resamples:,} random sign flips"
+    several = any(row.about == "variants" for row in found.rows)
+    single = any(row.about == "models" for row in found.rows)
+    said = [
+        f"Paired differences over the same {found.units} {unit}s ({found.images} images) have standard errors by the "
+        f"jackknife over {unit}s (Efron & Tibshirani 1993) and {level} t intervals with degrees of freedom from the "
+        "kurtosis (Satterthwaite 1946; Box 1954)"
+    ]
+    if several:
+        said.append(
+            f"For variants with several seeds the variance between seeds is added (Welch 1947), {unit}s crossed with "
+            "seeds, and the same t is the test: the verdict is about training anew and about new images"
+        )
+    if single:
+        said.append(
+            f"Where a variant has one seed the verdict is about the trained models alone, tested by {flips} of the "
+            f"jackknife pseudo-values of the {unit}s (Fisher 1935; Phipson & Smyth 2010)"
+        )
+    said.append(
+        "P values are Holm-adjusted (Holm 1979) over pairs for the mean, over pairs and classes for the classes"
+    )
+    said.append(
+        f"A variant is called better or worse where its adjusted p is at most {1 - found.choices.confidence:.2g} and the "
+        "interval excludes 0, and two are called practically equal where the interval lies within "
+        f"±{found.measure.factor * found.choices.margin:g} {found.measure.unit}"
+    )
+    said.append(
+        "How many more images or seeds are needed is for a power of 80 % to find the difference seen, or the margin if "
+        "that is larger"
+    )
+    return ". ".join(said) + "."

@@ -1,0 +1,119 @@
+"""What is to be concluded about one pair of variants, in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segengine.comparison.measures import KIND_NAMES, SHARE, Measure
+from segengine.comparison.statistics.differences import Differences, PairDifference
+from segengine.comparison.statistics.permutation import MINIMUM_UNITS
+from segengine.comparison.statistics.power import Needed
+
+if TYPE_CHECKING:
+    from segengine.comparison.judge import Judged
+
+
+def sentence(found: Differences, row: PairDifference, undefined: str = "it is undefined") -> str:
+    """What is to be concluded about one pair's mean or class, the better of the two first; `undefined`: why there is none."""
+    if row.difference and found.measure.sign * row.difference < 0:
+        row = row.seen_from(row.second)
+    what = f"mean {found.measure.label}" if row.score is None else f"{found.measure.label} of {row.score}"
+    what += f" ({KIND_NAMES[found.kind]})"
+    if row.about == "models":
+        models = sum(row.seeds)
+        who = f"of these {'two' if models == 2 else models} trained models, "
+    else:
+        who = ""
+    if row.verdict == "not tested":
+        return f"{who}{row.first} and {row.second} are not tested by {what}: {_why(found, row, undefined)}"
+    assert row.difference is not None
+    measure = found.measure
+    numbers = f"{points(row.difference, measure)} {measure.unit} of {what}, {_interval(found, row)}"
+    if row.verdict in ("better", "worse"):
+        return f"{who}{row.first} is {row.verdict} than {row.second}: {numbers}, p {shown_p(row.p_holm)}"
+    if row.verdict == "practically equal":
+        margin = f"within ±{measure.factor * found.choices.margin:g} {measure.unit}"
+        return f"{who}{row.first} and {row.second} are practically equal ({margin}): {numbers}"
+    more = f"; {needs(found, row.needed)}" if row.needed is not None else ""
+    return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_holm)}{more}"
+
+
+def _why(found: Differences, row: PairDifference, undefined: str) -> str:
+    """Why a pair isn't tested."""
+    if row.difference is None:
+        return undefined
+    have = "" if row.score is None else f" with {row.score}"
+    return f"{row.units} {_units(found, row.units)}{have}; a test needs at least {MINIMUM_UNITS}"
+
+
+def why_undefined(judged: Judged, found: Differences, row: PairDifference) -> str:
+    """Whose score is undefined, and why."""
+    label = found.measure.label
+    if not judged.comparison.averaged:
+        return f"no class has a {label} for every variant"
+    of = f" of {row.score}" if row.score else ""
+    scores = {variant.name: variant.scores[found.metric, found.kind] for variant in judged.comparison.variants}
+    place = judged.classes.index(row.score) if row.score else None
+    lacking = [
+        name
+        for name in (row.first, row.second)
+        if None in (scores[name].mean if place is None else scores[name].classes[place]).values
+    ]
+    return f"{' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no {label}{of} in any image"
+
+
+def _units(found: Differences, count: int) -> str:
+    return ("group" if found.grouped else "image") + ("s" if count != 1 else "")
+
+
+def _interval(found: Differences, row: PairDifference) -> str:
+    assert row.low is not None
+    assert row.high is not None
+    return f"{100 * found.choices.confidence:g} % interval {points(row.low, found.measure)} to {points(row.high, found.measure)}"
+
+
+MOST_SEEDS = 100
+"""More seeds per variant than this are nobody's plan."""
+
+
+def needs(found: Differences, more: Needed) -> str:
+    """`needs about 120 more images or about 2 more seeds per variant`."""
+    alone = []
+    if more.units is not None:
+        alone.append(_more_units(found, more.units))
+    if more.seeds is not None and more.seeds <= MOST_SEEDS:
+        alone.append(f"{_about(more.seeds)} more seed{'s' if more.seeds != 1 else ''} per variant")
+    if alone:
+        return f"needs {' or '.join(alone)}"
+    if more.both is None and more.seeds is None:
+        return "no realistic number of additional images would settle it"
+    if more.both is None or more.both[1] > MOST_SEEDS:
+        return f"needs more than {MOST_SEEDS} more seeds per variant: seeds differ too much for such a difference; train longer"
+    return f"needs {_more_units(found, more.both[0])} and {_about(more.both[1])} more seeds per variant"
+
+
+def _more_units(found: Differences, units: int) -> str:
+    images = round(units * found.images / found.units)
+    return f"{_about(images)} more image{'s' * (images != 1)}" + (
+        f" ({_about(units)} group{'s' * (units != 1)})" if found.grouped else ""
+    )
+
+
+def _about(number: int) -> str:
+    """Two digits: the formula promises no more."""
+    if number < 100:
+        return f"about {number}"
+    step = 10 ** (len(str(number)) - 2)
+    return f"about {-(-number // step) * step:,}"
+
+
+def points(value: float | None, measure: Measure = SHARE) -> str:
+    """A difference in points (hundredths) or the metric's own unit, signed."""
+    return "–" if value is None else f"{measure.factor * value:+.2f}"
+
+
+def shown_p(p: float | None) -> str:
+    """A p as tables hold it."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
