@@ -53,6 +53,12 @@ class Folders(Source):
         "large images",
     )
 
+    pages: Literal["refuse", "all"] = Field(
+        default="refuse",
+        description="TIFF stacks of several pages: refuse them, or make each page with its mask's page an image of its own; all "
+        "pages of a file are one group",
+    )
+
     @field_validator("root")
     @classmethod
     def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
@@ -71,7 +77,7 @@ class Folders(Source):
 
         plan = FolderPlan(
             self.root, self.images, self.masks, self.lists, self.unpaired, self.outside == "allow",
-            self.splits, self.class_order, self.tiles,
+            self.splits, self.class_order, self.tiles, self.pages == "all",
         )  # fmt: skip
         return read_folders(plan)
 

@@ -41,16 +41,21 @@ class BandCounts:
         return int(self.counts.sum())
 
     def percentile(self, percent: float) -> float:
-        """A percentile; linear within a bin, and exact to a bin's width."""
+        """A percentile as numpy's: linear between the two nearest values in order, each exact to its bin's width."""
+        rank = percent / 100 * (self.pixels - 1)
+        low, high = (self._ordered(int(place)) for place in (np.floor(rank), np.ceil(rank)))
+        return float(low + (rank - np.floor(rank)) * (high - low))
+
+    def _ordered(self, place: int) -> float:
+        """The value at a place, from 0, among all in ascending order."""
         below = np.cumsum(self.counts)
+        index = int(np.searchsorted(below, place, side="right"))
         if self.whole:
-            return float(np.searchsorted(below, below[-1] * percent / 100))
-        rank = percent / 100 * (below[-1] - 1)
-        index = int(np.searchsorted(below, rank, side="right"))
-        before = below[index - 1] if index else 0
-        part = (rank - before + 0.5) / self.counts[index]
-        low, high = (float(v) for v in _values(np.array([index, index + 1])))
-        return float(np.clip(low + part * (high - low), self.least, self.greatest))
+            return float(index)
+        part = (place - (below[index] - self.counts[index]) + 0.5) / self.counts[index]
+        low, high = (float(value) for value in _values(np.array([index, index + 1])))
+        value = float(np.clip(low + part * (high - low), self.least, self.greatest))
+        return 0.0 if abs(value) < np.finfo(np.float32).tiny else value
 
     def levels(self, window: Window) -> int:
         """How many of the 256 gray levels the band's values keep after the window."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,17 @@ def read(path: Path, content: bytes) -> Stored:
     return read_pillow(path, content, depth=0)
 
 
-def read_pillow(path: Path, content: bytes, *, depth: int) -> Stored:
-    """Decode by the Pillow plugin of the content's signature; `depth` is a PNG's bits per value, else 0."""
+def read_pillow(
+    path: Path, content: bytes, *, depth: int, check: Callable[[NDArray[Any]], None] | None = None
+) -> Stored:
+    """Decode by the Pillow plugin of the content's signature.
+
+    Args:
+        path: for messages.
+        content: the file.
+        depth: a PNG's bits per value, else 0.
+        check: called with the values before they are turned upright; may raise.
+    """
     plugin = next(name for signature, name in _PLUGINS.items() if content.startswith(signature))
     if plugin == "JPEG" and content.count(b"\xff\xda") > _MOST_SCANS:
         raise DataError(f"{path}: is a JPEG of more than {_MOST_SCANS} scans; export it again or remove it")
@@ -40,6 +50,8 @@ def read_pillow(path: Path, content: bytes, *, depth: int) -> Stored:
         notes = ("CMYK inks are converted to red, green and blue",) if image.mode == "CMYK" else ()
         image.load()
         values, bits, palette, alpha = _values(image, depth)
+        if check is not None:
+            check(values)
         turned = upright(values, image.getexif().get(ORIENTATION_TAG, 1))
     lossy = plugin == "JPEG" or (plugin == "WEBP" and b"VP8L" not in content[:64])
     return Stored(turned, bits, palette, alpha, lossy, notes=notes)

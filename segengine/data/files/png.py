@@ -68,7 +68,12 @@ def read(path: Path, content: bytes) -> Stored:
     header, pixels = _checked(path, content)
     if header.depth == 16 and header.colour != 0:
         return _by_opencv(path, content, header, pixels)
-    return read_pillow(path, content, depth=header.depth)
+
+    def check(values: NDArray[Any]) -> None:
+        if not values[-2:].any():  # Pillow leaves rows 0 that the pixel data doesn't reach
+            _check_enough(path, header, pixels)
+
+    return read_pillow(path, content, depth=header.depth, check=check)
 
 
 def _checked(path: Path, content: bytes) -> tuple[_Header, list[memoryview]]:
@@ -119,8 +124,8 @@ def _name(kind: bytes) -> str:
     return kind.decode("ascii", "replace") if kind.isalpha() else "of unknown kind"
 
 
-def _by_opencv(path: Path, content: bytes, header: _Header, pixels: list[memoryview]) -> Stored:
-    """16-bit colour, which Pillow reduces to 8 bits; OpenCV accepts too little pixel data, which is refused first."""
+def _check_enough(path: Path, header: _Header, pixels: list[memoryview]) -> None:
+    """Refuse pixel data that ends before the last row."""
     inflate, inflated = zlib.decompressobj(), 0
     for part in pixels:
         inflated += len(inflate.decompress(part, header.filtered_bytes - inflated + 1))
@@ -128,6 +133,11 @@ def _by_opencv(path: Path, content: bytes, header: _Header, pixels: list[memoryv
             break
     if inflated < header.filtered_bytes:
         raise DataError(f"{path}: can't be decoded (truncated pixel data); export it again or remove it")
+
+
+def _by_opencv(path: Path, content: bytes, header: _Header, pixels: list[memoryview]) -> Stored:
+    """16-bit colour, which Pillow reduces to 8 bits; OpenCV accepts too little pixel data, which is refused first."""
+    _check_enough(path, header, pixels)
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None or values.dtype != np.uint16 or values.shape[:2] != (header.height, header.width):
         raise DataError(f"{path}: can't be decoded (broken 16-bit colour PNG); export it again or remove it")

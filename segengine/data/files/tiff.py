@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segengine.data.files.limits import check_size
 from segengine.data.files.pictures import saved, to_pillow
 from segengine.data.files.stored import Stored, missing_pixels, upright
-from segengine.data.files.tiff_pages import Picture, choose_picture
+from segengine.data.files.tiff_pages import Picture, all_pages, choose_picture
 from segengine.data.masks.mapping import MaskEncoding
 from segengine.errors import DataError
 
@@ -45,6 +45,24 @@ def read(path: Path, content: bytes) -> Stored:
         check_size(path, height, width, channels * page.dtype.itemsize)
         values = _decoded(path, picture)
         return _stored(picture, values, _missing(picture, values), _spacing(tiff, page))
+
+
+def read_pages(path: Path, content: bytes) -> list[Stored]:
+    """Each page of a TIFF as a picture of its own, thumbnails and validity masks left out.
+
+    Raises:
+        DataError: as `read` does, for any page.
+    """
+    found = []
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        for picture in all_pages(path, tiff):
+            _check_kind(path, picture.page)
+            _check_segments(path, picture.page, len(content))
+            height, width, channels = picture.shape
+            check_size(path, height, width, channels * picture.page.dtype.itemsize)
+            values = _decoded(path, picture)
+            found.append(_stored(picture, values, _missing(picture, values), _spacing(tiff, picture.page)))
+    return found
 
 
 def _decoded(path: Path, picture: Picture) -> NDArray[Any]:
@@ -114,6 +132,8 @@ def _check_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
     expected = math.prod(page.chunked)
     kind = "tiles" if page.is_tiled else "strips"
     offsets, counts = page.dataoffsets, page.databytecounts
+    if expected * math.prod(page.chunks) < math.prod(page.shape):  # tifffile would leave the rest as memory was
+        raise DataError(f"{path}: can't be decoded (its {kind} don't cover the picture); export it again or remove it")
     missing = expected - sum(1 for offset, count in zip(offsets, counts, strict=False) if offset > 0 and count > 0)
     if missing > 0:
         raise DataError(

@@ -77,6 +77,20 @@ def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
     return Picture(page, tuple(full), axes, series, mask, _size(series.shape, axes), notes)
 
 
+def all_pages(path: Path, tiff: tifffile.TiffFile) -> list[Picture]:
+    """Every page as a picture of its own. Raises DataError where slices have no page of their own."""
+    pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+    full = [page for page in pages if not _is_reduced(page) and not _is_mask(page)]
+    held = sum(math.prod(series.shape) for series in tiff.series)
+    if held > sum(math.prod(page.shape) for page in pages):
+        raise DataError(f"{path}: holds several slices in one page; save each slice as a page or file of its own")
+    return [
+        Picture(page, (page,), axes, None, None, _size(page.shape, axes))
+        for page in full
+        for axes in (_page_axes(path, page),)
+    ]
+
+
 def _size(shape: Sequence[int], axes: str) -> tuple[int, int, int]:
     """Height, width and channels."""
     channels = math.prod(n for n, axis in zip(shape, axes, strict=True) if axis not in "YX")
@@ -107,15 +121,18 @@ def _channel_axes(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPage
         return axes
     many = math.prod(n for axis, n in other.items() if axis != "S")
     raise DataError(
-        f"{path}: is a stack of {subject(shape, axes)}: {max(many, pages)} pages; save one picture per file (pages that are the "
-        "bands of one picture: as one page, tifffile: planarconfig='separate' or 'contig', photometric='minisblack')"
+        f"{path}: is a stack of {subject(shape, axes)}: {max(many, pages)} pages; save one picture per file, or set "
+        "data.source.pages: all, which makes each page an image of its own (pages that are the bands of one picture: save "
+        "them as one page, with tifffile planarconfig='separate' or 'contig' and photometric='minisblack')"
     )
 
 
 def _several(path: Path, pages: Sequence[tifffile.TiffPage]) -> DataError:
     sizes = list(dict.fromkeys(f"{page.imagewidth}x{page.imagelength}" for page in pages))
     shown = ", ".join(sizes[:4]) + (" ..." if len(sizes) > 4 else "")
-    return DataError(f"{path}: holds {len(pages)} pages ({shown} pixels); save one picture per file")
+    return DataError(
+        f"{path}: holds {len(pages)} pages ({shown} pixels); save one picture per file, or set data.source.pages: all"
+    )
 
 
 def _series_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tifffile.TiffPageSeries | None:

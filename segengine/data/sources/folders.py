@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -35,7 +35,8 @@ class FolderPlan:
     `lists` names text files with one image a line, one file a split. `unpaired` says what happens to images without
     mask and masks without image. `outside` allows patterns and links that lead out of the root. `splits` are the splits
     that are used, None for all. `class_order` lists what `{class}` matches in the order of classes 1, 2 ...; None: sorted.
-    `tiles` cuts images and masks into tiles of at most this many pixels a side.
+    `tiles` cuts images and masks into tiles of at most this many pixels a side; `pages` makes each page of a TIFF stack
+    an image of its own, before.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class FolderPlan:
     splits: tuple[str, ...] | None = None
     class_order: tuple[str, ...] | None = None
     tiles: int | None = None
+    pages: bool = False
 
 
 def read_folders(plan: FolderPlan) -> Records:
@@ -182,17 +184,24 @@ class Parts:
 
 
 def _tiled(plan: FolderPlan, records: list[Record]) -> list[Record]:
-    """Each record's tiles as records of their own, of one group; the records themselves without `tiles`."""
-    from segengine.data.sources.parts import tiles
+    """Each record's pages and tiles as records of their own, of one group; the records themselves without both."""
+    from segengine.data.sources.parts import pages, tiles
 
-    if plan.tiles is None:
-        return records
-    alone = len(records) == 1  # its tiles must divide, where those of several images stay together
+    if plan.pages:
+        records = _divided(records, pages)
+    if plan.tiles is not None:
+        largest = plan.tiles
+        records = _divided(records, lambda image, mask: tiles(image, mask, largest))
+    return records
+
+
+def _divided(records: list[Record], divide: Callable[[Path, Path], list[tuple[str, Path, Path]]]) -> list[Record]:
+    alone = len(records) == 1  # its pieces must divide, where those of several images stay together
     return [
         Record(f"{r.id}_{name}", image, mask, f"{r.id}_{name}" if alone else r.group, r.split)
         for r in records
         if r.mask is not None
-        for name, image, mask in tiles(r.image, r.mask, plan.tiles)
+        for name, image, mask in divide(r.image, r.mask)
     ]
 
 

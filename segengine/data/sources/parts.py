@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segengine.data.batches.cache_folder import default_folder
-from segengine.data.files.decoding import Stored, decode
+from segengine.data.files.decoding import Stored, decode, file_bytes
+from segengine.data.files.formats import format_of
 from segengine.data.files.reading import colours, mask_values
+from segengine.data.files.tiff import read_pages
+from segengine.data.sources.records import counted
 from segengine.errors import DataError
 from segengine.files import write_bytes
 
-_VERSION = "1"
+_VERSION = "2"
+_NODATA_TAG = 42113
+_Piece = tuple[str, tuple[Stored, NDArray[Any]], tuple[Stored, NDArray[Any]]]
 
 
 def merged_mask(parts: Sequence[Path], classes: Sequence[int]) -> Path:
@@ -77,11 +82,50 @@ def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]
     Raises:
         DataError: an image and a mask of different sizes.
     """
-    key = hashlib.sha256(repr((_VERSION, "tiles", largest, _stamp(image), _stamp(mask))).encode()).hexdigest()
+    return _divided(image, mask, ("tiles", largest), lambda: _cut(image, mask, largest))
+
+
+def pages(image: Path, mask: Path) -> list[tuple[str, Path, Path]]:
+    """The pages of two TIFF stacks: (name, image, mask) of each.
+
+    Raises:
+        DataError: an image and a mask with different numbers of pages.
+    """
+    return _divided(image, mask, ("pages",), lambda: _paged(image, mask))
+
+
+def _paged(image: Path, mask: Path) -> Iterator[_Piece]:
+    pictures, masks = (_all_pages(path) for path in (image, mask))
+    if len(pictures) != len(masks):
+        raise DataError(
+            f"{image}: has {counted(len(pictures), 'page')} and its mask {mask} {len(masks)}; save as many of both"
+        )
+    for number, (picture, truth) in enumerate(zip(pictures, masks, strict=True), start=1):
+        yield f"page{number:04d}", (picture, picture.values), (truth, truth.values)
+
+
+def _all_pages(path: Path) -> list[Stored]:
+    content = file_bytes(path)
+    return read_pages(path, content) if format_of(path, content).name == "TIFF" else [decode(path, content)]
+
+
+def _divided(
+    image: Path, mask: Path, how: tuple[object, ...], cut: Callable[[], Iterable[_Piece]]
+) -> list[tuple[str, Path, Path]]:
+    """Pieces of an image and its mask as files; written once, and found again by a hash of what they are made from."""
+    key = hashlib.sha256(repr((_VERSION, *how, _stamp(image), _stamp(mask))).encode()).hexdigest()
     folder = default_folder() / "made" / key[:2] / key[2:]
-    listing = folder / "tiles.txt"
+    listing = folder / "pieces.txt"
     if not listing.is_file():
-        _write(listing, "\n".join(_cut(image, mask, largest, folder)).encode())  # last: says that all tiles are whole
+        lines = []
+        for name, *both in cut():
+            words = [name]
+            for kind, (stored, values) in zip(("image", "mask"), both, strict=True):
+                content, suffix = _encoded(stored, values)
+                _write(folder / kind / f"{image.stem}_{name}{suffix}", content)
+                words.append(suffix)
+            lines.append(" ".join(words))
+        _write(listing, "\n".join(lines).encode())  # last: says that all pieces are whole
     found = [line.split() for line in listing.read_text("utf-8").splitlines()]
     return [
         (name, folder / "image" / f"{image.stem}_{name}{of_image}", folder / "mask" / f"{image.stem}_{name}{of_mask}")
@@ -89,20 +133,14 @@ def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]
     ]
 
 
-def _cut(image: Path, mask: Path, largest: int, folder: Path) -> list[str]:
+def _cut(image: Path, mask: Path, largest: int) -> Iterator[_Piece]:
     pictures, masks = decode(image), decode(mask)
     height, width = masks.values.shape[:2]
     _check_size(masks.values.shape[:2], pictures.values.shape[:2], mask, image)
-    lines = []
     for top, bottom in _edges(height, largest):
         for left, right in _edges(width, largest):
-            words = [f"y{top:05d}x{left:05d}"]
-            for kind, stored in (("image", pictures), ("mask", masks)):
-                content, suffix = _encoded(stored, stored.values[top:bottom, left:right])
-                _write(folder / kind / f"{image.stem}_{words[0]}{suffix}", content)
-                words.append(suffix)
-            lines.append(" ".join(words))
-    return lines
+            part = (slice(top, bottom), slice(left, right))
+            yield f"y{top:05d}x{left:05d}", (pictures, pictures.values[part]), (masks, masks.values[part])
 
 
 def _edges(length: int, largest: int) -> list[tuple[int, int]]:
@@ -116,13 +154,13 @@ def _encoded(stored: Stored, values: NDArray[Any]) -> tuple[bytes, str]:
         picture = Image.fromarray(np.ascontiguousarray(values))
         picture.putpalette([part for colour in stored.palette for part in colour])
         return _png(picture), ".png"
-    plain = values.ndim == 2 or values.shape[2] in (3, 4)
+    plain = stored.nodata is None and (values.ndim == 2 or values.shape[2] in (3, 4))
     if values.dtype == np.uint8 and stored.bits == 8 and plain and not (stored.alpha and values.shape[-1] != 4):
         return _png(Image.fromarray(np.ascontiguousarray(values))), ".png"
     if values.ndim == 2:
-        return _tiff([values]), ".tif"
+        return _tiff([values], stored.nodata), ".tif"
     kept = values[..., :-1] if stored.alpha else values
-    return _tiff(list(np.moveaxis(kept, -1, 0))), ".tif"
+    return _tiff(list(np.moveaxis(kept, -1, 0)), stored.nodata), ".tif"
 
 
 def _set_pixels(path: Path) -> NDArray[np.bool_]:
@@ -175,11 +213,16 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _tiff(planes: Sequence[NDArray[Any]]) -> bytes:
+def _tiff(planes: Sequence[NDArray[Any]], nodata: float | None = None) -> bytes:
     buffer = io.BytesIO()
+    tags = [] if nodata is None else [(_NODATA_TAG, "s", 0, f"{nodata:.17g}", True)]
     if len(planes) == 1:
-        tifffile.imwrite(buffer, np.ascontiguousarray(planes[0]), photometric="minisblack", compression="zlib")
+        tifffile.imwrite(
+            buffer, np.ascontiguousarray(planes[0]), photometric="minisblack", compression="zlib", extratags=tags
+        )
     else:
         stack = np.stack(planes)
-        tifffile.imwrite(buffer, stack, photometric="minisblack", planarconfig="separate", compression="zlib")
+        tifffile.imwrite(
+            buffer, stack, photometric="minisblack", planarconfig="separate", compression="zlib", extratags=tags
+        )
     return buffer.getvalue()

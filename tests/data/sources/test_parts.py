@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segengine.components.mask_mappers import Foreground
@@ -137,3 +138,34 @@ def test_numbered_objects_become_background_and_object(tmp_path):
     classes = mapper.to_classes(np.array([[0, 1, 38, 39]], np.uint8))
     assert classes.tolist() == [[0, 1, 1, 255]]
     assert mapper.to_raw(classes).tolist() == [[0, 1, 1, 39]]
+
+
+def test_each_page_of_a_stack_is_a_record_and_a_file_one_group(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for folder, kind, most in (("images", np.float32, 900), ("masks", np.uint8, 3)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            stack = rng.integers(0, most, (4, 20, 30)).astype(kind)
+            tags = [(42113, "s", 0, "7", False)]
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", stack, photometric="minisblack", extratags=tags)
+            np.save(tmp_path / f"{folder}-{name}.npy", stack)
+    records = read_folders(FolderPlan(tmp_path, pages=True))
+    assert [r.id for r in records] == [f"images/{n}_page000{i}" for n in "ab" for i in (1, 2, 3, 4)]
+    assert [r.group for r in records] == [f"images/{n}" for n in "ab" for _ in range(4)]
+    for i, record in enumerate(records):
+        for folder, path in (("images", record.image), ("masks", record.mask)):
+            stored = decode(path)
+            assert np.array_equal(stored.values, np.load(tmp_path / f"{folder}-{'ab'[i // 4]}.npy")[i % 4])
+            assert stored.nodata == 7
+    with pytest.raises(DataError, match=r"a\.tif: is a stack of 4x20x30 .*data.source.pages: all"):
+        decode(tmp_path / "images" / "a.tif")
+
+
+def test_stacks_of_different_length_are_named(tmp_path):
+    for folder, pages in (("images", 4), ("masks", 3)):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", np.zeros((pages, 20, 30), np.uint8), photometric="minisblack")
+    with pytest.raises(
+        DataError, match=r"images/a\.tif: has 4 pages and its mask .*masks/a\.tif 3; save as many of both"
+    ):
+        read_folders(FolderPlan(tmp_path, pages=True))
