@@ -83,6 +83,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     Raises:
         RunError: it isn't a run folder, has no finished training, or its files don't fit together.
     """
+    _check_no_file(path)
     folder = RunFolder(path)
     run = folder.read()
     weights = folder / names.WEIGHTS
@@ -109,6 +110,20 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     load_weights(weights, model, (run.get("weights") or {}).get("sha256"))
     model = placed(model, chosen).eval()
     return Trained(folder, run, mapping, Predictor(model, chosen, pick_precision("auto", chosen)), windowing)
+
+
+def _check_no_file(path: Path) -> None:
+    """Refuse a file, naming the run folder that it lies in: weights alone don't say how images are read or masks written."""
+    if not path.is_file():
+        return
+    runs = [parent for parent in path.absolute().parents[:2] if (parent / names.RUN).is_file()]
+    if not runs:
+        raise RunError(f"{path}: is a file and not a run folder; give the folder that `segengine run` wrote")
+    folder = path.parent if runs[0] == path.absolute().parent else path.parent.parent
+    raise RunError(
+        f"{path}: is a file of a run; give the run folder instead, {folder}, which also says how images are read and masks "
+        "are written (its best checkpoint is used)"
+    )
 
 
 def _without_initial_weights(spec: dict[str, Any]) -> None:
