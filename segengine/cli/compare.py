@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from segengine.cli.options import json_option, print_json
+from segengine.cli.options import json_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def command(
     _check(metric, undefined, as_json=as_json, as_markdown=as_markdown)
     targets = Targets(html, out, pictures)
     targets.check()
-    results = compare_folders(runs, runs_dir, split, only_vary)
+    results = compare_folders(runs, runs_dir, split, only_vary, metric)
     if metric not in METRICS:
         results, metric = measured(results, metric, undefined)
     choices = Choices(margin=margin / margin_factor(results, metric), resamples=resamples)
@@ -140,10 +140,11 @@ def _check(metric: str, undefined: str, *, as_json: bool, as_markdown: bool) -> 
 
 def _print_json(judged: Sequence[Judged | Refusal], metric: str) -> None:
     from segengine.comparison.judge import Judged
-    from segengine.comparison.render.json import document, refused
+    from segengine.comparison.render.json import as_text, document, refused
 
     documents = [document(each) if isinstance(each, Judged) else refused(each) for each in judged]
-    print_json({"format": 1, "metric": metric, "comparisons": documents})
+    content = {"format": 1, "metric": metric, "comparisons": documents}
+    click.echo(as_text(content, [each for each in judged if isinstance(each, Judged)]))
 
 
 def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:

@@ -93,11 +93,15 @@ def _scores(judged: Judged) -> str:
     if not judged.from_counts:
         classes = f", then over {plural(len(over), 'class', 'classes')}" if len(judged.classes) > 1 else ""
         unit = "" if judged.measure.is_share else f"in {judged.measure.unit}, "
+        undefined = (
+            "images in which some model has no value though truth or prediction has the class are left out for all models"
+            if judged.comparison.undefined_as == "left-out"
+            else "where only truth or prediction has the class, the image's diagonal stands for the missing distance"
+        )
         per_group = " of each group, then over groups" if judged.kind == "per_group" else ""
         return (
             f"The score is {judged.word} ({unit}{judged.measure.better} is better), measured on each image at its own size and "
-            f"averaged over the images that have a value{per_group}{classes}{without}; images in which some model has no value "
-            "though truth or prediction has the class are left out for all models."
+            f"averaged over the images that have a value{per_group}{classes}{without}; {undefined}."
         )
     return (
         f"The score is {judged.word}{source} at the images' own size, from pixel counts pooled over all images"

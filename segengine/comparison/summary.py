@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from segengine.comparison.circumstances import unlike_architectures
 from segengine.comparison.confounders import Difference, factor_and_confounders
 from segengine.comparison.guard import evaluation_split, refuse_if_incomparable
-from segengine.comparison.load import Candidates, LeftOut, LoadedRun, candidates
+from segengine.comparison.load import Candidates, LeftOut, candidates
 from segengine.comparison.measures import METRICS, OF_COUNTS, Kind, Measure, Metric, kinds_of
 from segengine.comparison.only_vary import refuse_other_differences
 from segengine.comparison.statistics.ratios import places, unit_ratios
 from segengine.comparison.units import Unit, Units, units_of, variant_names
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.stacked import Stacked
+from segengine.runs.values import read_values, stored_labels
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Comparison:
     left_out: Mapping[Metric, int] = field(default_factory=dict)
     undefined: tuple[str, ...] = ()
     undefined_images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    undefined_as: Literal["left-out", "worst"] = "left-out"
 
     def measure(self, metric: Metric) -> Measure:
         """What the metric's numbers are in, and which are better."""
@@ -150,9 +153,11 @@ class Refusal:
 
 
 def compare_folders(
-    paths: Sequence[Path], root: Path, split: str | None = None, only_vary: Sequence[str] = ()
+    paths: Sequence[Path], root: Path, split: str | None = None, only_vary: Sequence[str] = (), metric: Metric = "dice"
 ) -> list[Comparison | Refusal]:
     """Compare the finished runs in `paths` (see `candidates`), or all under `root`.
+
+    Runs whose counts, or whose values of `metric`, are damaged are left out.
 
     Raises:
         ComparisonError: a path holds no run.
@@ -160,13 +165,15 @@ def compare_folders(
     results: list[Comparison | Refusal] = []
     for found in candidates(paths, root):
         try:
-            results.append(compare(found, split, only_vary))
+            results.append(compare(found, split, only_vary, metric))
         except (ComparisonError, RunError) as error:
             results.append(Refusal(found.title, str(error), found.others, unfinished=not found.runs))
     return results
 
 
-def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str] = ()) -> Comparison:
+def compare(
+    found: Candidates, split: str | None = None, only_vary: Sequence[str] = (), metric: Metric = "dice"
+) -> Comparison:
     """Compare runs that are to stand in one table, on `split` (the test images where there are some, unless given).
 
     `only_vary`: paths of settings outside of which nothing may differ; without any, other differences are confounders.
@@ -179,7 +186,7 @@ def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str
         states = ", ".join(sorted({other.status for other in found.others}))
         raise ComparisonError(f"no run is finished (they are {states}); `segengine run` continues what was interrupted")
     on = evaluation_split(found.runs, split)
-    found, tables = _readable(found, on)
+    found, tables = _readable(found, on, metric)
     refuse_if_incomparable(found.runs, on, tables)
     units = units_of(found.runs, on, tables)
     variants_of = variant_names(found.runs)
@@ -210,8 +217,8 @@ def compare(found: Candidates, split: str | None = None, only_vary: Sequence[str
     )  # fmt: skip
 
 
-def _readable(found: Candidates, split: str) -> tuple[Candidates, list[Stacked]]:
-    """The runs whose counts can be read, with their counts; the others are left out with the reason.
+def _readable(found: Candidates, split: str, metric: Metric) -> tuple[Candidates, list[Stacked]]:
+    """The runs whose counts and values of the metric can be read, with their counts; the others are left out with the reason.
 
     Raises:
         RunError: no run's counts can be read.
@@ -219,6 +226,9 @@ def _readable(found: Candidates, split: str) -> tuple[Candidates, list[Stacked]]
     tables, runs, damaged = [], [], []
     for run in found.runs:
         try:
+            for label in stored_labels(run.folder, split):
+                if label == metric or label.startswith(f"{metric}-"):
+                    read_values(run.folder, split, label, run.indices(split))
             tables.append(run.stacked(split))
             runs.append(run)
         except RunError as error:
@@ -255,12 +265,10 @@ def _variant(name: str, members: Sequence[Unit], units: Units, averaged: Sequenc
         parameters=runs[0].record.parameters,
         macs=runs[0].record.macs,
         images_per_second=Spread.of([run.record.images_per_second for run in runs]),
-        minutes=Spread.of([_minutes(run) for run in runs]),
+        minutes=Spread.of(
+            [None if seconds is None else seconds / 60 for seconds in (run.record.train_seconds for run in runs)]
+        ),
     )
-
-
-def _minutes(run: LoadedRun) -> float | None:
-    return None if run.record.train_seconds is None else run.record.train_seconds / 60
 
 
 def score_table(

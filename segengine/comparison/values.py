@@ -60,11 +60,13 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
     measure = Measure(record.words, record.better, "points" if record.unit is None else record.unit, _factor(record))
     facts, without, notes = _classes(comparison, record, units, label)
     over = [k for k, fact in enumerate(facts) if fact.averaged]
-    rule = "the image's diagonal stands for it" if undefined == "worst" else ""
+    rule = "the image's diagonal stands for it" if undefined == "worst" else "such an image has no value"
+    rules = [rule if gone else "such an image has a value like any other" for gone in np.any(missing, axis=(0, 1))]
     changed = replace(
         comparison,
         classes=facts,
         undefined=without,
+        undefined_as=undefined,
         units=replace(comparison.units, units=units),
         measures={**comparison.measures, label: measure},
         left_out={**comparison.left_out, label: int(lost.any(axis=1).sum())},
@@ -75,7 +77,7 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         notes=(
             *comparison.notes,
             *notes,
-            *_notes(replace(comparison, classes=facts), record.words, [t[2] for t in tables], lost, rule),
+            *_notes(replace(comparison, classes=facts), record.words, [t[2] for t in tables], lost, rules),
         ),
     )
     return replace(changed, variants=_variants(changed, label, by_class=record.by_class)), label
@@ -116,12 +118,15 @@ def _classes(
         if k not in over:
             without.append(facts[k].name)
             lacking = [name for name in has if not has[name][k]]
-            who = "no variant" if len(lacking) == len(has) else f"not {', '.join(lacking)}"
-            notes.append(f"the means are without {facts[k].name}: {who} has {record.words} of it in any image")
+            who = "no variant has" if len(lacking) == len(has) else f"{', '.join(lacking)} {_have(lacking)} no"
+            notes.append(f"the means are without {facts[k].name}: {who} {record.words} of it in any image")
     if over and (empty := [name for name in has if name not in some]):
-        have = "has" if len(empty) == 1 else "have"
-        notes.append(f"{', '.join(empty)} {have} no {record.words} in any image, and no mean")
+        notes.append(f"{', '.join(empty)} {_have(empty)} no {record.words} in any image, and no mean")
     return facts, tuple(without), notes
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
 
 
 def measured(
@@ -240,7 +245,11 @@ def _variants(comparison: Comparison, label: str, *, by_class: bool) -> tuple[Va
 
 
 def _notes(
-    comparison: Comparison, label: str, states: Sequence[NDArray[np.uint8]], lost: NDArray[np.bool_], rule_of_worst: str
+    comparison: Comparison,
+    label: str,
+    states: Sequence[NDArray[np.uint8]],
+    lost: NDArray[np.bool_],
+    rules: Sequence[str],
 ) -> list[str]:
     """For each class: over how many images its means are, and what they leave out or count as worst."""
     notes = []
@@ -254,9 +263,6 @@ def _notes(
                 said.append(f"{name} {' and '.join(words)} of {len(of) * len(lost)} predictions")
         if said:
             left = int(lost[:, k].sum())
-            if left:
-                rule = f"{left} of {len(lost)} images are left out for all models"
-            else:
-                rule = rule_of_worst or "such an image has a value like any other"
+            rule = f"{left} of {len(lost)} images are left out for all models" if left else rules[k]
             notes.append(f"{label} of {fact.name}: {'; '.join(said)}; {rule}")
     return notes

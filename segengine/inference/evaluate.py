@@ -93,7 +93,7 @@ def evaluate_run(
     values = values_by_label(measured, made) if made else {}
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
-    scores = as_row(evaluate_counts(counts), labels, policy)
+    scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
     return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,27 +54,38 @@ class Scores:
     pixels: NDArray[np.int64]
     images: NDArray[np.int64]
     total_images: int
+    per_group: dict[str, Floats] | None = None
+    """Means over groups (patients, videos) of each group's pooled score; None where no two images share a group."""
+    total_groups: int = 0
 
     def mean(self, classes: Sequence[int], *, score: str = "dice", per_image: bool = False) -> float:
         """The mean of a score over those of the classes that have one; NaN where none has."""
         return _mean((self.per_image if per_image else self.pooled)[score][list(classes)])
 
 
-def evaluate_counts(counts: ImageCounts) -> Scores:
-    """Scores from the counts of all images of a split."""
-    return evaluate_stacked(counts.stacked())
+def evaluate_counts(counts: ImageCounts, groups: Mapping[int, str] | None = None) -> Scores:
+    """Scores from the counts of all images of a split; `groups` are the images' by index."""
+    return evaluate_stacked(counts.stacked(), None if groups is None else [groups[index] for index in counts.indices])
 
 
-def evaluate_stacked(table: NDArray[np.int64]) -> Scores:
+def evaluate_stacked(table: NDArray[np.int64], groups: Sequence[str] | None = None) -> Scores:
     """Scores from true positives, truth and predicted pixels by image and class: int64 [N, 3, K]."""
     sums = table.sum(axis=0)
     each = scores_of(table[:, 0], table[:, 1], table[:, 2])
+    per_group, total_groups = None, len(set(groups or ()))
+    if groups is not None and total_groups < len(groups):
+        by_group = np.zeros((total_groups, *table.shape[1:]), dtype=np.int64)
+        np.add.at(by_group, np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1], table)
+        of_groups = scores_of(by_group[:, 0], by_group[:, 1], by_group[:, 2])
+        per_group = {name: _means(values) for name, values in of_groups.items()}
     return Scores(
         scores_of(sums[0], sums[1], sums[2]),
         {name: _means(values) for name, values in each.items()},
         sums[1],
         (table[:, 1] > 0).sum(axis=0),
         len(table),
+        per_group,
+        total_groups if per_group else 0,
     )
 
 
@@ -90,7 +101,19 @@ def as_row(scores: Scores, names: Sequence[str], policy: MetricPolicy) -> dict[s
     averaged = [k for k, name in enumerate(names) if name in policy.averaged]
     mean: dict[str, Any] = {score: _plain(scores.mean(averaged, score=score)) for score in SCORES}
     mean |= {f"{s}_per_image": _plain(scores.mean(averaged, score=s, per_image=True)) for s in ("dice", "iou")}
-    return {"images": scores.total_images, "classes": classes, "mean": {**mean, "over": list(policy.averaged)}}
+    groups = {}
+    if scores.per_group is not None:
+        groups = {"groups": scores.total_groups}
+        for s in ("dice", "iou"):
+            mean[f"{s}_per_group"] = _plain(_mean(scores.per_group[s][averaged]))
+            for k, name in enumerate(names):
+                classes[name][f"{s}_per_group"] = _plain(scores.per_group[s][k])
+    return {
+        "images": scores.total_images,
+        **groups,
+        "classes": classes,
+        "mean": {**mean, "over": list(policy.averaged)},
+    }
 
 
 def _plain(value: float) -> float | None:

@@ -23,7 +23,9 @@ COLUMNS = (  # key in a class's scores, heading
     ("iou", "IoU"),
     ("precision", "Precision"),
     ("recall", "Recall"),
+    ("dice_per_group", "Dice per group"),
     ("dice_per_image", "Dice per image"),
+    ("iou_per_group", "IoU per group"),
     ("iou_per_image", "IoU per image"),
 )
 TILE, SMALL_TILE = 360, 270  # pixels of a tile's longer side
@@ -62,6 +64,7 @@ def run_page(report: RunReport, drawn: Mapping[str, bytes] | None = None) -> str
 
 def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLike]) -> dict[str, Any]:
     """One split's scores as a table of text: a row a class, and the mean with what it is over."""
+    columns = [column for column in COLUMNS if column[0] in scores["mean"] or not column[0].endswith("_per_group")]
     rows = []
     for label in labels:
         values = scores["classes"].get(label.name, {})
@@ -71,7 +74,7 @@ def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLik
                 "colour": hexadecimal(label.colour),
                 "raw": str(label.raw),
                 "counted": label.name in scores["mean"].get("over", ()),
-                "cells": [_cell(values.get(key)) for key, _ in COLUMNS],
+                "cells": [_cell(values.get(key)) for key, _ in columns],
                 "pixels": count(values.get("pixels")),
                 "images": count(values.get("images")),
             }
@@ -79,9 +82,9 @@ def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLik
     return {
         "split": split,
         "images": plural(int(scores.get("images") or 0), "image"),
-        "headings": [heading for _, heading in COLUMNS],
+        "headings": [heading for _, heading in columns],
         "rows": rows,
-        "mean": [_cell(scores["mean"].get(key)) for key, _ in COLUMNS],
+        "mean": [_cell(scores["mean"].get(key)) for key, _ in columns],
         "over": words.classes(list(scores["mean"].get("over", ()))),
     }
 
@@ -118,7 +121,9 @@ def _headline_numbers(report: RunReport) -> list[tuple[str, str]]:
     if report.split is None:
         return []
     scores = report.scores[report.split]
-    shown = (("Mean Dice", "dice"), ("Dice per image", "dice_per_image"), ("Mean IoU", "iou"))
+    shown = [("Mean Dice", "dice"), ("Dice per image", "dice_per_image"), ("Mean IoU", "iou")]
+    if "dice_per_group" in scores["mean"]:
+        shown = [("Dice per group", "dice_per_group"), *shown[:2]]
     numbers = [(name, score(look_up(scores, ("mean", key)))) for name, key in shown]
     return [*numbers, (f"{report.split} images", count(scores.get("images")))]
 

@@ -17,10 +17,12 @@ def headline(report: RunReport) -> str:
     scores = report.scores[split]
     over = list(scores["mean"].get("over", ()))
     images = count(scores.get("images"))
-    mean = look_up(scores, ("mean", "dice"))
+    grouped = "dice_per_group" in scores["mean"]
+    mean = look_up(scores, ("mean", "dice_per_group" if grouped else "dice"))
     if mean is None:
         return f"No class has a defined score on the {images} {split} images."
-    return f"Mean Dice {score(mean)} over {classes(over)}, on {images} {split} images."
+    of = f" of {count(scores.get('groups'))} groups" if grouped else ""
+    return f"Mean Dice{' per group' if grouped else ''} {score(mean)} over {classes(over)}, on {images} {split} images{of}."
 
 
 def classes(names: Sequence[str]) -> str:

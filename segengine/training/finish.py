@@ -44,7 +44,7 @@ def finish(
     made = measurement(evaluation.metrics, evaluation, recorder.names, setting.policy)
     found, measured = _found(setting, model, split, made)
     counts = ImageCounts.of(found, setting.num_classes)
-    scores = as_row(evaluate_counts(counts), recorder.names, setting.policy)
+    scores = as_row(evaluate_counts(counts, setting.dataset.groups(split)), recorder.names, setting.policy)
     if not setting.world.main:
         return {"status": "finished"}
     folder = setting.request.folder

@@ -272,3 +272,68 @@ def test_a_name_near_a_known_metric_is_suggested_where_nothing_is_stored(make, r
     finished(make, "vgg")
     _, _, err = said(root / "abdomen", "--metric", "hd59")
     assert "did you mean 'hd95'?" in err
+
+
+def three_with_a_collapse(make: Make, distances: np.ndarray) -> None:
+    """vgg and resnet measure everything; swin never predicts liver, and so has no distance of it."""
+    keep(finished(make, "vgg"), distances + 4 + 0.1 * np.random.default_rng(1).standard_normal(distances.shape))
+    keep(finished(make, "resnet"), distances)
+    values, states = distances.copy(), np.full(distances.shape, 3)
+    values[:], states[:] = np.nan, 1
+    keep(finished(make, "swin"), values, states=states)
+
+
+def test_a_collapsed_variant_takes_no_distance_from_the_others(make, root, said, distances):
+    three_with_a_collapse(make, distances)
+    code, out, err = said(root / "abdomen", "--metric", "hd95", "--resamples", 200)
+    assert (code, err) == (0, "")
+    assert re.search(r"resnet is better than vgg: -\d.\d\d mm of mean HD95 \(per group\)", out)
+    assert "resnet and swin are not tested by mean HD95 (per group): swin has no HD95 in any image" in out
+    assert "note: swin has no HD95 in any image, and no mean" in out
+    assert "none is in the truth" not in out
+    (row,) = (line.split() for line in out.splitlines() if re.match(r"swin +1 +–", line))
+    assert row[-3:] == ["12", "of", "12"]
+    (document,) = json.loads(said(root / "abdomen", "--metric", "hd95", "--json", "--resamples", 200)[1])["comparisons"]
+    assert document["averaged"] == ["liver", "spleen"]
+    scores = document["tables"]["scores"]
+    rates = {row[0]: row[scores["columns"].index("undefined_rate")] for row in scores["rows"]}
+    assert rates == {"resnet": 0.0, "vgg": 0.0, "swin": 1.0}
+
+
+def test_a_class_that_one_variant_never_finds_is_out_of_everybody_s_mean(make, root, said, distances):
+    vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
+    values, states = distances + 1, np.full(distances.shape, 3)
+    values[:, 0], states[:, 0] = np.nan, 1
+    keep(vgg, values, states=states)
+    keep(resnet, distances)
+    _, out, _ = said(root / "abdomen", "--metric", "hd95", "--resamples", 200)
+    assert "means over 1 class: spleen" in out
+    assert "note: the means are without liver: vgg has no HD95 of it in any image" in out
+    assert "note: HD95 of liver: vgg missed it in 12 of 12 predictions; such an image has no value" in out
+    assert "Of these two trained models, resnet is better than vgg: -1.00 mm" in out
+
+
+def test_undefined_worst_takes_the_image_s_diagonal(make, root, said, distances):
+    three_with_a_collapse(make, distances)
+    code, out, err = said(root / "abdomen", "--metric", "hd95", "--undefined", "worst", "--resamples", 200)
+    assert (code, err) == (0, "")
+    diagonal = np.hypot(40 * 0.5, 50 * 0.5)
+    assert re.search(rf"^swin +1 +{diagonal:.3f} ", out, re.MULTILINE)
+    assert re.search(r"resnet (is better than|and) swin\D*: -2\d\.\d\d mm", out)
+    assert "swin missed it in 12 of 12 predictions; the image's diagonal stands for it" in out
+    assert "left out for all models" not in out
+    code, _, err = said(root / "abdomen", "--undefined", "worst")
+    assert code == 2
+    assert "--undefined worst is for distances such as hd95; dice has a score wherever there is a class" in err
+
+
+def test_a_damaged_table_of_values_leaves_its_run_out_and_says_so(make, root, said, distances):
+    for name in ("vgg", "resnet", "swin"):
+        folder = finished(make, name)
+        keep(folder, distances + len(name))
+    path = folder.path / "metrics/test-hd95.csv"
+    path.write_text("nonsense")
+    code, out, err = said(root / "abdomen", "--metric", "hd95", "--resamples", 200)
+    assert (code, err) == (0, "")
+    assert f"left out: abdomen/swin-seed0 (unreadable: {path}" in out
+    assert "resnet" in out

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from segengine.comparison.contents import Contents
 from segengine.comparison.render.csv import as_csv, records, table_csv
-from segengine.comparison.render.json import document
+from segengine.comparison.render.json import as_text, document
 from segengine.comparison.render.latex import latex
 from segengine.comparison.render.markdown import markdown
 from segengine.comparison.render.page import GENERATOR
@@ -106,7 +106,7 @@ def files_of(all_contents: Sequence[Contents]) -> dict[str, bytes]:
 
 def _files(contents: Contents) -> Iterator[tuple[str, str | bytes]]:
     judged, said = contents.judged, contents.judged.said
-    yield "comparison.json", json.dumps(document(judged), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    yield "comparison.json", as_text(document(judged), [judged]) + "\n"
     yield "comparison.md", markdown(judged, contents.all_figures)
     yield "methods.txt", "\n".join([said.methods, "", "References", *said.references]) + "\n"
     for name, rows in records(judged).items():

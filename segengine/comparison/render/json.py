@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -51,6 +53,12 @@ def document(judged: Judged) -> dict[str, Any]:
         },
         "tables": {table.name: _table(table) for table in tables_of(judged)},
     }  # fmt: skip
+
+
+def as_text(content: Any, judged: Sequence[Judged]) -> str:
+    """JSON, indented unless it has very many pairs."""
+    many = any(len(found.means) > MOST_SAID for each in judged for found in each.found)
+    return json.dumps(content, indent=None if many else 2, ensure_ascii=False, allow_nan=False)
 
 
 def _table(table: Any) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class Dataset:
         """Split and digests of each image by id."""
         return image_states(self.records, self.digests)
 
+    def groups(self, split: str) -> dict[int, str]:
+        """The group (patient, video) of each image of a split, by index; the image's own id where there are no groups."""
+        return {index: self.records[index].group for index in self.splits[split]}
+
     @property
     def labels(self) -> tuple[Label, ...]:
         """The classes, in order of their index."""
