@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,26 @@ from segengine.errors import DataError, RunError
 
 
 def mapping_facts(mapper: Mapper) -> dict[str, Any]:
-    """Labels, ignored values and the masks' encoding, as plain data."""
-    encoding = mapper.encoding
+    """Labels, ignored values and the masks' encoding of a mapper, as plain data."""
+    return mask_facts(mapper.labels, mapper.ignored, mapper.encoding)
+
+
+def mask_facts(labels: Sequence[Label], ignored: Sequence[Raw], encoding: MaskEncoding) -> dict[str, Any]:
+    """The same as run.json and exported files hold it."""
     return {
         "labels": [
-            {"index": label.index, "name": label.name, "raw": _plain(label.raw), "colour": list(label.colour)} for label in mapper.labels
+            {"index": label.index, "name": label.name, "raw": _plain(label.raw), "colour": list(label.colour)}
+            for label in labels
         ],
-        "ignored": [_plain(raw) for raw in mapper.ignored],
+        "ignored": [_plain(raw) for raw in ignored],
         "masks": {
-            "kind": encoding.kind, "bits": encoding.bits, "channels": encoding.channels, "suffix": encoding.suffix,
+            "kind": encoding.kind,
+            "bits": encoding.bits,
+            "channels": encoding.channels,
+            "suffix": encoding.suffix,
             "palette": [list(colour) for colour in encoding.palette] if encoding.palette else None,
         },
-    }  # fmt: skip
+    }
 
 
 class StoredMapping:

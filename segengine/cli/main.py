@@ -18,6 +18,7 @@ COMMANDS = {
     "cost": "cost",
     "doctor": "doctor",
     "evaluate": "evaluate",
+    "export": "export",
     "init": "init",
     "inspect": "inspect",
     "plugins": "plugins",

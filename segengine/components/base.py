@@ -175,12 +175,13 @@ class Executor(Component):
 
 
 class Exporter(Component):
-    """Writes a trained segmenter in another format."""
+    """Writes a trained segmenter in another format. `suffix` is that of its files."""
 
     kind = "exporters"
+    suffix: ClassVar[str] = ""
 
     def build(self) -> Any:
-        """A callable (segmenter, path) -> the file written."""
+        """A callable (job, path) that writes the file; `job` has the trained network, its facts and images to calibrate with."""
         raise NotImplementedError(type(self).__name__)
 
 

@@ -67,6 +67,10 @@ _TABLE: dict[str, dict[str, str]] = {
         "cldice": "metrics:ClDice",
         "ece": "metrics:ExpectedCalibrationError",
     },
+    "exporters": {
+        "onnx": "segengine.inference.export.components:Onnx",
+        "torch": "segengine.inference.export.components:TorchProgram",
+    },
     "trackers": {
         "tensorboard": "segengine.training.trackers.components:TensorBoard",
         "mlflow": "segengine.training.trackers.components:MlFlow",

@@ -1,0 +1,7 @@
+"""Predictions with models that segengine exported: numpy, Pillow and onnxruntime, no torch."""
+
+from segengine_runtime.errors import ModelError
+from segengine_runtime.model import OnnxModel, load
+from segengine_runtime.prediction import Encoding, Label, Prediction
+
+__all__ = ["Encoding", "Label", "ModelError", "OnnxModel", "Prediction", "load"]

@@ -1,0 +1,152 @@
+"""An exported model: read from one ONNX file, run by onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine_runtime.errors import ModelError
+from segengine_runtime.images import prepared, read, through_image_window
+from segengine_runtime.prediction import Encoding, Label, Prediction, encoding_of, labels_of, raw_table
+from segengine_runtime.tiles import Floats, tiled_probabilities
+
+METADATA_KEY = "segengine"
+FORMAT = 1
+Source = str | os.PathLike[str] | NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """A segmentation model in one file.
+
+    `facts` is the file's metadata: classes, provenance, scores, the parity report. `tile`, `overlap`: images above
+    `largest_pass` pixels are predicted in tiles of `tile` pixels that overlap by this share. `largest_pixels`: images
+    that declare more are refused before they are decoded.
+    """
+
+    path: Path
+    session: Any
+    facts: Mapping[str, Any]
+    labels: tuple[Label, ...]
+    encoding: Encoding
+    tile: int = 1024
+    overlap: float = 0.5
+    largest_pass: int = 2048 * 2048
+    largest_pixels: int = 2**28
+    raw: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names by index."""
+        return tuple(label.name for label in self.labels)
+
+    @overload
+    def predict(self, image: Source, *, flips: bool = False) -> Prediction: ...
+    @overload
+    def predict(self, image: Sequence[Source], *, flips: bool = False) -> list[Prediction]: ...
+    def predict(self, image: Source | Sequence[Source], *, flips: bool = False) -> Prediction | list[Prediction]:
+        """Predict an image file, an array [H, W] or [H, W, C], or each of a list of these.
+
+        `flips` averages the class probabilities of the image and its three mirror images.
+
+        Raises:
+            ModelError: an image that can't be read or doesn't fit the model.
+        """
+        if isinstance(image, list | tuple):
+            return [self.predict(each, flips=flips) for each in image]
+        if isinstance(image, np.ndarray):
+            values, source = image, None
+        else:
+            source = Path(os.fspath(image))  # type: ignore[arg-type]
+            values = read(source, self.largest_pixels)
+        pixels = self._prepared(values, source or "the array")
+        classes = self._classes(pixels, flips=flips)
+        seen = pixels if pixels.dtype == np.uint8 else through_image_window(pixels)
+        return Prediction(
+            self.raw[classes], classes, seen, self.labels, self.encoding, source,
+            partial(self.probabilities, pixels, flips=flips),
+        )  # fmt: skip
+
+    def probabilities(self, pixels: NDArray[Any], *, flips: bool = False) -> Floats:
+        """Class probabilities float32 [K, H, W] of pixels [H, W, C] in the dtype that the network takes."""
+        return np.concatenate(list(self._bands(pixels, flips=flips)), axis=1)
+
+    def _prepared(self, values: NDArray[Any], where: str | os.PathLike[str]) -> NDArray[Any]:
+        window = self.facts["image"]["window"]
+        pixels = prepared(values, where, channels=self.facts["image"]["channels"], deep=window is not None)
+        if window == "per-image":
+            return through_image_window(pixels)
+        return np.ascontiguousarray(pixels, dtype=np.uint8 if window is None else np.float32)
+
+    def _classes(self, pixels: NDArray[Any], *, flips: bool) -> NDArray[np.uint8]:
+        if not flips and not self._large(pixels):
+            return np.asarray(self.session.run(["classes"], {"image": pixels[None]})[0][0])
+        bands = self._bands(pixels, flips=flips)
+        return np.concatenate([band.argmax(0).astype(np.uint8) for band in bands])
+
+    def _large(self, pixels: NDArray[Any]) -> bool:
+        return pixels.shape[0] * pixels.shape[1] > self.largest_pass
+
+    def _bands(self, pixels: NDArray[Any], *, flips: bool) -> Iterator[Floats]:
+        once = self._flipped_mean if flips else self._once
+        if self._large(pixels):
+            yield from tiled_probabilities(once, pixels, self.tile, self.overlap)
+        else:
+            yield once(pixels)
+
+    def _once(self, pixels: NDArray[Any]) -> Floats:
+        logits = self.session.run(["logits"], {"image": np.ascontiguousarray(pixels)[None]})[0][0]
+        powers = np.exp(logits - logits.max(0))
+        return np.asarray(powers / powers.sum(0), dtype=np.float32)
+
+    def _flipped_mean(self, pixels: NDArray[Any]) -> Floats:
+        mean = self._once(pixels)
+        for axes in ((0,), (1,), (0, 1)):
+            mean += np.flip(self._once(np.flip(pixels, axes)), [axis + 1 for axis in axes])
+        return mean / 4
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None) -> OnnxModel:
+    """Read a file that `segengine export` wrote.
+
+    Args:
+        path: the ONNX file.
+        threads: of the CPU; None leaves the choice to onnxruntime.
+
+    Raises:
+        ModelError: no such file, not a file of segengine, a newer format, or onnxruntime isn't installed.
+    """
+    file = Path(path)
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ModelError(f"{file}: needs onnxruntime; pip install onnxruntime") from None
+    if not file.is_file():
+        raise ModelError(f"{file}: there is no such file")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=onnxruntime.get_available_providers())
+        facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        if facts["format"] != FORMAT:
+            raise ModelError(
+                f"{file}: has format {facts['format']}, and this package reads format {FORMAT}; upgrade it"
+            )
+        labels, encoding = labels_of(facts["labels"]), encoding_of(facts["masks"])
+    except KeyError as error:
+        raise ModelError(f"{file}: wasn't exported by segengine (no {error} in its metadata)") from None
+    except ModelError:
+        raise
+    except Exception as error:  # onnxruntime raises its own types, one for each status
+        raise ModelError(f"{file}: not a readable ONNX model ({' '.join(str(error).split())[:200]})") from error
+    return OnnxModel(file, session, facts, labels, encoding, raw=raw_table(labels, facts["ignored"], encoding))

@@ -1,0 +1,161 @@
+"""Exporting a run: write the file, compare it with the trained model on real images, keep it only if it is good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.building.dataset import load_dataset
+from segengine.components.base import Exporter
+from segengine.data.batches.dataset import Dataset
+from segengine.errors import DataError, RunError, SpecError
+from segengine.events import Doing, Listener
+from segengine.inference.export.components import Onnx
+from segengine.inference.export.job import Example, ExportJob, check_exportable, pixels_for
+from segengine.inference.export.parity import LIMITS, Limits, Network, Parity, measure_parity
+from segengine.inference.load import Trained, load_trained
+from segengine.runs import names
+from segengine.specs.load import load_experiment
+
+_SPLITS = ("validation", "test", "train")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written. `parity` is None for formats that can't be run here; `accepted` says that it is worse than its limits."""
+
+    path: Path
+    parity: Parity | None
+    bytes: int
+    accepted: str = ""
+
+
+def export_run(
+    folder: Path, target: Path, exporter: Exporter, listener: Listener, *, overrides: Sequence[str] = (),
+    images: int = 50, accept_loss: bool = False, overwrite: bool = False, licence: str = "",
+) -> Exported:  # fmt: skip
+    """Export a run's chosen checkpoint to `target`.
+
+    Args:
+        folder: the run.
+        target: the file; it appears under this name only once it has passed.
+        exporter: the format.
+        listener: told what is being done.
+        overrides: of the run's spec, for data that lies elsewhere now: `data.source.root=...`.
+        images: how many labelled images the file is compared on, at most.
+        accept_loss: keep a file that is worse than its limits.
+        overwrite: replace `target`.
+        licence: free text for the metadata.
+
+    Raises:
+        RunError: no finished training in the folder, a network that the format can't hold, or a file that isn't good enough.
+        DataError: the run's images can't be read.
+        SpecError: `target` exists, or a package is missing.
+    """
+    if target.exists() and not overwrite:
+        raise SpecError(f"{target}: exists; choose another name, or --overwrite")
+    exporter.preflight()
+    trained = load_trained(folder, "cpu")
+    check_exportable(trained)
+    dataset = _dataset(trained, overrides, listener)
+    job = ExportJob(trained, lambda: _examples(trained, dataset, "train"), licence)
+    part = target.with_name(f".{target.stem}.part{target.suffix}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        listener(Doing(f"writing {target.name}"))
+        exporter.build()(job, part)
+        parity, accepted = None, ""
+        if isinstance(exporter, Onnx):
+            parity = _parity(job, dataset, part, images, listener)
+            accepted = parity.problem(LIMITS.get(exporter.precision, Limits()))
+            if accepted and not accept_loss:
+                raise RunError(f"{target}: not written: {accepted}; --accept-loss keeps such a file")
+            _record(part, parity)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(target, parity, target.stat().st_size, accepted)
+
+
+def _dataset(trained: Trained, overrides: Sequence[str], listener: Listener) -> Dataset:
+    loaded = load_experiment(trained.folder / names.SPEC, overrides)
+    experiment = next(iter(loaded.variants.values()))
+    try:
+        dataset = load_dataset(experiment, trained.run.get("fold"), listener)
+    except DataError as error:
+        raise DataError(
+            f"{error}\nan export is compared with the model on the run's own images; where they lie elsewhere now: "
+            "-s data.source.root=FOLDER"
+        ) from error
+    found = [(label.name, label.raw) for label in dataset.labels]
+    if found != [(label.name, label.raw) for label in trained.mapping.labels]:
+        raise DataError(f"{trained.folder.path}: the data has other classes than the run was trained with")
+    return dataset
+
+
+def _examples(trained: Trained, dataset: Dataset, split: str) -> Iterator[Example]:
+    for index in dataset.splits[split]:
+        yield Example(pixels_for(trained, dataset.records[index].image), dataset.pair(index)[1])
+
+
+def _parity(job: ExportJob, dataset: Dataset, path: Path, images: int, listener: Listener) -> Parity:
+    import torch
+
+    split = next(name for name in _SPLITS if dataset.splits.get(name))
+    total = min(images, len(dataset.splits[split]))
+
+    def chosen() -> Iterator[Example]:
+        for number, example in enumerate(_examples(job.trained, dataset, split)):
+            if number == total:
+                return
+            listener(Doing("comparing the file with the trained model", number, total))
+            yield example
+
+    policy = job.trained.run["metric_policy"]
+    threads = torch.get_num_threads()
+    return measure_parity(
+        _trained_network(job), _onnx_network(path, threads), chosen(), split=split,
+        names=[label.name for label in job.trained.mapping.labels], averaged=policy["averaged"], threads=threads,
+    )  # fmt: skip
+
+
+def _trained_network(job: ExportJob) -> Network:
+    """The model as evaluation uses it, behind the same windows."""
+    import torch
+
+    from segengine.data.files.windows import through_windows
+
+    predictor, windows = job.trained.predictor, job.windows
+
+    def run(pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        image = pixels if windows is None else through_windows(pixels, windows)
+        with torch.inference_mode():
+            logits = predictor.logits(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(predictor.device))[0]
+        return logits.max(0).indices.to(torch.uint8).cpu().numpy(), logits.cpu().numpy()
+
+    return run
+
+
+def _onnx_network(path: Path, threads: int) -> Network:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        classes, logits = session.run(["classes", "logits"], {"image": np.ascontiguousarray(pixels)[None]})
+        return classes[0], logits[0]
+
+    return run
+
+
+def _record(path: Path, parity: Parity) -> None:
+    from segengine.inference.export.onnx_file import with_parity
+
+    with_parity(path, parity.as_dict())

@@ -1,0 +1,107 @@
+"""What an exporter works on: a trained run, the facts that go into the file, and images to calibrate with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.building.labels import mask_facts
+from segengine.data.files.decoding import decode
+from segengine.data.files.reading import channel_values, check_fits
+from segengine.errors import RunError
+from segengine.inference.load import Trained
+from segengine.runs import names
+
+if TYPE_CHECKING:
+    from segengine.nn.deployed import DeployedSegmenter
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image [H, W, C] as the exported network takes it, and its true classes uint8 [H, W] (255 = ignore)."""
+
+    pixels: NDArray[Any]
+    truth: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """A trained run to be written in another format.
+
+    `calibration` yields training images. `licence` is a free text for the metadata, "" where none is stated.
+    """
+
+    trained: Trained
+    calibration: Callable[[], Iterator[Example]]
+    licence: str = ""
+
+    @property
+    def windows(self) -> tuple[tuple[float, float], ...] | None:
+        """The windows that are part of the network; None for 8-bit images and for percentiles of each image."""
+        common = self.trained.windowing.common
+        return None if common is None or isinstance(common, str) else common
+
+    def network(self) -> DeployedSegmenter:
+        """The network with everything between stored pixels and mask values, on the CPU, in evaluation mode."""
+        from segengine.nn.deployed import DeployedSegmenter
+
+        mapping, model = self.trained.mapping, self.trained.predictor.model
+        raw = [list(label.raw) if isinstance(label.raw, tuple) else int(label.raw) for label in mapping.labels]
+        return DeployedSegmenter(model.cpu(), raw, self.windows).eval()  # type: ignore[arg-type]
+
+    def facts(self) -> dict[str, Any]:
+        """The file's metadata as plain data: what the model takes and gives, and where it comes from."""
+        run, trained = self.trained.run, self.trained
+        spec = (trained.folder / names.SPEC).read_text(encoding="utf-8")
+        common = trained.windowing.common
+        return {
+            "format": FORMAT,
+            **mask_facts(trained.mapping.labels, trained.mapping.ignored, trained.mapping.encoding),
+            "image": {
+                "channels": run["data"]["channels"],
+                "window": common if common is None or isinstance(common, str) else [list(pair) for pair in common],
+            },
+            "licence": self.licence,
+            "provenance": {
+                "run": trained.folder.name, "spec": spec, "data_fingerprint": run["data"].get("fingerprint"),
+                "scores": run.get("scores"), "versions": run.get("versions"), "plugins": run.get("plugins"),
+                "git": run.get("git"), "trained": run.get("ended") or run.get("started"),
+            },
+        }  # fmt: skip
+
+
+def pixels_for(trained: Trained, path: Path) -> NDArray[Any]:
+    """A file's values [H, W, C] as the exported network takes them: uint8, or float32 in stored values.
+
+    Raises:
+        DataError: the file can't be read or doesn't fit the model.
+    """
+    common, channels = trained.windowing.common, int(trained.run["data"]["channels"])
+    if common is None or isinstance(common, str):
+        return trained.read(path)
+    stored = decode(path)
+    check_fits(stored, path, channels=channels, deep=True)
+    values = channel_values(stored, path, channels).astype(np.float32)
+    if stored.missing is not None:
+        values[stored.missing] = np.nan
+    return np.ascontiguousarray(values)
+
+
+def check_exportable(trained: Trained) -> None:
+    """Refuse what no file could hold.
+
+    Raises:
+        RunError: windows by group, which depend on more images than the one at hand.
+    """
+    if trained.windowing.groups:
+        raise RunError(
+            f"{trained.folder.path}: its images are read with windows per group, which a single file can't know; "
+            "train with data.window: auto or per-image to export"
+        )

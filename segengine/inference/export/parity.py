@@ -1,0 +1,154 @@
+"""How closely an exported file agrees with the trained model: on labelled images and at odd sizes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.inference.export.job import Example
+from segengine.metrics.scores import scores_of
+
+ODD_SIZES = ((1, 1), (1, 33), (31, 17), (97, 70), (127, 129))
+"""Heights and widths of crops on which both are compared besides whole images."""
+_ROUNDS = 5
+
+Pixels = NDArray[Any]
+Logits = NDArray[np.float32]
+Network = Callable[[Pixels], tuple[NDArray[np.uint8], Logits]]
+"""Pixels [H, W, C] -> classes uint8 [H, W] and logits float32 [K, H, W]."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export may differ by: share of pixels with another class, and loss of mean Dice (0..1); None: no limit."""
+
+    pixels: float | None = None
+    mean_dice: float | None = None
+
+
+LIMITS = {"fp32": Limits(pixels=1e-4), "fp16": Limits(pixels=1e-2, mean_dice=0.005), "int8": Limits(mean_dice=0.005)}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The agreement of a file with the trained model.
+
+    `differing`: share of the labelled images' pixels with another class; `differing_odd`: of crops of odd sizes.
+    `largest_logit`: largest difference of a logit. Dice by class is pooled over the images, None where undefined;
+    `dice_trained` and `dice_exported` are of the two. Milliseconds are medians for one image, taken in turns.
+    """
+
+    images: int
+    split: str
+    differing: float
+    differing_odd: float
+    largest_logit: float
+    dice_trained: dict[str, float | None]
+    dice_exported: dict[str, float | None]
+    mean_trained: float | None
+    mean_exported: float | None
+    size: tuple[int, int]
+    milliseconds_trained: float
+    milliseconds_exported: float
+    threads: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the file's metadata and `--json` have it."""
+        return asdict(self)
+
+    def problem(self, limits: Limits) -> str:
+        """Why the file isn't good enough, "" where it is."""
+        worst = max(self.differing, self.differing_odd)
+        if limits.pixels is not None and worst > limits.pixels:
+            return f"{worst:.3%} of the pixels get another class than by the trained model (limit {limits.pixels:.3%})"
+        if limits.mean_dice is not None and self.mean_trained is not None:
+            lost = self.mean_trained - (self.mean_exported or 0.0)
+            if not lost <= limits.mean_dice:
+                return f"mean Dice falls from {self.mean_trained:.3f} to {self.mean_exported or 0:.3f} (limit {limits.mean_dice:g})"
+        return ""
+
+
+def measure_parity(
+    trained: Network, exported: Network, examples: Iterable[Example], *, split: str, names: Sequence[str],
+    averaged: Sequence[str], threads: int,
+) -> Parity:  # fmt: skip
+    """Compare both on each example and on crops of the first ones.
+
+    Raises:
+        ValueError: there is no example.
+    """
+    sums = np.zeros((2, 3, len(names)), np.int64)
+    differing = pixels = odd = odd_pixels = images = 0
+    largest, first = 0.0, None
+    for example in examples:
+        (classes, logits), (others, other) = trained(example.pixels), exported(example.pixels)
+        differing, pixels, images = differing + int((classes != others).sum()), pixels + classes.size, images + 1
+        largest = max(largest, float(np.abs(logits - other).max()))
+        for which, found in enumerate((classes, others)):
+            sums[which] += _counts(example.truth, found, len(names))
+        if first is None:
+            first = example.pixels
+            for crop in _crops(first):
+                (a, _), (b, _) = trained(crop), exported(crop)
+                odd, odd_pixels = odd + int((a != b).sum()), odd_pixels + a.size
+    if first is None:
+        raise ValueError("parity needs at least one image")
+    ours, theirs = (scores_of(*each)["dice"] for each in sums)
+    places = [k for k, name in enumerate(names) if name in averaged]
+    seconds = _alternating(lambda: trained(first), lambda: exported(first))
+    return Parity(
+        images=images,
+        split=split,
+        differing=differing / pixels,
+        differing_odd=odd / odd_pixels,
+        largest_logit=largest,
+        dice_trained=_by_name(names, ours),
+        dice_exported=_by_name(names, theirs),
+        mean_trained=_mean(ours[places]),
+        mean_exported=_mean(theirs[places]),
+        size=(first.shape[0], first.shape[1]),
+        milliseconds_trained=round(1000 * seconds[0], 3),
+        milliseconds_exported=round(1000 * seconds[1], 3),
+        threads=threads,
+    )
+
+
+def _by_name(names: Sequence[str], dice: NDArray[np.float64]) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else round(float(value), 6) for name, value in zip(names, dice, strict=True)}
+
+
+def _counts(truth: NDArray[np.uint8], found: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """True positives, truth and predicted pixels of each class: int64 [3, K]; ignored pixels count nowhere."""
+    known = truth < classes
+    t, p = truth[known], found[known]
+    parts = (t[t == p], t, p)
+    return np.stack([np.bincount(part, minlength=classes)[:classes] for part in parts])
+
+
+def _crops(image: Pixels) -> Iterator[Pixels]:
+    for height, width in ODD_SIZES:
+        if height <= image.shape[0] and width <= image.shape[1]:
+            yield np.ascontiguousarray(image[:height, :width])
+
+
+def _alternating(*calls: Callable[[], object]) -> tuple[float, ...]:
+    """Median seconds of each call, all in turns, after a first one that isn't counted."""
+    taken: list[list[float]] = [[] for _ in calls]
+    for number in range(_ROUNDS + 1):
+        for times, call in zip(taken, calls, strict=True):
+            start = time.perf_counter()
+            call()
+            if number:
+                times.append(time.perf_counter() - start)
+    return tuple(statistics.median(times) for times in taken)
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,66 @@
+"""The network as it is exported: from stored pixels to the user's own mask values, without a branch on the image's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segengine.nn.segmenter import Segmenter
+
+
+class DeployedSegmenter(nn.Module):
+    """Images [B, H, W, C], H, W >= 1 -> classes uint8 [B, H, W], mask values, logits float32 [B, K, H, W].
+
+    Images are uint8, or float32 in stored values where `windows` (low and high, once or per channel) make them 0..255.
+    Mask values are uint8 [B, H, W], int32 where one is above 255, [B, H, W, 3] for colours.
+
+    Padding repeats the last row and column by clamped indices. `Segmenter` pads within an `if`, which a traced graph
+    fixes at the example's size.
+    """
+
+    raw: Tensor
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        raw: Sequence[int] | Sequence[Sequence[int]],
+        windows: Sequence[tuple[float, float]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        table = torch.tensor(raw)
+        self.register_buffer("raw", table.to(torch.uint8 if int(table.max()) < 256 else torch.int32))
+        self.windowed = windows is not None
+        if windows is not None:
+            lows, highs = (torch.tensor(side, dtype=torch.float32) for side in zip(*windows, strict=True))
+            self.register_buffer("low", lows)
+            self.register_buffer("width", highs - lows)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Classes, mask values and logits of images of any size."""
+        height, width = image.shape[1], image.shape[2]
+        logits = self._logits(self._padded(self._pixels(image)))[..., :height, :width]
+        classes = logits.argmax(1)
+        return classes.to(torch.uint8), self.raw[classes], logits
+
+    def _pixels(self, image: Tensor) -> Tensor:
+        """float32 [B, C, H, W], 0..255."""
+        if self.windowed:
+            scaled = ((image - self.low) * 255 / self.width).nan_to_num(nan=0.0)  # type: ignore[operator]
+            image = scaled.clamp(0, 255).round()
+        return image.permute(0, 3, 1, 2).float()
+
+    def _padded(self, x: Tensor) -> Tensor:
+        multiple, (height, width) = self.segmenter.multiple, x.shape[-2:]
+        rows = torch.arange((height + multiple - 1) // multiple * multiple, device=x.device).clamp(max=height - 1)
+        columns = torch.arange((width + multiple - 1) // multiple * multiple, device=x.device).clamp(max=width - 1)
+        return x.index_select(2, rows).index_select(3, columns)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        segmenter = self.segmenter
+        normalised = (x / 255 - segmenter.mean) / segmenter.std
+        logits: Tensor = segmenter.head(segmenter.decoder(segmenter.backbone(normalised))).float()
+        return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
