@@ -20,12 +20,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("segengine needs Python 3.11 to 3.13; set PYTHON=...") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml plugins/segengine-resnet/pyproject.toml
-	$(BIN)/python -m pip install -q -e . -e plugins/segengine-resnet
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(BIN)/python -m pip install -q -e . -e plugins/segengine-runtime -e plugins/segengine-resnet
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml plugins/segengine-resnet/pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[dev]' -e plugins/segengine-resnet
+$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(BIN)/python -m pip install -q -e '.[dev]' -e plugins/segengine-runtime -e plugins/segengine-resnet
 	touch $@ $(VENV)/.installed
 
 # Lint, format, types, layers, tests: what continuous integration runs.

@@ -1,3 +1,40 @@
-"""segengine: semantic image segmentation that says honestly which backbone is best."""
+"""segengine: semantic image segmentation that says honestly which backbone is best.
+
+`run`, `load`, `compare` and `inspect` are what the commands of the same names do. They are imported when first used;
+importing the package loads neither torch nor any other large library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segengine_runtime import Prediction
+
+    from segengine.inference.model import Model, load
+    from segengine.study.api import Run, run
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Model": "segengine.inference.model",
+    "Prediction": "segengine_runtime",
+    "Run": "segengine.study.api",
+    "load": "segengine.inference.model",
+    "run": "segengine.study.api",
+}
+"""The public names and the modules that hold them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'segengine' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+__all__ = ["Model", "Prediction", "Run", "__version__", "load", "run"]

@@ -10,7 +10,7 @@ from segengine.cli.options import device_option, json_option, print_json
 
 
 @click.command("predict", short_help="Predict masks of new images.")
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|FILE")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGES...")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the predicted masks.")
 @click.option("--overlay", is_flag=True, help="Also write coloured overlays to OUT/overlays.")
@@ -23,7 +23,7 @@ from segengine.cli.options import device_option, json_option, print_json
 def command(
     run: Path, images: tuple[Path, ...], out: Path, overlay: bool, masks: Path | None, device: str, as_json: bool
 ) -> int:
-    """Predict masks of images with a run's best checkpoint.
+    """Predict masks of images with a run's best checkpoint, or with an exported .onnx file.
 
     IMAGES are files or folders. Masks have the images' names and sizes, and the values (gray, palette or colours)
     of the masks that the model was trained on. An image that can't be read is named and skipped; then the
@@ -33,15 +33,16 @@ def command(
     Examples:
       segengine predict runs/abdomen/vgg11-seed0 data/abdomen/test/images -o masks
       segengine predict runs/abdomen/vgg11-seed0 a.png b.png -o masks --overlay
+      segengine predict vgg11.onnx data/abdomen/test/images -o masks
       segengine predict runs/abdomen/vgg11-seed0 data/abdomen/test/images -o masks --masks data/abdomen/test/masks
     """
     from segengine.cli.console import ConsoleListener
     from segengine.events import Doing
-    from segengine.inference.load import load_trained
+    from segengine.inference.exported import load_any
     from segengine.inference.predict import images_in, predict_files
 
     found = images_in(images, out)
-    trained = load_trained(run, device)
+    trained = load_any(run, device)
     console = ConsoleListener()
     done = []
     try:

@@ -48,6 +48,13 @@ class Predictor:
         tensor = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)[None]
         return np.asarray(self.classes(tensor)[0].cpu().numpy())
 
+    def image_probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities float32 [K, H, W] of one image uint8 [H, W, C]; of a large one by tiles."""
+        tensor = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)
+        _, found = self.classes_and_probabilities(tensor[None])
+        whole = found[0] if found is not None else torch.cat(list(self.probability_bands(tensor)), dim=1)
+        return np.asarray(whole.cpu().numpy())
+
     @torch.inference_mode()
     def classes(self, images: Tensor) -> Tensor:
         """Class indices uint8 [B, H, W] (on the device if whole, else on the CPU) of images uint8 [B, C, H, W].

@@ -16,14 +16,15 @@ from segengine.building.build import build_segmenter
 from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
 from segengine.data.files.images import readable_group_windows
-from segengine.data.files.reading import check_fits, to_picture
+from segengine.data.files.reading import AnyWindow, check_fits, to_picture
+from segengine.data.files.stored import Stored, missing_pixels
 from segengine.data.files.windows import Windowing
 from segengine.engine.checkpoint import load_weights
 from segengine.engine.distributed import pick_device
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.wrap_model import placed
-from segengine.errors import RegistryError, RunError
+from segengine.errors import DataError, RegistryError, RunError
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
@@ -72,9 +73,38 @@ class Trained:
         groups = readable_group_windows(new, self.run["data"]["channels"])
         return replace(self, windowing=replace(self.windowing, groups={**self.windowing.groups, **groups}))
 
+    def from_array(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """An array [H, W] or [H, W, C] of stored values as an image, and where it holds no measurement.
+
+        Raises:
+            DataError: another shape, depth or number of channels than in training.
+        """
+        return stored_array(values, channels=self.run["data"]["channels"], window=self.windowing.common)
+
     def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
         return self.predictor.image_classes(image)
+
+    def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""
+        return self.predictor.image_probabilities(image)
+
+
+def stored_array(
+    values: NDArray[Any], *, channels: int, window: AnyWindow
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """An array of stored values -> an image uint8 [H, W, C], and bool [H, W] where it holds no measurement (or None).
+
+    Raises:
+        DataError: no image, or one that doesn't fit a model of `channels` with images read through `window`.
+    """
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise DataError(f"an image is an array [H, W] or [H, W, C], not {list(values.shape)}")
+    alpha = values.ndim == 3 and values.shape[2] in (2, 4) and values.shape[2] != channels
+    stored = Stored(values, 8 * values.dtype.itemsize, alpha=alpha, missing=missing_pixels(values, None))
+    where = Path("array")
+    check_fits(stored, where, channels=channels, deep=window is not None)
+    return to_picture(stored, where, channels=channels, window=window), stored.missing
 
 
 def load_trained(path: Path, device: str = "auto") -> Trained:

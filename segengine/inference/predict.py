@@ -17,6 +17,7 @@ from segengine.data.sources.pairing import pair
 from segengine.data.sources.patterns import Match, find
 from segengine.errors import DataError, SegengineError, unexpected
 from segengine.files import write_bytes
+from segengine.inference.exported import Exported
 from segengine.inference.load import Trained
 from segengine.registry import suggest
 
@@ -69,7 +70,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 
 def predict_files(
-    trained: Trained,
+    trained: Trained | Exported,
     images: Sequence[tuple[Path, Path]],
     out: Path,
     *,
@@ -107,7 +108,9 @@ def _partners(images: Sequence[tuple[Path, Path]], folder: Path) -> dict[Path, P
     return {image.path: mask.path for image, mask in pair(wanted, known).pairs}
 
 
-def _targets(trained: Trained, images: Sequence[tuple[Path, Path]], out: Path, masks: Iterable[Path]) -> list[Path]:
+def _targets(
+    trained: Trained | Exported, images: Sequence[tuple[Path, Path]], out: Path, masks: Iterable[Path]
+) -> list[Path]:
     suffix = trained.mapping.encoding.suffix
     targets = [out / place.with_suffix(suffix) for _, place in images]
     twice = {target for target in targets if targets.count(target) > 1} if len(set(targets)) < len(targets) else set()
@@ -123,7 +126,7 @@ def _targets(trained: Trained, images: Sequence[tuple[Path, Path]], out: Path, m
 
 
 def _predict(
-    trained: Trained, path: Path, target: Path, *, out: Path, overlay: bool, mask: Path | None, truth: Path | None
+    trained: Trained | Exported, path: Path, target: Path, *, out: Path, overlay: bool, mask: Path | None, truth: Path | None
 ) -> Iterator[Path]:  # fmt: skip
     image, missing = trained.read_with_missing(path)
     classes = trained.classes(image)
@@ -144,7 +147,7 @@ def _predict(
 
 def _picture(
     target: Path,
-    trained: Trained,
+    trained: Trained | Exported,
     image: NDArray[np.uint8],
     classes: NDArray[np.uint8],
     truth: NDArray[np.uint8] | None,
@@ -158,7 +161,7 @@ def _picture(
     return target
 
 
-def _truth(trained: Trained, mask: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _truth(trained: Trained | Exported, mask: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     raw = read_mask(mask)
     if raw.shape[:2] != shape:
         raise DataError(f"{mask}: is {raw.shape[1]}x{raw.shape[0]} and its image {shape[1]}x{shape[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -30,7 +31,7 @@ class DeployedSegmenter(nn.Module):
         windows: Sequence[tuple[float, float]] | None = None,
     ) -> None:
         super().__init__()
-        self.segmenter = segmenter
+        self.segmenter = _without_adaptive_pooling(copy.deepcopy(segmenter))
         table = torch.tensor(raw)
         self.register_buffer("raw", table.to(torch.uint8 if int(table.max()) < 256 else torch.int32))
         self.windowed = windows is not None
@@ -64,3 +65,39 @@ class DeployedSegmenter(nn.Module):
         normalised = (x / 255 - segmenter.mean) / segmenter.std
         logits: Tensor = segmenter.head(segmenter.decoder(segmenter.backbone(normalised))).float()
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class MatrixPooling(nn.Module):
+    """Adaptive average pooling to a fixed grid as two matrix products: [B, C, H, W] -> [B, C, rows, columns].
+
+    The cell i of n takes the pixels from floor(i H / n) to ceil((i + 1) H / n), as torch.nn.AdaptiveAvgPool2d does, for
+    which ONNX has no operator where the image's size is open.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _cells(self.rows, x.shape[-2], x) @ x @ _cells(self.columns, x.shape[-1], x).T
+
+
+def _cells(number: int, length: int, like: Tensor) -> Tensor:
+    """Shares float32 [number, length] of each pixel in each cell's mean."""
+    cell = torch.arange(number, device=like.device)[:, None]
+    pixel = torch.arange(length, device=like.device)[None]
+    first, end = cell * length // number, ((cell + 1) * length + number - 1) // number
+    inside = ((pixel >= first) & (pixel < end)).to(like.dtype)
+    return inside / (end - first).to(like.dtype)
+
+
+def _without_adaptive_pooling(module: nn.Module) -> Segmenter:
+    for name, child in module.named_children():
+        if isinstance(child, nn.AdaptiveAvgPool2d):
+            size = child.output_size
+            rows, columns = size if isinstance(size, tuple) else (size, size)
+            if rows is not None and columns is not None and (rows, columns) != (1, 1):
+                setattr(module, name, MatrixPooling(int(rows), int(columns)))
+        else:
+            _without_adaptive_pooling(child)
+    return module  # type: ignore[return-value]

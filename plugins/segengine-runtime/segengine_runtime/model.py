@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,8 +51,10 @@ class OnnxModel:
     @overload
     def predict(self, image: Source, *, flips: bool = False) -> Prediction: ...
     @overload
-    def predict(self, image: Sequence[Source], *, flips: bool = False) -> list[Prediction]: ...
-    def predict(self, image: Source | Sequence[Source], *, flips: bool = False) -> Prediction | list[Prediction]:
+    def predict(self, image: list[Any] | tuple[Any, ...], *, flips: bool = False) -> list[Prediction]: ...
+    def predict(
+        self, image: Source | list[Any] | tuple[Any, ...], *, flips: bool = False
+    ) -> Prediction | list[Prediction]:
         """Predict an image file, an array [H, W] or [H, W, C], or each of a list of these.
 
         `flips` averages the class probabilities of the image and its three mirror images.
@@ -65,10 +67,10 @@ class OnnxModel:
         if isinstance(image, np.ndarray):
             values, source = image, None
         else:
-            source = Path(os.fspath(image))  # type: ignore[arg-type]
+            source = Path(os.fspath(image))
             values = read(source, self.largest_pixels)
         pixels = self._prepared(values, source or "the array")
-        classes = self._classes(pixels, flips=flips)
+        classes = self.classes(pixels, flips=flips)
         seen = pixels if pixels.dtype == np.uint8 else through_image_window(pixels)
         return Prediction(
             self.raw[classes], classes, seen, self.labels, self.encoding, source,
@@ -86,14 +88,15 @@ class OnnxModel:
             return through_image_window(pixels)
         return np.ascontiguousarray(pixels, dtype=np.uint8 if window is None else np.float32)
 
-    def _classes(self, pixels: NDArray[Any], *, flips: bool) -> NDArray[np.uint8]:
+    def classes(self, pixels: NDArray[Any], *, flips: bool = False) -> NDArray[np.uint8]:
+        """Class indices uint8 [H, W] of pixels [H, W, C] in the dtype that the network takes."""
         if not flips and not self._large(pixels):
             return np.asarray(self.session.run(["classes"], {"image": pixels[None]})[0][0])
         bands = self._bands(pixels, flips=flips)
         return np.concatenate([band.argmax(0).astype(np.uint8) for band in bands])
 
     def _large(self, pixels: NDArray[Any]) -> bool:
-        return pixels.shape[0] * pixels.shape[1] > self.largest_pass
+        return bool(pixels.shape[0] * pixels.shape[1] > self.largest_pass)
 
     def _bands(self, pixels: NDArray[Any], *, flips: bool) -> Iterator[Floats]:
         once = self._flipped_mean if flips else self._once
@@ -110,8 +113,8 @@ class OnnxModel:
     def _flipped_mean(self, pixels: NDArray[Any]) -> Floats:
         mean = self._once(pixels)
         for axes in ((0,), (1,), (0, 1)):
-            mean += np.flip(self._once(np.flip(pixels, axes)), [axis + 1 for axis in axes])
-        return mean / 4
+            mean += np.flip(self._once(np.flip(pixels, axes)), tuple(axis + 1 for axis in axes))
+        return np.asarray(mean / 4, dtype=np.float32)
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> OnnxModel:

@@ -149,7 +149,13 @@ def _onnx_network(path: Path, threads: int) -> Network:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        classes, logits = session.run(["classes", "logits"], {"image": np.ascontiguousarray(pixels)[None]})
+        try:
+            classes, logits = session.run(["classes", "logits"], {"image": np.ascontiguousarray(pixels)[None]})
+        except Exception as error:  # onnxruntime raises its own types, one for each status
+            size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+            raise RunError(
+                f"not exported: onnxruntime fails on an image of {size} pixels ({' '.join(str(error).split())[:200]})"
+            ) from error
         return classes[0], logits[0]
 
     return run

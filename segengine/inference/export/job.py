@@ -19,6 +19,7 @@ from segengine.runs import names
 
 if TYPE_CHECKING:
     from segengine.nn.deployed import DeployedSegmenter
+    from segengine.nn.segmenter import Segmenter
 
 FORMAT = 1
 
@@ -48,13 +49,18 @@ class ExportJob:
         common = self.trained.windowing.common
         return None if common is None or isinstance(common, str) else common
 
+    @property
+    def segmenter(self) -> Segmenter:
+        """The trained network, on the CPU, in evaluation mode."""
+        return self.trained.predictor.model.cpu().eval()  # type: ignore[return-value]
+
     def network(self) -> DeployedSegmenter:
         """The network with everything between stored pixels and mask values, on the CPU, in evaluation mode."""
         from segengine.nn.deployed import DeployedSegmenter
 
-        mapping, model = self.trained.mapping, self.trained.predictor.model
-        raw = [list(label.raw) if isinstance(label.raw, tuple) else int(label.raw) for label in mapping.labels]
-        return DeployedSegmenter(model.cpu(), raw, self.windows).eval()  # type: ignore[arg-type]
+        labels = self.trained.mapping.labels
+        raw = [list(label.raw) if isinstance(label.raw, tuple) else int(label.raw) for label in labels]
+        return DeployedSegmenter(self.segmenter, raw, self.windows).eval()  # type: ignore[arg-type]
 
     def facts(self) -> dict[str, Any]:
         """The file's metadata as plain data: what the model takes and gives, and where it comes from."""

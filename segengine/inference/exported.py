@@ -1,0 +1,91 @@
+"""An exported file in the place of a run folder: the same reading of images, the network run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from segengine_runtime import ModelError, OnnxModel
+from segengine_runtime.model import load as load_onnx
+
+from segengine.building.labels import StoredMapping
+from segengine.data.files.decoding import decode
+from segengine.data.files.reading import check_fits, to_picture
+from segengine.data.files.windows import Windowing
+from segengine.errors import RunError
+from segengine.inference.load import Trained, load_trained, stored_array
+
+ONNX_SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model in a file that `segengine export` wrote, ready to predict files; see `Trained`."""
+
+    path: Path
+    model: OnnxModel
+    mapping: StoredMapping
+    windowing: Windowing
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images that it takes."""
+        return int(self.model.facts["image"]["channels"])
+
+    def for_images(self, paths: Sequence[Path]) -> Exported:  # noqa: ARG002 (its windows depend on no other image)
+        """Itself: a file holds no windows per group."""
+        return self
+
+    def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """As `Trained.read_with_missing`."""
+        stored = decode(path)
+        check_fits(stored, path, channels=self.channels, deep=self.windowing.common is not None)
+        return to_picture(stored, path, channels=self.channels, window=self.windowing.common), stored.missing
+
+    def from_array(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """As `Trained.from_array`."""
+        return stored_array(values, channels=self.channels, window=self.windowing.common)
+
+    def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
+        return self.model.classes(self._stored(image))
+
+    def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""
+        return self.model.probabilities(self._stored(image))
+
+    def _stored(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """Stored values that the windows in the graph turn into this image again, exactly, since they round."""
+        common = self.windowing.common
+        if common is None or isinstance(common, str):
+            return image
+        low, high = (np.array(side) for side in zip(*common, strict=True))
+        return np.asarray(low + image * ((high - low) / 255.0), dtype=np.float32)
+
+
+def load_exported(path: Path) -> Exported:
+    """Read an .onnx file.
+
+    Raises:
+        RunError: not such a file, or onnxruntime isn't installed.
+    """
+    try:
+        model = load_onnx(path)
+    except ModelError as error:
+        raise RunError(str(error)) from error
+    return Exported(path, model, StoredMapping(model.facts), Windowing.from_record(model.facts["image"]))
+
+
+def load_any(path: Path, device: str = "auto") -> Trained | Exported:
+    """The model of a run folder, or of an .onnx file.
+
+    Raises:
+        RunError: neither of these, or training isn't finished.
+    """
+    if path.suffix == ONNX_SUFFIX and not path.is_dir():
+        return load_exported(path)
+    return load_trained(path, device)

@@ -1,0 +1,143 @@
+"""A trained model for use from Python: loaded from a run folder or an exported file, it predicts files and arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from segengine_runtime import Encoding, Label, ModelError, Prediction
+from segengine_runtime.prediction import IGNORE
+
+from segengine.errors import DataError, RunError
+from segengine.inference.exported import Exported, load_any
+from segengine.inference.load import Trained
+
+Source = str | os.PathLike[str] | NDArray[Any]
+_MIRRORED_AXES = ((0,), (1,), (0, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model. `path`: the run folder or file that it was loaded from."""
+
+    path: Path
+    trained: Trained | Exported
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes with name, mask value and colour."""
+        return tuple(Label(each.index, each.name, each.raw, each.colour) for each in self.trained.mapping.labels)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names by index."""
+        return tuple(label.name for label in self.labels)
+
+    @property
+    def encoding(self) -> Encoding:
+        """How mask files store their values."""
+        encoding = self.trained.mapping.encoding
+        return Encoding(encoding.kind, encoding.bits, encoding.suffix, encoding.palette)
+
+    @overload
+    def predict(self, image: Source, *, flips: bool = False) -> Prediction: ...
+    @overload
+    def predict(self, image: list[Any] | tuple[Any, ...], *, flips: bool = False) -> list[Prediction]: ...
+    def predict(
+        self, image: Source | list[Any] | tuple[Any, ...], *, flips: bool = False
+    ) -> Prediction | list[Prediction]:
+        """Predict an image file, an array [H, W] or [H, W, C] in stored values, or each of a list of these.
+
+        `flips` averages the class probabilities of the image and its three mirror images. Pixels without measurement
+        (NaN, nodata) get the masks' ignored value.
+
+        Raises:
+            DataError: an image that can't be read, or doesn't fit the model.
+        """
+        if isinstance(image, list | tuple):
+            return [self.predict(each, flips=flips) for each in image]
+        if isinstance(image, np.ndarray):
+            source = None
+            pixels, missing = self.trained.from_array(image)
+        else:
+            source = Path(os.fspath(image))
+            pixels, missing = self.trained.for_images([source]).read_with_missing(source)
+        probabilities = partial(self._probabilities, pixels, flips=flips)
+        classes = probabilities().argmax(0).astype(np.uint8) if flips else self.trained.classes(pixels)
+        if missing is not None:
+            classes = np.where(missing, np.uint8(IGNORE), classes)
+        mask = self.trained.mapping.to_raw(classes)
+        return Prediction(mask, classes, pixels, self.labels, self.encoding, source, probabilities)
+
+    def _probabilities(self, pixels: NDArray[np.uint8], *, flips: bool) -> NDArray[np.float32]:
+        mean = self.trained.probabilities(pixels)
+        if not flips:
+            return mean
+        for axes in _MIRRORED_AXES:
+            mirrored = self.trained.probabilities(np.ascontiguousarray(np.flip(pixels, axes)))
+            mean = mean + np.flip(mirrored, tuple(axis + 1 for axis in axes))
+        return np.asarray(mean / 4, dtype=np.float32)
+
+    def predict_folder(
+        self,
+        images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        out: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        flips: bool = False,
+    ) -> list[Path]:
+        """Predict image files and folders, write masks below `out` under the images' names, and list these files.
+
+        Raises:
+            DataError: a path that doesn't exist, a file that can't be read, or a mask that exists already.
+        """
+        from segengine.inference.predict import images_in
+
+        given = [images] if isinstance(images, str | os.PathLike) else list(images)
+        written = []
+        for image, place in images_in([Path(path) for path in given], Path(out)):
+            target = Path(out) / place.with_suffix(self.encoding.suffix)
+            try:
+                written.append(self.predict(image, flips=flips).save(target, overwrite=overwrite))
+            except ModelError as error:
+                raise DataError(str(error)) from error
+        return written
+
+    def evaluate(
+        self, data: str | os.PathLike[str] | None = None, *, split: str | None = None, overrides: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Scores on a split of the run's data, or of the same layout in another folder, shaped as in metrics.jsonl.
+
+        Raises:
+            RunError: the model is an exported file.
+            DataError: the data has other classes, or no image in the split.
+        """
+        from segengine.inference.evaluate import evaluate_run
+
+        if isinstance(self.trained, Exported):
+            raise RunError(f"{self.path}: is an exported file; evaluate the run that it was exported from")
+        roots = [] if data is None else [f"data.source.root={Path(data).absolute()}"]
+        return evaluate_run(self.path, split, [*roots, *overrides], "auto", lambda _: None).scores
+
+    def __repr__(self) -> str:
+        return f"Model({self.path}: {', '.join(self.names)})"
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto") -> Model:
+    """Load the model of a run folder, or of a file that `segengine export` wrote.
+
+    Args:
+        path: the run folder (`runs/abdomen/vgg11-seed0`) or an .onnx file.
+        device: auto, cpu, cuda or cuda:N for run folders.
+
+    Raises:
+        RunError: not a run folder with finished training, or not such a file.
+    """
+    place = Path(path)
+    return Model(place, load_any(place, device))
