@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 @click.command("export", short_help="Write a trained run as one file, such as ONNX.")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The file to write.")
-@click.option(
-    "--format", "format_name", default="onnx", metavar="NAME", show_default=True, help="onnx, torch, or a plugin's."
-)
+@click.option("--format", "format_name", default="onnx", metavar="NAME", show_default=True, help="onnx, or a plugin's.")
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
     help="Number format inside an ONNX network; int8 is calibrated on training images.",
@@ -46,7 +44,6 @@ def command(
     Examples:
       segengine export runs/abdomen/vgg11-seed0 -o vgg11.onnx
       segengine export runs/abdomen/vgg11-seed0 -o vgg11-int8.onnx --precision int8
-      segengine export runs/abdomen/vgg11-seed0 -o vgg11.pt2 --format torch
     """
     from segengine.cli.console import ConsoleListener
     from segengine.components.base import Exporter

@@ -67,10 +67,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "cldice": "metrics:ClDice",
         "ece": "metrics:ExpectedCalibrationError",
     },
-    "exporters": {
-        "onnx": "segengine.inference.export.components:Onnx",
-        "torch": "segengine.inference.export.components:TorchProgram",
-    },
+    "exporters": {"onnx": "segengine.inference.export.components:Onnx"},
     "trackers": {
         "tensorboard": "segengine.training.trackers.components:TensorBoard",
         "mlflow": "segengine.training.trackers.components:MlFlow",

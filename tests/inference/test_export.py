@@ -124,16 +124,6 @@ def test_an_int8_file_is_a_quarter_as_large_and_its_loss_is_judged(study: Study,
     assert segengine_runtime.load(tmp_path / "a.onnx").facts["precision"] == "int8"
 
 
-def test_a_program_of_torch_gives_the_same_masks(study: Study, tmp_path: Path) -> None:
-    import segengine as package
-
-    done = segengine("export", study.run, "-o", tmp_path / "a.pt2", "--format", "torch", folder=study.folder)
-    assert done.code == 0, done.err
-    image = np.tile(sample(5)[0], (2, 2))[:75, :61]
-    _, mask, _ = torch.export.load(tmp_path / "a.pt2").module()(torch.from_numpy(image)[None, :, :, None])
-    assert np.array_equal(mask[0].numpy(), package.load(study.run).predict(image).mask)
-
-
 def test_the_runtime_loads_neither_torch_nor_the_package(exported: tuple[Path, dict[str, Any]], study: Study) -> None:
     code = (
         "import sys, segengine_runtime\n"

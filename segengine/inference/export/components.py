@@ -1,4 +1,4 @@
-"""Built-in exporters: ONNX, and torch's own exported programs."""
+"""Built-in exporters: ONNX."""
 
 from __future__ import annotations
 
@@ -42,17 +42,3 @@ class Onnx(Exporter):
             write_onnx(job, path, self.precision)
 
         return write
-
-
-class TorchProgram(Exporter):
-    """A program of torch.export (.pt2), for C++ and Python with torch but without this package."""
-
-    name: Literal["torch"] = "torch"
-
-    suffix: ClassVar[str] = ".pt2"
-
-    def build(self) -> Any:
-        """A callable (job: ExportJob, path) that writes the file."""
-        from segengine.inference.export.torch_file import write_program
-
-        return write_program
