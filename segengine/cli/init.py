@@ -1,40 +1,110 @@
-"""`segengine init`: a first experiment file for a folder of images and masks."""
+"""`segengine init`: an experiment file for a folder of images and masks."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from segengine.inspection.layouts.understand import Answers, Finding, UndecidedError
 
-@click.command("init", short_help="Write a first experiment file for your data.")
+
+@click.command("init", short_help="Write an experiment file for your data.")
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA")
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), metavar="FILE", help="File to write.  [default: DATA's name.yaml]"
 )
-def command(data: Path, out: Path | None) -> None:
+@click.option("--images", metavar="PATTERN", help="Which files below DATA are images, such as 'images/*.jpg'.")
+@click.option("--masks", metavar="PATTERN", help="Which files are their masks, such as 'labels/*_mask.png'.")
+@click.option("--unpaired", type=click.Choice(["error", "skip"]), help="Images without mask and masks without image.")
+@click.option("--outside", type=click.Choice(["refuse", "allow"]), help="Links and patterns that lead out of DATA.")
+@click.option("--interactive", is_flag=True, help="Ask where files alone can't tell what is meant.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what was found, with all hypotheses, scores and evidence; write no file.",
+)
+def command(data: Path, out: Path | None, interactive: bool, as_json: bool, **given: str | None) -> None:
     """Look at a folder of images and masks and write an experiment file that trains on it.
 
-    The mask values are found and named class1, class2 ...; put your names there. An existing file is never changed.
+    Which files are images and which are masks is found from their names and contents, and the reasons are written into
+    the file. Nothing in DATA is changed, and an existing file is never changed.
 
     \b
     Examples:
       segengine init data/abdomen -o abdomen.yaml
+      segengine init photos --json
     """
     from segengine.cli.console import ConsoleListener
     from segengine.errors import SpecError
     from segengine.files import write_text
-    from segengine.inspection.init import starter_spec
-    from segengine.inspection.inspect import inspect_folder
+    from segengine.inspection.layouts.spec import experiment_text
+    from segengine.inspection.layouts.understand import Answers, UndecidedError, understand
 
-    file = out or Path(f"{data.resolve().name}.yaml")
-    if file.exists():
+    file = out or Path(f"{data.resolve().name or 'experiment'}.yaml")
+    if file.exists() and not as_json:
         raise SpecError(f"{file}: exists already; choose another file with -o")
+    answers = Answers(given["images"], given["masks"], given["unpaired"], given["outside"])
     console = ConsoleListener()
     try:
-        found = inspect_folder(data, console)
+        try:
+            found = understand(data, console, answers)
+        except UndecidedError as question:
+            if as_json:
+                _print_question(question)
+            if not (interactive and question.choices):
+                raise
+            console.close()
+            found = understand(data, console, _asked(question, answers))
+        text = experiment_text(found, file)
     finally:
         console.close()
-    write_text(file, starter_spec(found, file))
-    click.echo(f"{file}: {found.diagnosis.message}")
+    if as_json:
+        _print_json(found, text)
+        return
+    write_text(file, text)
+    _say(found, file)
+
+
+def _say(found: Finding, file: Path) -> None:
+    from segengine.inspection.layouts.spec import printable
+
+    click.echo(f"{file}: {printable(found.masks_are)}")
+    for note in (*found.evidence[:1], *found.meaning.notes, *found.notes):
+        click.echo(f"  {printable(note)}")
     click.echo(f"next: name the classes in {file}, then segengine run {file}")
+
+
+def _asked(question: UndecidedError, answers: Answers) -> Answers:
+    """The person's answer to a question with choices."""
+    from dataclasses import replace
+
+    click.echo(str(question).partition("; which is meant?")[0], err=True)
+    for number, choice in enumerate(question.choices, start=1):
+        click.echo(
+            f"  {number}: images {choice.images}, masks {choice.masks} ({'; '.join(choice.evidence[:2])})", err=True
+        )
+    number = click.prompt("which is meant?", type=click.IntRange(1, len(question.choices)), err=True)
+    return replace(answers, images=question.choices[number - 1].images, masks=question.choices[number - 1].masks)
+
+
+def _print_json(found: Finding, text: str) -> None:
+    import json
+
+    document: dict[str, Any] = {
+        "folder": str(found.root), "source": dict(found.source), "mask_mapper": dict(found.meaning.mapper),
+        "classes": list(found.meaning.classes), "split": dict(found.split), "evidence": list(found.evidence),
+        "notes": [*found.meaning.notes, *found.notes], "hypotheses": [h.document() for h in found.hypotheses[:20]],
+        "images": len(found.inspection.records), "masks": found.inspection.diagnosis.message, "experiment": text,
+    }  # fmt: skip
+    click.echo(json.dumps(document, indent=2))
+
+
+def _print_question(question: UndecidedError) -> None:
+    import json
+
+    document = {"question": str(question), "hypotheses": [choice.document() for choice in question.choices]}
+    click.echo(json.dumps(document, indent=2))

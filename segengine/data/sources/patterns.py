@@ -156,9 +156,9 @@ def _names(folder: Path) -> list[str]:
 def _regex(part: str, *, last: bool) -> str:
     """A pattern's part as a regular expression; every wildcard is a named group w0, w1 ..."""
     tail = ""
-    if last and part.endswith("*.*"):
-        part = part[:-2]
-    if last and part.endswith(("*", "}")):
+    if last and part.endswith(".*"):
+        part, tail = part[:-2], _ANY_SUFFIX
+    elif last and part.endswith(("*", "}")):
         tail = _ANY_SUFFIX
     elif last and "." in part and not any(c in part.rpartition(".")[2] for c in "*?[{"):
         part, _, suffix = part.rpartition(".")
@@ -172,7 +172,7 @@ def _regex(part: str, *, last: bool) -> str:
         elif piece == "{any}":
             out += ".*"
         elif piece[1:-1] in NAMED and piece[0] == "{":
-            out += f"(?P<{piece[1:-1]}>.+{'?' if piece == '{group}' else ''})"
+            out += f"(?P<{piece[1:-1]}>{'.*' if piece == '{object}' else '.+?' if piece == '{group}' else '.+'})"
         elif len(piece) == 3 and piece[0] == "[":
             out += re.escape(piece[1])
         elif piece and (piece[0] in "*?" or (piece[0] == "[" and piece[-1] == "]")):
