@@ -18,7 +18,8 @@ Counts = Mapping[int, NDArray[np.int64]]
 class StepDone:
     """One optimizer step was made. `step` counts from 1 over the whole run, `loss` is the mean over its valid pixels.
 
-    `share` (0..1) of the budget is used.
+    `share` (0..1) of the budget is used. `gradient_norm` is the L2 norm of the whole gradient before clipping, infinite or NaN
+    where a gradient scaler (fp16) skipped the step.
     """
 
     epoch: int
@@ -28,11 +29,15 @@ class StepDone:
     learning_rate: float
     images: int
     share: float = 0.0
+    gradient_norm: float = float("nan")
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch (from 1) is over; `counts` are the validation images' where it was evaluated."""
+    """An epoch (from 1) is over; `counts` are the validation images' where it was evaluated.
+
+    `gradient_norm` and `largest_gradient_norm` are the mean and the maximum over its steps, None without a finite one.
+    """
 
     epoch: int
     step: int
@@ -43,11 +48,13 @@ class EpochDone:
     counts: Counts | None
     score: float | None
     best: bool
+    gradient_norm: float | None = None
+    largest_gradient_norm: float | None = None
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint stands on the disk."""
+    """A checkpoint has been written to disk."""
 
     kind: Literal["last", "best"]
     epoch: int
@@ -63,15 +70,7 @@ class Ended:
     step: int
 
 
-@dataclass(frozen=True)
-class MicroBatchHalved:
-    """Memory ran out: from this step on at most `images` images go through the network at once; a step's images stay."""
-
-    step: int
-    images: int
-
-
-Event = StepDone | EpochDone | Saved | Ended | MicroBatchHalved
+Event = StepDone | EpochDone | Saved | Ended
 
 Status = Literal["finished", "failed", "interrupted"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segengine.engine.peak import Peak
+from segengine.engine.memory import Peak
 from segengine.engine.prediction import Predictor
 from segengine.engine.timing import NetworkClock, OtherLoad, Passes, is_busy, machine_name, spread_of, threads
 from segengine.runs.costs import CostRecord, Latency, Memory, Rounds, Throughput

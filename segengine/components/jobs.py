@@ -14,10 +14,14 @@ JSON on standard output. It ends at once when its standard input is closed, and 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job is done: a torch device by name, and how many jobs share the machine's cores."""
+    """Where a job is done: a torch device by name, and how many jobs share the machine's cores.
+
+    `gpu_part` (0..1] of a GPU's memory belongs to the job.
+    """
 
     device: str
     share: int = 1
+    gpu_part: float = 1.0
 
 
 Work = Callable[[Place, Callable[[str], None]], int]

@@ -1,9 +1,9 @@
-"""What a resumed run needs to go on as if nothing had happened."""
+"""Checkpoints: everything that makes a resumed run equal an uninterrupted one."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from torch import nn
 
 from segengine.engine.checkpoint_hash import damage, seal, sha256_of
 from segengine.engine.machine_errors import not_written
-from segengine.engine.peak import tensor_bytes
+from segengine.engine.non_finite import non_finite_tensors, weights_error
+from segengine.engine.wrap_model import MovingAverage
 from segengine.errors import RunError, unexpected
 from segengine.files import whole_file
 
@@ -22,50 +23,85 @@ FORMAT = 1
 
 
 class DamagedError(RunError):
-    """A checkpoint is missing, torn or changed; another one may do."""
+    """A checkpoint is missing, torn, changed, or holds weights that are infinite or NaN; an older one may be usable."""
+
+
+@dataclass(frozen=True)
+class CheckpointPaths:
+    """Paths of the checkpoint files."""
+
+    last: Path
+    best: Path
+    previous: Path
 
 
 @dataclass
 class Progress:
-    """How far a run is; all that the loop counts."""
+    """All counters of the training loop."""
 
-    epoch: int = 0  # epochs that are over
-    step_in_epoch: int = 0  # steps done in the epoch that isn't
+    epoch: int = 0  # completed epochs
+    step_in_epoch: int = 0  # steps completed in the current epoch
     step: int = 0  # optimizer steps since the start
-    loss_sum: float = 0.0  # over the steps of the epoch that isn't over
+    loss_sum: float = 0.0  # over the steps of the current epoch
+    norm_sum: float = 0.0  # of gradient norms, over the steps of the current epoch that a gradient scaler didn't skip
+    norm_max: float = 0.0
+    norm_steps: int = 0
     seconds_in_epoch: float = 0.0
     best_score: float | None = None
     best_epoch: int | None = None
     evaluations_without_rise: int = 0
     over: bool = False
-    micro_batch: int | None = None  # most images at once, where memory ran out
     images: int = 0  # seen since the start, by all processes
-    train_seconds: float = 0.0  # of steps and of waiting for their batches, since the start
+    train_seconds: float = 0.0  # steps and waiting for their batches, since the start
 
 
 @dataclass
 class Trainable:
-    """Everything that training changes besides its progress."""
+    """Everything that training changes, except its counters."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler | None = None
-    average: torch.optim.swa_utils.AveragedModel | None = None
+    average: MovingAverage | None = None
 
     def evaluated(self) -> nn.Module:
         """The model whose scores count: the moving average where there is one."""
         return self.average.module if self.average is not None else self.model
 
-    def held_bytes(self) -> int:
-        """What weights, optimizer and average take, as far as they are there."""
-        average = self.average.state_dict() if self.average is not None else {}
-        state = self.optimizer.state_dict()["state"]
-        return tensor_bytes({"model": self.model.state_dict(), "average": average, "optimizer": state})
+    def check_finite(self) -> None:
+        """Raises RunError where weights, buffers or their average are infinite or NaN; names the first tensor."""
+        found = non_finite_tensors(self.model.state_dict())
+        if not found and self.average is not None:
+            found = non_finite_tensors(self.average.state_dict())
+        if found:
+            raise weights_error(found)
 
 
-def capture(trainable: Trainable, progress: Progress) -> dict[str, Any]:
-    """A checkpoint as tensors and plain values (loadable with weights_only=True)."""
+def generator_states() -> dict[str, Any]:
+    """The states of torch's generators in this process, on the CPU and on all CUDA devices."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_generators(checkpoint: Mapping[str, Any], rank: int, size: int) -> None:
+    """Put this process' generators back; among another number of processes only the first one's are known."""
+    older = [{"cpu": checkpoint["generator_cpu"], "cuda": checkpoint["generators_cuda"]}]
+    states: Sequence[Mapping[str, Any]] = checkpoint.get("generators", older)
+    state = states[rank if len(states) == size else 0]
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def capture(
+    trainable: Trainable, progress: Progress, generators: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values (loadable with weights_only=True).
+
+    `generators` are the generator states of all processes, by rank; this process' own where None.
+    """
+    states = [dict(state) for state in generators or [generator_states()]]
     return {
         "format": FORMAT,
         "progress": asdict(progress),
@@ -74,8 +110,9 @@ def capture(trainable: Trainable, progress: Progress) -> dict[str, Any]:
         "schedule": {k: v for k, v in trainable.schedule.state_dict().items() if k != "lr_lambdas"},
         "scaler": trainable.scaler.state_dict() if trainable.scaler else None,
         "average": trainable.average.state_dict() if trainable.average else None,
-        "generator_cpu": torch.get_rng_state(),
-        "generators_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "generator_cpu": states[0]["cpu"],
+        "generators_cuda": states[0]["cuda"],
+        "generators": states,
     }
 
 
@@ -84,21 +121,21 @@ def capture_weights(trainable: Trainable, progress: Progress) -> dict[str, Any]:
     return {"format": FORMAT, "progress": asdict(progress), "model": trainable.evaluated().state_dict()}
 
 
-def restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
-    """Put everything back as it was when `checkpoint` was captured.
+def restore(checkpoint: dict[str, Any], trainable: Trainable, *, rank: int = 0, size: int = 1) -> Progress:
+    """Put everything back as it was when `checkpoint` was captured, in process `rank` of `size`.
 
     Raises:
         DamagedError: it holds something else than `capture` gives for such a trainable.
     """
     try:
-        return _restore(checkpoint, trainable)
+        return _restore(checkpoint, trainable, rank, size)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DamagedError(
             f"the checkpoint isn't of this network and optimizer ({unexpected(error)}); start over with --fresh"
         ) from error
 
 
-def _restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
+def _restore(checkpoint: dict[str, Any], trainable: Trainable, rank: int, size: int) -> Progress:
     for part, key in (("progress", "epoch"), ("progress", "step"), ("schedule", "last_epoch")):
         if not isinstance(checkpoint[part][key], int):
             raise TypeError(f"{part} has no number of {key}")
@@ -109,9 +146,7 @@ def _restore(checkpoint: dict[str, Any], trainable: Trainable) -> Progress:
         trainable.scaler.load_state_dict(checkpoint["scaler"])
     if trainable.average is not None and checkpoint["average"]:
         trainable.average.load_state_dict(checkpoint["average"])
-    torch.set_rng_state(checkpoint["generator_cpu"])
-    if torch.cuda.is_available() and len(checkpoint["generators_cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(checkpoint["generators_cuda"])
+    restore_generators(checkpoint, rank, size)
     known = {f.name for f in fields(Progress)}
     return Progress(**{k: v for k, v in checkpoint["progress"].items() if k in known})
 
@@ -135,7 +170,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running anything that it holds.
 
     Raises:
-        DamagedError: the file is missing, torn, or changed since it was written.
+        DamagedError: the file is missing, torn, changed since it was written, or its weights are infinite or NaN.
         RunError: it is of another format.
     """
     try:
@@ -153,13 +188,20 @@ def load(path: Path) -> dict[str, Any]:
         raise RunError(
             f"{path}: a checkpoint of format {found}, and this segengine reads format {FORMAT}; start over with --fresh"
         )
+    broken = [name for part in ("model", "average") for name in non_finite_tensors(_mapping(checkpoint.get(part)))]
+    if broken:
+        raise DamagedError(f"{path}: holds weights that are infinite or NaN ({broken[0]}); start over with --fresh")
     return dict(checkpoint)
 
 
-def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]:
-    """The last checkpoint, or where it is damaged the one before; and what the user should hear about that ('': nothing).
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
-    None where there is neither: the run stopped before its first checkpoint.
+
+def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]:
+    """The newest checkpoint that is whole and finite, and a note for the user where it isn't the last ('': none).
+
+    None where there is no checkpoint: the run stopped before its first one.
 
     Raises:
         RunError: none of them is usable.
@@ -176,9 +218,10 @@ def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]
             checkpoint = load(previous)
         except DamagedError:
             raise RunError(
-                f"{last.parent}: neither {last.name} nor {previous.name} is a readable checkpoint; start over with --fresh"
+                f"{last.parent}: neither {last.name} nor {previous.name} is a readable checkpoint with finite weights; "
+                "start over with --fresh"
             ) from error
-    return checkpoint, f"{last}: {problem}; going on from the one before, {previous.name}"
+    return checkpoint, f"{last}: {problem}; resuming from the checkpoint before it, {previous.name}"
 
 
 def save_weights(path: Path, model: nn.Module) -> str:
@@ -222,7 +265,7 @@ def load_weights(path: Path, model: nn.Module, sha256: str | None = None) -> Non
 
 
 def _refuse_non_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
+    bad = non_finite_tensors(tensors)
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise RunError(f"{path}: the weights {bad[0]}{more} hold NaN or infinity; such a network predicts nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
@@ -9,14 +10,61 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from segengine.engine.distributed import World
-from segengine.engine.dry_run import Rehearsal
+from segengine.engine.distributed import World, synchronize
 from segengine.engine.machine_errors import out_of_memory
+from segengine.engine.precision import Precision
 
 GAIN = 0.2
 """Share of a step's time on a GPU that compiling is taken to save; convolutions alone gain nothing."""
 COMPILING_SECONDS = 120
 """How long compiling is taken to last."""
+
+
+@dataclass(frozen=True)
+class StepTimer:
+    """Times steps of `model` on random images and leaves no trace.
+
+    Images have `channels` and `size` (height, width in pixels), and classes 0..`num_classes` - 1.
+    """
+
+    model: nn.Module
+    loss: nn.Module
+    precision: Precision
+    device: torch.device
+    channels: int
+    size: tuple[int, int]
+    num_classes: int
+
+    def seconds(self, images: int, *, network: nn.Module | None = None, steps: int = 1) -> float:
+        """Seconds of forward and backward with a batch of `images`: the fastest of `steps`, by `network` in place of the model.
+
+        Weights, buffers and torch's generators are as before, and gradients are gone, also where it raises.
+        """
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+        was_training = self.model.training
+        devices = [self.device] if self.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices=devices):
+                self.model.train()
+                runs = self.model if network is None else network
+                return min(self._step(runs, images) for _ in range(steps))
+        finally:
+            self.model.train(was_training)
+            self.model.zero_grad(set_to_none=True)
+            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                buffer.data.copy_(before)
+
+    def _step(self, network: nn.Module, images: int) -> float:
+        shape = (images, *self.size)
+        pixels = torch.randint(256, (*shape, self.channels), dtype=torch.uint8, device=self.device).permute(0, 3, 1, 2)
+        target = torch.randint(self.num_classes, shape, device=self.device)
+        synchronize(self.device)
+        began = time.perf_counter()
+        with self.precision.autocast():
+            logits = network(pixels)
+        self.loss(logits.float(), target).backward()
+        synchronize(self.device)
+        return time.perf_counter() - began
 
 
 @dataclass(frozen=True)
@@ -55,14 +103,14 @@ def decide(
     )
 
 
-def compiled(rehearsal: Rehearsal, images: int, world: World) -> tuple[nn.Module | None, str]:
+def compiled(timer: StepTimer, images: int, world: World) -> tuple[nn.Module | None, str]:
     """The network compiled for batches of `images`, None where that fails in any process; and why ('' for nothing).
 
     It is compiled for the shapes of training alone; what is evaluated and saved is the model itself.
     """
-    network, reason = cast("nn.Module", torch.compile(rehearsal.model, dynamic=False)), ""
+    network, reason = cast("nn.Module", torch.compile(timer.model, dynamic=False)), ""
     try:
-        rehearsal.seconds(images, network=network)
+        timer.seconds(images, network=network)
     except Exception as error:  # compilers fail in many ways, and none of them need cost a run
         if out_of_memory(error):
             raise

@@ -24,13 +24,13 @@ TIMEOUT = timedelta(minutes=10)
 class World:
     """A process among `size` processes that train one model; `size` 1 needs no torch.distributed.
 
-    `share` is how many runs share this machine's cores.
+    `runs` is how many runs share this machine's cores.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
-    share: int = 1
+    runs: int = 1
 
     @property
     def main(self) -> bool:
@@ -44,6 +44,13 @@ class World:
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor)
         return [float(value) for value in tensor.tolist()]
+
+    @property
+    def cores(self) -> int:
+        """CPU cores of this process, at least 1: those that the system allows, shared with other processes and runs."""
+        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        return max(1, allowed // (here * self.runs))
 
     @property
     def wide(self) -> torch.dtype:

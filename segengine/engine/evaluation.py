@@ -43,7 +43,8 @@ def evaluate_and_measure(
     mine = list(indices)[world.rank :: world.size]
     counts: dict[int, NDArray[np.int64]] = {}
     measured: dict[int, Measured] = {}
-    for batch in evaluation_batches(dataset, mine, _batch_size(dataset, mine, num_classes, predictor.device)):
+    images = _images_per_pass(dataset, mine, num_classes, predictor)
+    for batch in evaluation_batches(dataset, mine, images, threads=world.cores):
         predicted, probabilities = _predicted(predictor, batch, measurement)
         tables = confusions(batch.masks.to(predicted.device), predicted, num_classes).cpu().numpy()
         counts.update({int(index): table for index, table in zip(batch.indices, tables, strict=True)})
@@ -109,9 +110,16 @@ def _confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
     return counts.view(images, cells + 1)[:, :cells].view(images, num_classes, num_classes)
 
 
-def _batch_size(dataset: SizedSamples, indices: Sequence[int], num_classes: int, device: torch.device) -> int:
-    """One image at a time on a CPU, where batches gain nothing; as many as fit the limit on a GPU."""
-    if device.type == "cpu" or not indices:
+def most_images(pixels: int, num_classes: int, device: torch.device) -> int:
+    """Images of `pixels` per pass before memory is tried: 1 on a CPU, where larger batches gain nothing."""
+    if device.type == "cpu":
+        return 1
+    return int(min(64, max(1, _MOST_LOGITS // max(1, pixels * num_classes))))
+
+
+def _images_per_pass(dataset: SizedSamples, indices: Sequence[int], num_classes: int, predictor: Predictor) -> int:
+    if not indices:
         return 1
     largest = int(np.prod(dataset.sizes[np.asarray(indices)], axis=1).max())
-    return int(min(64, max(1, _MOST_LOGITS // (largest * num_classes))))
+    most = most_images(largest, num_classes, predictor.device)
+    return min(most, predictor.limits.images or most)

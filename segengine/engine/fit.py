@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Literal, Protocol
 
 from torch import nn
 
 from segengine.data.batches.batch import Batch
 from segengine.engine import checkpoint
-from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.checkpoint import CheckpointPaths, Progress, Trainable, generator_states
 from segengine.engine.distributed import synchronize
-from segengine.engine.step import Made, Step
+from segengine.engine.step import QueuedStep, Step
 from segengine.engine.time_budget import TimedSchedule
-from segengine.events import Counts, Ended, EpochDone, Event, MicroBatchHalved, Saved, StepDone
+from segengine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
+
+_AGREED_STEPS = 16
+"""Several processes agree on whether a checkpoint by minutes is due every so many steps."""
 
 
 class Stream(Protocol):
@@ -33,10 +36,10 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The budget and rhythm of training. The budget is either of `epochs` and `minutes`; the other is None.
+    """Budget of training, and how often it is evaluated and saved. Either `epochs` or `minutes` is None.
 
-    Minutes are those of steps and of waiting for their batches; evaluation and checkpoints don't count. The step at
-    hand is finished; the epoch that the time ends in is evaluated like a whole one.
+    Minutes count steps and waiting for their batches, not evaluation and checkpoints. The current step is completed; the
+    epoch that the time ends in is evaluated like a whole one.
     """
 
     epochs: int | None
@@ -58,34 +61,28 @@ class Evaluator:
     score: Callable[[Counts], float]  # finite; higher is better
 
 
-@dataclass(frozen=True)
-class Store:
-    """Where checkpoints stand."""
-
-    last: Path
-    best: Path
-    previous: Path
-
-
 def fit(
-    step: Step, stream: Stream, settings: FitSettings, store: Store, *, evaluator: Evaluator | None = None,
+    step: Step, stream: Stream, settings: FitSettings, paths: CheckpointPaths, *, evaluator: Evaluator | None = None,
     progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:  # fmt: skip
     """Train from `progress` (a fresh start where None) to the end of the budget.
 
-    Yields StepDone after each step (MicroBatchHalved before it where memory ran out), EpochDone after each epoch, Saved
-    after each checkpoint and Ended once, last. When `stop_wanted` turns true, a checkpoint is written after the step at
-    hand and Ended says `interrupted`. `clock` gives seconds; among several processes that of the first one counts.
+    Yields StepDone after each step, EpochDone after each epoch, Saved after each checkpoint and Ended once, last. When
+    `stop_wanted` turns true, a checkpoint is written after the current step and Ended says `interrupted`. `clock` gives
+    seconds; among several processes that of the first one counts.
+
+    Raises:
+        RunError: a loss, a gradient or, before a checkpoint, the weights are infinite or NaN; no such weights are saved.
     """
-    return _Loop(step, stream, settings, store, evaluator, progress or Progress(), stop_wanted, clock).run()
+    return _Loop(step, stream, settings, paths, evaluator, progress or Progress(), stop_wanted, clock).run()
 
 
 @dataclass(frozen=True)
-class _Flight:
-    """A step that the device was given; `number` counts from 1 over the whole run."""
+class _Pending:
+    """A queued step; `number` counts from 1 over the whole run."""
 
-    made: Made
+    queued: QueuedStep
     number: int
     rate: float
     images: int
@@ -96,7 +93,7 @@ class _Loop:
     step: Step
     stream: Stream
     settings: FitSettings
-    store: Store
+    paths: CheckpointPaths
     evaluator: Evaluator | None
     progress: Progress
     stop_wanted: Callable[[], bool]
@@ -129,7 +126,6 @@ class _Loop:
 
     def run(self) -> Iterator[Event]:
         at = self.progress
-        self.step.micro.limit = at.micro_batch
         while not at.over and (at.step_in_epoch or not self.used_up):
             interrupted = yield from self._steps()
             if interrupted:
@@ -140,58 +136,59 @@ class _Loop:
         yield Ended("finished" if self.used_up else "stopped early", at.epoch, at.step)
 
     def _steps(self) -> Generator[Event, None, bool]:
-        """The rest of the epoch at hand; returns whether it was interrupted."""
+        """The rest of the current epoch; returns whether it was interrupted."""
         at, timed = self.progress, self.settings.minutes is not None
         if timed and self.used_up:  # it stopped after the last step, before the evaluation
             return False
         self.trainable.model.train()
         batches = self.stream.epoch(at.epoch, at.step_in_epoch * self.settings.accumulate)
-        began, flying, stop_after = self.clock(), deque[_Flight](), None
+        began, pending, stop_after = self.clock(), deque[_Pending](), None
         while micro := list(islice(batches, self.settings.accumulate)):
             rate = self._rate()
-            made = self.step(micro, stop=self.stop_wanted())
-            flying.append(_Flight(made, at.step + len(flying) + 1, rate, self._images(micro)))
-            given = flying[-1].number
-            if self.step.micro.limit is not None and self.step.micro.limit != at.micro_batch:
-                at.micro_batch = self.step.micro.limit
-                yield MicroBatchHalved(given, at.micro_batch)
-            due = self._save_is_due(given)
-            keep, landed = 0 if due else self.step.ahead, []
-            while len(flying) > keep:
-                landed.append(flying.popleft())
-                if landed[-1].made.read()[1] and stop_after is None:
-                    # All processes stop after the same step, whichever of them read ahead to save.
-                    stop_after = landed[-1].number + self.step.ahead
-                if stop_after is not None and given >= stop_after:
+            queued = self.step(micro, stop=self.stop_wanted())
+            pending.append(_Pending(queued, at.step + len(pending) + 1, rate, self._images(micro)))
+            newest = pending[-1].number
+            due = self._save_is_due(newest)
+            keep, done = 0 if due else self.step.queue_depth, []
+            while len(pending) > keep:
+                done.append(pending.popleft())
+                if done[-1].queued.result().stop and stop_after is None:
+                    # All processes stop after the same step, whichever of them emptied its queue to save.
+                    stop_after = done[-1].number + self.step.queue_depth
+                if stop_after is not None and newest >= stop_after:
                     keep = 0
             self._spend(self.clock() - began)
-            for flight in landed:
-                yield self._booked(flight)
-            if stop_after is not None and given >= stop_after:
+            for each in done:
+                yield self._counted(each)
+            if stop_after is not None and newest >= stop_after:
                 return True
             if due:
                 yield from self._save("last")
             began = self.clock()
             if timed and self.used_up:
                 break
-        stopping = [flight.made.read()[1] for flight in flying]
-        synchronize(self.step.world.device)  # what the device still does belongs to the steps
+        stopping = [each.queued.result().stop for each in pending]
+        synchronize(self.step.world.device)  # queued work belongs to the steps' time
         self._spend(self.clock() - began)
-        for flight in flying:
-            yield self._booked(flight)
+        for each in pending:
+            yield self._counted(each)
         return stop_after is not None or any(stopping)
 
-    def _booked(self, flight: _Flight) -> StepDone:
+    def _counted(self, pending: _Pending) -> StepDone:
         """Count a step whose numbers have been read."""
-        at, loss = self.progress, flight.made.read()[0]
+        at, (loss, norm, _) = self.progress, pending.queued.result()
         at.step += 1
         at.step_in_epoch += 1
         at.loss_sum += loss
-        at.images += flight.images
-        return StepDone(at.epoch + 1, at.step, self.steps_per_epoch, loss, flight.rate, flight.images, self.share)
+        at.images += pending.images
+        if math.isfinite(norm):
+            at.norm_sum, at.norm_max, at.norm_steps = at.norm_sum + norm, max(at.norm_max, norm), at.norm_steps + 1
+        return StepDone(
+            at.epoch + 1, at.step, self.steps_per_epoch, loss, pending.rate, pending.images, self.share, norm
+        )  # fmt: skip
 
     def _spend(self, seconds: float) -> None:
-        """Book the seconds of a step; a budget of minutes is what the first process' clock says, for all of them."""
+        """Add the seconds of a step; a budget of minutes follows the first process' clock in all processes."""
         at = self.progress
         at.seconds_in_epoch += seconds
         at.train_seconds += seconds
@@ -208,16 +205,23 @@ class _Loop:
         return sum(len(batch.indices) for batch in micro) * self.step.world.size
 
     def _save_is_due(self, step: int) -> bool:
-        every = self.settings
+        every, world = self.settings, self.step.world
         if every.save_steps is not None and step % every.save_steps == 0:
             return True
-        return every.save_minutes is not None and time.monotonic() - self.saved_at > 60 * every.save_minutes
+        if every.save_minutes is None or (world.size > 1 and step % _AGREED_STEPS):
+            return False
+        due = time.monotonic() - self.saved_at > 60 * every.save_minutes
+        # Saving gathers every process' generators, so that all must take part; the first one's clock decides.
+        return world.total([float(due and world.main)])[0] > 0
 
     def _end_of_epoch(self) -> Iterator[Event]:
         at, every = self.progress, self.settings
+        self.trainable.check_finite()
         train_loss = at.loss_sum / max(1, at.step_in_epoch)
         seconds, steps = at.seconds_in_epoch, at.step_in_epoch
+        norm, largest = (at.norm_sum / at.norm_steps, at.norm_max) if at.norm_steps else (None, None)
         at.epoch, at.step_in_epoch, at.loss_sum, at.seconds_in_epoch = at.epoch + 1, 0, 0.0, 0.0
+        at.norm_sum, at.norm_max, at.norm_steps = 0.0, 0.0, 0
         counts, score, best = None, None, self.evaluator is None
         last = self.used_up
         if self.evaluator and (last or at.epoch % every.evaluate_every == 0):
@@ -230,7 +234,7 @@ class _Loop:
         images = batches * self.stream.batch_size
         yield EpochDone(
             at.epoch, at.step, train_loss, self._rate(), seconds,
-            images / max(seconds, 1e-9), counts, score, best,
+            images / max(seconds, 1e-9), counts, score, best, norm, largest,
         )  # fmt: skip
         if best:
             yield from self._save("best")
@@ -249,11 +253,14 @@ class _Loop:
         return best
 
     def _save(self, kind: Literal["last", "best"]) -> Iterator[Event]:
-        at = self.progress
-        if self.step.world.main:
+        at, world = self.progress, self.step.world
+        self.trainable.check_finite()
+        generators = world.gathered(generator_states()) if kind == "last" else []
+        if world.main:
             if kind == "last":
-                checkpoint.save(self.store.last, checkpoint.capture(self.trainable, at), previous=self.store.previous)
+                captured = checkpoint.capture(self.trainable, at, generators)
+                checkpoint.save(self.paths.last, captured, previous=self.paths.previous)
             else:
-                checkpoint.save(self.store.best, checkpoint.capture_weights(self.trainable, at))
+                checkpoint.save(self.paths.best, checkpoint.capture_weights(self.trainable, at))
         self.saved_at = time.monotonic()
         yield Saved(kind, at.epoch, at.step)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from segengine.errors import RunError
+
+_NOT_DETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,21 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
 def seed_everything(seed: int) -> None:
     """Start torch's generators, on every device, from a seed."""
     torch.manual_seed(seed)
+
+
+@contextmanager
+def nondeterministic_operations() -> Iterator[set[str]]:
+    """Collects the names of operations that torch warns have no deterministic implementation, and drops these warnings."""
+    found: set[str] = set()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield found
+    for warning in caught:
+        match = _NOT_DETERMINISTIC.match(str(warning.message))
+        if match:
+            found.add(match[1])
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 @contextmanager

@@ -1,21 +1,25 @@
-"""From images to class indices, the same way in evaluation and prediction."""
+"""From images to class indices, the same way in evaluation and prediction; smaller passes where memory runs out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from segengine.engine.machine_errors import out_of_memory
+from segengine.engine.memory import release_memory
 from segengine.engine.precision import Precision
 from segengine.engine.sliding import sliding_classes, sliding_probabilities
 
 TILE_PIXELS = 1024
 """Side of the tiles of images that are too large for one pass."""
+SMALLEST_TILE = 128
+"""Side of the smallest tiles that are tried where memory runs out."""
 LARGEST_PIXELS = 2048 * 2048
 """The most pixels of an image that goes through the network as a whole."""
 
@@ -27,15 +31,35 @@ def size_of_a_pass(height: int, width: int) -> tuple[int, int]:
     return min(height, TILE_PIXELS), min(width, TILE_PIXELS)
 
 
+@dataclass
+class PassLimits:
+    """What passes are limited to where memory has run out: images per pass, pixels of an image, side of the tiles."""
+
+    images: int | None = None
+    largest_pixels: int | None = None
+    tile: int | None = None
+
+    def __str__(self) -> str:
+        """`4 images per pass`, or the tiles that larger images are predicted in."""
+        if self.tile is None:
+            return "no limit" if self.images is None else f"{self.images} image{'s' * (self.images > 1)} per pass"
+        return f"tiles of {self.tile}x{self.tile} pixels"
+
+
 @dataclass(frozen=True)
 class Predictor:
-    """A trained model on its device. Images above `largest_pixels` are predicted in tiles."""
+    """A trained model on its device. Images above `largest_pixels` are predicted in tiles.
+
+    Where memory runs out, passes have fewer images, then images are predicted in tiles, then tiles are smaller; `limits`
+    keeps that for the passes that follow.
+    """
 
     model: nn.Module
     device: torch.device
     precision: Precision
     largest_pixels: int = LARGEST_PIXELS
     tile: int = TILE_PIXELS
+    limits: PassLimits = field(default_factory=PassLimits)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits float32 [B, K, H, W] of images uint8 [B, C, H, W] on the device."""
@@ -59,38 +83,104 @@ class Predictor:
     def classes(self, images: Tensor) -> Tensor:
         """Class indices uint8 [B, H, W] (on the device if whole, else on the CPU) of images uint8 [B, C, H, W].
 
-        The model is in evaluation mode meanwhile. `max` is used because it finds the same index as `argmax`, the first
-        of equal values, an order of magnitude faster on CPU.
+        The model is in evaluation mode meanwhile.
+
+        Raises:
+            torch.OutOfMemoryError: memory runs out with a tile of the smallest size.
         """
         with self._evaluating():
-            if self._large(images):
-                return torch.stack([sliding_classes(self.logits, image, self.tile, self.device) for image in images])
-            on_device = images.to(self.device, non_blocking=True)
-            return self.logits(on_device).max(1).indices.to(torch.uint8)
+            found = self._by_images(images, self._classes, self._tiled_classes)
+        assert found is not None
+        return found
+
+    @torch.inference_mode()
+    def classes_of_a_pass(self, images: Tensor) -> Tensor:
+        """`classes` of images on the device in a single pass, whatever it takes."""
+        with self._evaluating():
+            return self._classes(images)
 
     @torch.inference_mode()
     def classes_and_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`classes`, and the probabilities float32 [B, K, H, W] that they are likeliest by; None of large images."""
-        if self._large(images):
-            return self.classes(images), None
+        """`classes`, and the probabilities float32 [B, K, H, W] that they are likeliest by; None of images in tiles."""
         with self._evaluating():
-            logits = self.logits(images.to(self.device, non_blocking=True))
-            return logits.max(1).indices.to(torch.uint8), logits.softmax(1)
+            both = self._by_images(images, self._classes_and_probabilities, lambda _: None)
+        return (self.classes(images), None) if both is None else (both[:, 0].to(torch.uint8), both[:, 1:])
 
     @torch.inference_mode()
     def probability_bands(self, image: Tensor) -> Iterator[Tensor]:
         """The class probabilities float32 [K, h, W] of an image uint8 [C, H, W] of any size, rows from the top in bands."""
         with self._evaluating():
-            yield from sliding_probabilities(self.logits, image, self.tile, self.device)
+            yield from sliding_probabilities(self.logits, image, self._tile, self.device)
+
+    def _classes(self, images: Tensor) -> Tensor:
+        # `max` finds the same index as `argmax`, the first of equal values, an order of magnitude faster on a CPU.
+        return self.logits(images).max(1).indices.to(torch.uint8)
+
+    def _classes_and_probabilities(self, images: Tensor) -> Tensor:
+        logits = self.logits(images)
+        return torch.cat([logits.max(1).indices[:, None].to(logits.dtype), logits.softmax(1)], dim=1)
+
+    def _by_images(
+        self, images: Tensor, whole: Callable[[Tensor], Tensor], tiled: Callable[[Tensor], Tensor | None]
+    ) -> Tensor | None:
+        """`whole` of as many images at once as memory allows, `tiled` of images that don't fit one at a time."""
+        done: list[Tensor] = []
+        while sum(map(len, done)) < len(images):
+            if self._large(images):
+                return tiled(images)
+            first = sum(map(len, done))
+            part = images[first : first + (self.limits.images or len(images))]
+            try:
+                done.append(whole(part.to(self.device, non_blocking=True)))
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            else:
+                continue
+            # Only here the error is gone, with its frames, which hold the tensors of the pass.
+            release_memory(self.device)
+            self._lower_limits(part)
+        return done[0] if len(done) == 1 else torch.cat(done)
+
+    def _lower_limits(self, failed: Tensor) -> None:
+        """After a pass for which memory ran out: half as many images, and after a single one tiles."""
+        height, width = failed.shape[-2:]
+        if len(failed) > 1:
+            self.limits.images = -(-len(failed) // 2)
+        else:
+            self.limits.images = 1
+            self.limits.largest_pixels = height * width - 1
+            self.limits.tile = max(SMALLEST_TILE, min(self._tile, 32 * (max(height, width) // 64)))
+
+    def _tiled_classes(self, images: Tensor) -> Tensor:
+        return torch.stack([self._tiled(image) for image in images])
+
+    def _tiled(self, image: Tensor) -> Tensor:
+        while True:
+            try:
+                return sliding_classes(self.logits, image, self._tile, self.device)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or self._tile <= SMALLEST_TILE:
+                    raise
+            release_memory(self.device)
+            self.limits.tile = max(SMALLEST_TILE, self._tile // 2)
+
+    @property
+    def _tile(self) -> int:
+        return min(self.tile, self.limits.tile or self.tile)
 
     def _large(self, images: Tensor) -> bool:
-        return images.shape[-2] * images.shape[-1] > self.largest_pixels
+        most = self.largest_pixels if self.limits.largest_pixels is None else self.limits.largest_pixels
+        return images.shape[-2] * images.shape[-1] > min(most, self.largest_pixels)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        was_training = self.model.training
+        """The model in evaluation mode, without autotuning of convolutions, which each new image size would repeat."""
+        was_training, autotuning = self.model.training, torch.backends.cudnn.benchmark
         self.model.eval()
+        torch.backends.cudnn.benchmark = False
         try:
             yield
         finally:
             self.model.train(was_training)
+            torch.backends.cudnn.benchmark = autotuning

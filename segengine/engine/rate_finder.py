@@ -39,7 +39,7 @@ class RateTest:
     ) -> list[Tried]:
         """One step at each of the ascending `rates`, until the smoothed loss is four times its lowest or not finite.
 
-        Parameter groups keep the ratio of their rates; the first has those of `rates`. `seen` hears how many are done.
+        Parameter groups keep the ratio of their rates; the first has those of `rates`. `seen` is called with the number of steps done.
         """
         self.model.train()
         peak = self.optimizer.param_groups[0]["lr"]

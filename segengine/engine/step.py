@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +17,36 @@ from segengine.data.batches.batch import Batch
 from segengine.data.masks.mapping import IGNORE
 from segengine.engine.checkpoint import Trainable
 from segengine.engine.distributed import World
-from segengine.engine.machine_errors import MachineError, out_of_memory
-from segengine.engine.memory import MicroBatch, free_memory
-from segengine.engine.non_finite import Guard, on_its_way
+from segengine.engine.non_finite import (
+    NonFiniteLatch,
+    gradient_norm,
+    images_with_bad_gradient,
+    images_with_bad_loss,
+    not_usable,
+    step_error,
+)
 from segengine.engine.precision import Precision
 from segengine.errors import RunError
 
 
+class StepResult(NamedTuple):
+    """What a step came to: its loss, the norm of its gradient before clipping, and whether any process wants to stop.
+
+    The norm is infinite or NaN where a gradient scaler skipped the step.
+    """
+
+    loss: float
+    gradient_norm: float
+    stop: bool
+
+
 @dataclass(frozen=True)
 class Step:
-    """How a step is made. `network` is what runs forward (the model, or its DDP or compiled wrapper).
+    """How a step is computed. `network` runs the forward pass (the model, or its DDP or compiled wrapper).
 
-    `ahead` steps more are given to the device before the numbers of one are read, so that it never waits for the host.
-    Where it isn't 0 the optimizer must be one that `steps_ahead` accepts.
+    At most `micro_batch` images go through the network at once (None: whole batches). `queue_depth` further steps are
+    queued on the device before a step's loss is read back, so that the device never waits for the host; where it isn't 0
+    the optimizer must be one that `non_finite.queue_depth` accepts.
     """
 
     trainable: Trainable
@@ -37,70 +56,44 @@ class Step:
     world: World
     clip_norm: float | None
     name_of: Callable[[int], str]
-    micro: MicroBatch = field(default_factory=MicroBatch)
-    ahead: int = 0
-    guard: Guard = field(default_factory=Guard)
+    micro_batch: int | None = None
+    queue_depth: int = 0
+    latch: NonFiniteLatch = field(default_factory=NonFiniteLatch)
 
-    def __call__(self, batches: Sequence[Batch], *, stop: bool = False) -> Made:
-        """Make one step from the micro-batches of this process.
+    def __call__(self, batches: Sequence[Batch], *, stop: bool = False) -> QueuedStep:
+        """Compute one step from the micro-batches of this process.
 
         The loss is weighted by valid pixels over all micro-batches and processes, so that accumulation and
-        several processes compute what one large batch would.
-
-        Where memory runs out, the step is made again from micro-batches of half as many images, down to one; several
-        processes agree on that at their first step and after each halving.
+        several processes compute what one large batch would. Loss and total gradient norm are tested before the
+        optimizer changes a weight.
 
         Raises:
-            RunError: memory is too small; or the loss isn't finite, see `Made.read`, which is called here unless
-                steps are made ahead.
+            RunError: the loss or the gradient is infinite or NaN, see `QueuedStep.result`, which is called here unless
+                steps are queued.
         """
-        while True:
-            parts = [batch.to(self.world.device) for batch in self.micro.parts(batches)]
-            numbers = self._attempt(parts, stop)
-            if numbers is not None:
-                break
-            # Out here the error with its frames, which hold the tensors of the attempt, is gone.
-            self.trainable.optimizer.zero_grad(set_to_none=True)
-            free_memory(self.world.device)
-        made = Made(self, parts, on_its_way(numbers) if self.ahead else numbers.tolist)
-        if not self.ahead:
-            made.read()
-        self._update(numbers[2:])
-        return made
+        parts = self._parts(batches)
+        numbers, norm = self._gradients(parts, stop)
+        queued = QueuedStep(self, parts, copy_to_host(numbers) if self.queue_depth else numbers.tolist)
+        if not self.queue_depth:
+            queued.result()
+        self._update(numbers, norm)
+        return queued
 
-    def _attempt(self, parts: Sequence[Batch], stop: bool) -> Tensor | None:
-        """Gradients and numbers of the step; None where memory ran out and smaller parts are to be tried."""
-        alone, failure = self.micro.untried and self.world.size > 1 and not self._talks_in_forward(), None
-        try:
-            numbers = self._gradients(parts, stop, alone)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or (self.world.size > 1 and not alone):
-                raise
-            failure = error
-        failed = self.world.total([float(failure is not None)])[0] > 0 if alone else failure is not None
-        if failed:
-            if not self.micro.halve(parts):
-                raise failure or MachineError("out of memory in another process")
-            return None
-        if alone:
-            self._average_gradients()
-            numbers = self._agreed(numbers)
-        self.micro.untried = False
-        return numbers
+    def without_test(self, batches: Sequence[Batch]) -> None:
+        """One step that changes the weights whatever its loss is: to see what a step takes, not to train."""
+        self._update(*self._gradients(self._parts(batches), stop=False))
 
-    def _talks_in_forward(self) -> bool:
-        """Whether processes wait for each other within the network, so that none can try alone."""
-        return any(isinstance(module, nn.SyncBatchNorm) for module in self.trainable.model.modules())
+    def _parts(self, batches: Sequence[Batch]) -> list[Batch]:
+        return [part.to(self.world.device) for batch in batches for part in split_batch(batch, self.micro_batch)]
 
-    def _gradients(self, batches: Sequence[Batch], stop: bool, alone: bool) -> Tensor:
-        """Numbers float64 of the step: its loss, how many want to stop, and for each part how many losses aren't finite.
+    def _gradients(self, batches: Sequence[Batch], stop: bool) -> tuple[Tensor, Tensor]:
+        """Numbers float64 of the step, the same in each process, and the gradient's norm on the device.
 
-        `alone`: gradients and numbers are of this process, for the others may have run out of memory.
+        The numbers are the loss, how many processes want to stop, the norm, whether the gradient can't be used, and for
+        each part in how many processes its loss isn't finite.
         """
         world, network = self.world, self.network
         weights, stopping = self._weights(batches, stop)
-        if alone and isinstance(network, DistributedDataParallel):
-            network = network.module
         losses, values = [], []
         for i, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             last = i == len(batches) - 1
@@ -109,13 +102,27 @@ class Step:
                 value, weighted = self._backward(network, batch, weight)
             losses.append(weighted)
             values.append(value)
-        if world.size == 1 and not self.ahead:  # the host needs them at once
-            bad = [float(not math.isfinite(value.item())) for value in values]
-            return torch.tensor([sum(loss.item() for loss in losses), float(stop), *bad], dtype=torch.float64)
+        norm, bad = self._gradient_norm()
+        if world.size == 1 and not self.queue_depth:  # the host needs them at once
+            wrong = [float(not math.isfinite(value.item())) for value in values]
+            own = [sum(loss.item() for loss in losses), float(stop), norm.item(), bad.item(), *wrong]
+            return torch.tensor(own, dtype=torch.float64), norm
         total = torch.stack(losses).to(world.wide).sum() / world.size
         flags = (~torch.isfinite(torch.stack(values))).to(world.wide)
-        numbers = torch.cat([torch.stack([total, stopping / world.size]), flags])
-        return numbers if alone else self._agreed(numbers)
+        # Where one process' loss is no number, so is the sum.
+        agreed = world.summed(torch.cat([torch.stack([total, stopping / world.size]), flags]))
+        own_norm = torch.stack(
+            [norm.to(world.wide), bad.to(world.wide)]
+        )  # DDP has averaged gradients: alike everywhere
+        return torch.cat([agreed[:2], own_norm, agreed[2:]]), norm
+
+    def _gradient_norm(self) -> tuple[Tensor, Tensor]:
+        """Total norm of the unscaled gradients, and whether it makes the step an error."""
+        parts = self.trainable
+        if parts.scaler:
+            parts.scaler.unscale_(parts.optimizer)
+        norm = gradient_norm(parts.model.parameters()).to(self.world.device)
+        return norm, not_usable(norm, parts.scaler)
 
     def _weights(self, batches: Sequence[Batch], stop: bool) -> tuple[Sequence[Tensor | None], Tensor]:
         """Each part's share of all processes' valid pixels times their number, None for 1; and how many want to stop."""
@@ -127,21 +134,11 @@ class Step:
         everywhere, stopping = world.summed(torch.cat([valid.sum()[None], wish]))
         return list((valid * world.size / everywhere.clamp(min=1)).float()), stopping
 
-    def _agreed(self, numbers: Tensor) -> Tensor:
-        """The numbers over all processes; where one of them is no number, so is the sum."""
-        return self.world.summed(numbers)
-
-    def _average_gradients(self) -> None:
-        """What DDP does while it computes them."""
-        for parameter in self.trainable.model.parameters():
-            if parameter.grad is not None:
-                self.world.summed(parameter.grad.div_(self.world.size))
-
     def _backward(self, network: nn.Module, batch: Batch, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         value = self.loss(self._logits(network, batch).float(), batch.masks.long())
         weighted = value if weight is None else value * weight
         scaler = self.trainable.scaler
-        (scaler.scale(self.guard.spoilt(weighted)) if scaler else weighted).backward()
+        (scaler.scale(self.latch.loss(weighted)) if scaler else weighted).backward()
         return value.detach(), weighted.detach()
 
     def _logits(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -157,65 +154,96 @@ class Step:
             ) from error
         return logits
 
-    def _update(self, not_finite: Tensor) -> None:
+    def _update(self, numbers: Tensor, norm: Tensor) -> None:
         parts, scaler = self.trainable, self.trainable.scaler
-        if self.ahead:
-            self.guard.remember(not_finite)
+        if self.queue_depth:
+            self.latch.remember(numbers[3:])
         if self.clip_norm is not None:
-            if scaler:
-                scaler.unscale_(parts.optimizer)
-            nn.utils.clip_grad_norm_(parts.model.parameters(), self.clip_norm)
+            nn.utils.clip_grads_with_norm_(parts.model.parameters(), self.clip_norm, norm)
         if scaler:
             scaler.step(parts.optimizer)
             scaler.update()
         else:
-            self.guard.step(parts.optimizer)
+            self.latch.step(parts.optimizer)
         parts.optimizer.zero_grad(set_to_none=True)
-        parts.schedule.step()
+        with warnings.catch_warnings():
+            # The schedule counts steps that a gradient scaler skips as well, of which torch warns where it is the first.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step", category=UserWarning)
+            parts.schedule.step()
         if parts.average is not None:
             parts.average.update_parameters(parts.model)
 
-    def not_finite(self, parts: Sequence[Batch]) -> RunError:
-        """The error for a step in which the losses of `parts` weren't finite; every process must ask for it."""
-        guilty = [name for part in parts for names in self.world.gathered(self._guilty(part)) for name in names]
-        everyone = [self.name_of(int(index)) for part in parts for index in part.indices]
-        guilty = guilty or everyone  # chance (dropout) made it, which doesn't come again
-        more = f" and {len(guilty) - 5} more" if len(guilty) > 5 else ""
-        rate = self.trainable.schedule.get_last_lr()[0]
-        return RunError(
-            f"the loss became infinite or NaN at images {', '.join(guilty[:5])}{more} (learning rate {rate:.3g}); the weights "
-            "were not changed; lower training.optimizer.learning_rate, set training.clip_norm: 1, or look at these images"
-        )
+    def not_finite(self, parts: Sequence[Batch], *, loss_is_bad: bool) -> RunError:
+        """The error for a step in which `parts` have a bad loss, or the step a bad gradient; every process must call it.
 
-    @torch.no_grad()
-    def _guilty(self, batch: Batch) -> list[str]:
-        """The images of a part whose loss isn't finite; the weights are still those that computed it."""
-        logits, target = self._logits(self.trainable.model, batch).float(), batch.masks.long()
-        if torch.isfinite(self.loss(logits, target)):
-            return []
-        each = [self.loss(logits[i : i + 1], target[i : i + 1]) for i in range(len(logits))]
-        guilty = [i for i, value in enumerate(each) if not torch.isfinite(value)] or list(range(len(each)))
-        return [self.name_of(int(batch.indices[i])) for i in guilty]
+        The weights are still those that computed it.
+        """
+        blamed = self._bad_loss if loss_is_bad else self._bad_gradient
+        names = [name for part in parts for found in self.world.gathered(blamed(part)) for name in found]
+        everyone = [self.name_of(int(index)) for part in parts for index in part.indices]
+        # Where a second pass finds none, randomness in the network or a loss over the whole batch is the cause.
+        rate = float(self.trainable.schedule.get_last_lr()[0])
+        return step_error(names or everyone, loss_is_bad=loss_is_bad, learning_rate=rate)
+
+    def _bad_loss(self, batch: Batch) -> list[str]:
+        with torch.no_grad():
+            logits = self._logits(self.trainable.model, batch).float()
+        found = images_with_bad_loss(logits, batch.masks.long(), self.loss)
+        return [self.name_of(int(batch.indices[i])) for i in found]
+
+    def _bad_gradient(self, batch: Batch) -> list[str]:
+        model = self.trainable.model
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        found = images_with_bad_gradient(
+            lambda: self._logits(model, batch).float(), batch.masks.long(), self.loss, parameters
+        )
+        return [self.name_of(int(batch.indices[i])) for i in found]
 
 
 @dataclass
-class Made:
-    """A step that was given to the device."""
+class QueuedStep:
+    """A step that may still be queued on the device; `read_back` waits for its numbers."""
 
     step: Step
     parts: Sequence[Batch]
-    arrived: Callable[[], list[float]]
-    numbers: tuple[float, bool] | None = None
+    read_back: Callable[[], list[float]]
+    known: StepResult | None = None
 
-    def read(self) -> tuple[float, bool]:
-        """The step's loss, and whether any process wants to stop; waits until they are computed.
+    def result(self) -> StepResult:
+        """The step's loss, gradient norm and votes to stop; waits until they are computed.
 
         Raises:
-            RunError: the loss is not finite; names the images. The weights are those before the step.
+            RunError: the loss or the gradient is infinite or NaN; names the images. The weights are those before the step.
         """
-        if self.numbers is None:
-            loss, stopping, *bad = self.arrived()
-            if any(bad):
-                raise self.step.not_finite([part for part, flag in zip(self.parts, bad, strict=True) if flag])
-            self.numbers, self.parts = (loss, stopping > 0), ()
-        return self.numbers
+        if self.known is None:
+            loss, stopping, norm, bad_gradient, *bad = self.read_back()
+            if any(bad) or bad_gradient:
+                parts = [part for part, flag in zip(self.parts, bad, strict=True) if flag or not any(bad)]
+                raise self.step.not_finite(parts, loss_is_bad=any(bad))
+            self.known, self.parts = StepResult(loss, norm, stopping > 0), ()
+        return self.known
+
+
+def copy_to_host(numbers: Tensor) -> Callable[[], list[float]]:
+    """Start copying a device tensor to the host; the returned function waits for the copy and returns its numbers."""
+    if numbers.device.type != "cuda":
+        return numbers.tolist
+    host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+    host.copy_(numbers, non_blocking=True)
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    copied.record()
+
+    def arrived() -> list[float]:
+        copied.synchronize()
+        return list(host.tolist())
+
+    return arrived
+
+
+def split_batch(batch: Batch, most: int | None) -> list[Batch]:
+    """The batch in parts of nearly equal size with at most `most` images each; whole where `most` is None."""
+    pieces = 1 if most is None else -(-len(batch.indices) // most)
+    if pieces == 1:
+        return [batch]
+    parts = zip(*(tensor.tensor_split(pieces) for tensor in (batch.images, batch.masks, batch.indices)), strict=True)
+    return [Batch(images, masks, indices) for images, masks, indices in parts]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 import torch
-from torch import nn
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils._foreach_utils import _group_tensors_by_device_and_dtype
 
 from segengine.engine.distributed import World
 from segengine.errors import RunError
@@ -22,24 +21,28 @@ def placed(model: Module, device: torch.device) -> Module:
     return model.to(memory_format=torch.channels_last)
 
 
-class MovingAverage(AveragedModel):
-    """torch's average with the same numbers, but one that a GPU updates without waiting for the host's counter."""
+class MovingAverage(ModelEmaV3):  # type: ignore[misc]
+    """timm's exponential moving average of all weights and buffers, with the number of its updates as part of its state.
+
+    The decay rises with the number of updates n, min(decay, 1 - n^(-2/3)), so that the first weights don't dominate the
+    average of a short training (timm's warm-up, after Crowson). Integer buffers are copied.
+    """
+
+    n_averaged: Tensor
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model, decay=decay, use_warmup=True)
+        self.register_buffer("n_averaged", torch.tensor(0))  # on the CPU, so that no GPU is waited for
 
     def update_parameters(self, model: nn.Module) -> None:
-        if self.n_averaged == 0:  # a tensor on the CPU
-            super().update_parameters(model)
-            return
-        assert self.multi_avg_fn is not None
-        own, new = ([*each.parameters(), *each.buffers()] for each in (self.module, model))
-        groups = _group_tensors_by_device_and_dtype([[t.detach() for t in own], [t.detach() for t in new]])
-        for (averaged, current), _ in groups.values():
-            self.multi_avg_fn(averaged, current, 0)  # type: ignore[arg-type]
+        """Move the average towards the weights of `model`; the first update copies them."""
         self.n_averaged += 1
+        self.update(model, step=int(self.n_averaged))
 
 
 def moving_average(model: nn.Module, decay: float) -> MovingAverage:
-    """An exponential moving average of all weights and buffers (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017)."""
-    return MovingAverage(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    """An exponential moving average of a model's weights (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017)."""
+    return MovingAverage(model, decay)
 
 
 def with_shared_statistics(model: Module, world: World) -> Module:

@@ -13,7 +13,7 @@ from typing import Any
 
 from segengine.building.cost_record import BATCH, Timings, cost_record
 from segengine.engine.machine_errors import explained
-from segengine.engine.peak import Peak, PeakMemory, tensor_bytes
+from segengine.engine.memory import Peak, PeakMemory, tensor_bytes
 from segengine.engine.timing import NetworkClock, Passes
 from segengine.errors import RunError, SegengineError, SpecError, unexpected
 from segengine.events import Doing, Listener, Note

@@ -181,7 +181,7 @@ class TrainingSection(Settings):
     )
     batch_size: Literal["auto"] | Count = Field(
         default=8,
-        description="images a batch, over all processes; auto: as many as there is memory for, up to 64, found at the start of a "
+        description="images a batch, over all processes; auto: as many as fit into a GPU's memory, up to 64, found at the start of a "
         "run and kept in its run.json",
     )
     optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="how weights follow gradients")  # type: ignore[assignment]
@@ -232,7 +232,7 @@ class TrainingSection(Settings):
         default=None,
         gt=0,
         lt=1,
-        description="decay a step of an exponential moving average of the weights, which is then evaluated and kept "
+        description="decay per step of an exponential moving average of the weights, with a warm-up, which is then evaluated and kept "
         "(Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017)",
     )
 

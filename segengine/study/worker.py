@@ -12,6 +12,7 @@ from typing import Any
 
 from segengine.components.jobs import Place
 from segengine.engine.distributed import World, open_world
+from segengine.engine.memory import limit_gpu_part
 from segengine.engine.signals import stop_on_signals
 from segengine.errors import RunError, SegengineError
 from segengine.events import Note
@@ -55,8 +56,9 @@ def do(
     teller = Teller(tell)
     try:
         with open_world(place.device) as opened, stop_on_signals(lambda text: teller(Note(text))) as stop_wanted:
-            world = replace(opened, share=place.share)
+            world = replace(opened, runs=place.share)
             _share_cores(world)
+            limit_gpu_part(world.device, place.gpu_part)
             outcome = next(execute([plan], world, teller, stop_wanted, datasets=datasets, patience=patience))
     except SegengineError as error:
         tell(line_of(Told("failed", str(error), type(error).__name__ if error.exit_code != 1 else "")))
@@ -67,10 +69,10 @@ def do(
 
 def _share_cores(world: World) -> None:
     """Runs at the same time on a CPU that each take all its cores would slow each other down."""
-    if world.share > 1 and world.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+    if world.runs > 1 and world.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         import torch
 
-        torch.set_num_threads(max(1, torch.get_num_threads() // world.share))
+        torch.set_num_threads(max(1, torch.get_num_threads() // world.runs))
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def main() -> None:
     tell = line_writer(os.dup(1))
     os.dup2(2, 1)
     end_with_stdin()
-    place = Place(document["device"], document["share"])
+    place = Place(document["device"], document["share"], document.get("gpu_part", 1.0))
 
     try:
         plan = plan_of(document)

@@ -5,44 +5,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segengine.building.build import training_size
-from segengine.engine.compilation import Compilation, compiled, decide
-from segengine.engine.dry_run import Rehearsal
+from segengine.engine.compilation import Compilation, StepTimer, compiled, decide
 from segengine.engine.wrap_model import shared
 from segengine.events import Doing
 from segengine.nn.segmenter import Segmenter
-from segengine.training.context import Setting
+from segengine.training.context import RunContext
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def training_network(
-    setting: Setting, model: Segmenter, loss: nn.Module, batches: int | None
+    context: RunContext, model: Segmenter, loss: nn.Module, batches: int | None
 ) -> tuple[nn.Module, Compilation]:
-    """What runs forward in training of `batches` (None: as many as its minutes allow), and whether it is compiled.
+    """The network that runs forward in training of `batches` (None: as many as its minutes allow), and whether it is compiled.
 
-    A run that goes on does as it did before.
+    A resumed run keeps its earlier decision.
     """
-    request, world, dataset = setting.request, setting.world, setting.dataset
+    request, world, dataset = context.request, context.world, context.dataset
     training, size = request.experiment.training, training_size(request.experiment, dataset)
-    images = setting.batch_size // world.size
-    rehearsal = Rehearsal(
-        model, loss, setting.precision, world.device, dataset.channels, size or (1, 1), setting.num_classes
+    images = context.memory.micro_batch or context.batch_size // world.size
+    timer = StepTimer(
+        model, loss, context.precision, world.device, dataset.channels, size or (1, 1), context.num_classes
     )
 
     def seconds() -> float:
         if batches is None:
             return 60 * (training.minutes or 0)
-        rehearsal.seconds(images)  # the first step chooses algorithms
-        return float(max(world.gathered(batches * rehearsal.seconds(images, steps=3))))
+        timer.seconds(images)  # the first step chooses algorithms
+        return float(max(world.gathered(batches * timer.seconds(images, steps=3))))
 
     before = request.folder.read().get("compilation") if request.folder.exists else None
     decision = Compilation(**before) if before else decide(training.compile, world.device, size, seconds)
     if not decision.used:
         return shared(model, world), decision
-    setting.listener(Doing("compiling the network", 0, 1))
-    network, reason = compiled(rehearsal, images, world)
-    setting.listener(Doing("compiling the network", 1, 1))
+    context.listener(Doing("compiling the network", 0, 1))
+    network, reason = compiled(timer, images, world)
+    context.listener(Doing("compiling the network", 1, 1))
     if network is None:
         return shared(model, world), Compilation(False, f"it can't be compiled ({reason})")
     return shared(network, world), decision

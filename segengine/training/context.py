@@ -1,17 +1,17 @@
-"""What a run computes with: data, device, number format, the rule for scores."""
+"""The context of one run: its request, data, device, precision, batch sizes and metric policy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from segengine.data.batches.dataset import Dataset
 from segengine.engine.distributed import World
 from segengine.engine.evaluation import Measured, evaluate_and_measure
 from segengine.engine.precision import Precision
-from segengine.engine.prediction import Predictor
+from segengine.engine.prediction import PassLimits, Predictor
 from segengine.errors import DataError
-from segengine.events import Counts, Doing, Listener
+from segengine.events import Counts, Doing, Listener, Note
 from segengine.metrics.scores import MetricPolicy
 from segengine.metrics.values import Measurement
 from segengine.training.request import RunRequest
@@ -29,8 +29,27 @@ class FoundBatch:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a run computes with; `found_batch` where training.batch_size is auto, once it is found."""
+class MemoryPlan:
+    """Images per pass of one process in training (None: whole batches) and evaluation (None: not tried)."""
+
+    micro_batch: int | None = None
+    evaluation_batch: int | None = None
+
+    @property
+    def note(self) -> str:
+        """What the user is told where a batch is split; '' for nothing."""
+        if self.micro_batch is None:
+            return ""
+        return (
+            f"a whole batch doesn't fit into memory: {self.micro_batch} image{'s' * (self.micro_batch > 1)} per pass; a step "
+            "still sees all its images and weighs each pixel as before, but batch normalisation sees smaller batches: scores "
+            "are not exactly those of a run with more memory"
+        )
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Everything that a run's parts need. `found_batch` is None unless training.batch_size is auto, and until it is found."""
 
     request: RunRequest
     dataset: Dataset
@@ -39,6 +58,8 @@ class Setting:
     policy: MetricPolicy
     listener: Listener
     found_batch: FoundBatch | None = None
+    memory: MemoryPlan = MemoryPlan()
+    limits: PassLimits = field(default_factory=PassLimits)
 
     @property
     def batch_size(self) -> int:
@@ -46,12 +67,12 @@ class Setting:
         wanted = self.request.experiment.training.batch_size
         if isinstance(wanted, int):
             return wanted
-        assert self.found_batch is not None, "with_batch_size comes first"
+        assert self.found_batch is not None, "with_memory_plan comes first"
         return self.found_batch.images
 
     @property
     def batch_in_words(self) -> str:
-        """What training.batch_size: auto came to; '' where a number is set."""
+        """What training.batch_size: auto was resolved to; '' where a number is set."""
         return f"training.batch_size: auto: {self.found_batch.why}" if self.found_batch is not None else ""
 
     @property
@@ -60,7 +81,7 @@ class Setting:
 
     def predictor(self, model: nn.Module) -> Predictor:
         """A model as evaluation and prediction use it."""
-        return Predictor(model, self.world.device, self.precision)
+        return Predictor(model, self.world.device, self.precision, limits=self.limits)
 
     def count(self, model: nn.Module, split: str) -> Counts:
         """Confusion counts of a split's images."""
@@ -78,7 +99,8 @@ class Setting:
             done += images * self.world.size
             self.listener(Doing(what, min(done, len(indices)), len(indices)))
 
-        return evaluate_and_measure(
+        before = str(self.limits)
+        found = evaluate_and_measure(
             self.predictor(model),
             self.dataset,
             indices,
@@ -87,6 +109,9 @@ class Setting:
             measurement=measurement,
             seen=seen,
         )
+        if str(self.limits) != before:
+            self.listener(Note(f"evaluation ran out of memory and continued with {self.limits}"))
+        return found
 
 
 def metric_policy(setting_leave_out: str | list[str], class_names: list[str]) -> MetricPolicy:

@@ -22,7 +22,7 @@ from segengine.report.run_report import RunReport, write_run_report
 from segengine.runs import names
 from segengine.runs.tables import read_counts, read_metrics, write_counts
 from segengine.specs.sections import EvaluationSection
-from segengine.training.context import Setting
+from segengine.training.context import RunContext
 from segengine.training.recorder import Recorder
 from segengine.training.run_cost import measure_run
 
@@ -33,21 +33,21 @@ _SHEET = 8  # most samples on the sheet of augmentations
 
 
 def finish(
-    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool] = lambda: False
+    context: RunContext, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool] = lambda: False
 ) -> Mapping[str, Any]:
     """Score `model` (the chosen checkpoint) and write what remains of the run folder; returns run.json.
 
     Once `stop_wanted` turns true, nothing is done that can be done later as well.
     """
-    split = next(name for name in ("test", "validation", "train") if setting.dataset.splits.get(name))
-    evaluation = setting.request.experiment.evaluation
-    made = measurement(evaluation.metrics, evaluation, recorder.names, setting.policy)
-    found, measured = _found(setting, model, split, made)
-    counts = ImageCounts.of(found, setting.num_classes)
-    scores = as_row(evaluate_counts(counts, setting.dataset.groups(split)), recorder.names, setting.policy)
-    if not setting.world.main:
+    split = next(name for name in ("test", "validation", "train") if context.dataset.splits.get(name))
+    evaluation = context.request.experiment.evaluation
+    made = measurement(evaluation.metrics, evaluation, recorder.names, context.policy)
+    found, measured = _found(context, model, split, made)
+    counts = ImageCounts.of(found, context.num_classes)
+    scores = as_row(evaluate_counts(counts, context.dataset.groups(split)), recorder.names, context.policy)
+    if not context.world.main:
         return {"status": "finished"}
-    folder = setting.request.folder
+    folder = context.request.folder
     write_counts(folder / names.counts_file(split), counts)
     weights = save_weights(folder / names.WEIGHTS, model)
     rows = read_metrics(folder / names.METRICS)
@@ -55,18 +55,18 @@ def finish(
     images = sum(row["seconds"] * row["images_per_second"] for row in rows)
     size = recorder.input_size()
     facts = {
-        "macs": macs(model, setting.dataset.channels, *size), "macs_size": list(size),
+        "macs": macs(model, context.dataset.channels, *size), "macs_size": list(size),
         "weights": {"sha256": weights}, "scores": {split: scores}, "train_seconds": round(train_seconds, 3),
         "images_per_second": round(images / train_seconds, 3) if train_seconds else None,
     }  # fmt: skip
     document = folder.update(**facts)
     if made is not None:
         _metrics(recorder, split, values_by_label(measured, made), evaluation)
-    if setting.request.experiment.evaluation.cost and not stop_wanted():
-        _cost(setting, model, recorder)
-    setting.listener(Doing("drawing the report", 0, 1))
-    _report(setting, model, recorder, counts, document)
-    setting.listener(Doing("drawing the report", 1, 1))
+    if context.request.experiment.evaluation.cost and not stop_wanted():
+        _cost(context, model, recorder)
+    context.listener(Doing("drawing the report", 0, 1))
+    _report(context, model, recorder, counts, document)
+    context.listener(Doing("drawing the report", 1, 1))
     document = recorder.end("finished", "")
     recorder.tell(RunEnded(folder.path, "finished", "", split, scores))
     return document
@@ -82,39 +82,39 @@ def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues],
         recorder.tell(Note(sentence(row, split)))
 
 
-def _cost(setting: Setting, model: Segmenter, recorder: Recorder) -> None:
+def _cost(context: RunContext, model: Segmenter, recorder: Recorder) -> None:
     """Measure what the network costs; a machine that can't must not cost a trained model."""
-    setting.listener(Doing("measuring latency", 0, 1))
-    size = setting.dataset.sizes[setting.dataset.splits["train"][0]]
-    height, width = training_size(setting.request.experiment, setting.dataset) or map(int, size)
-    images = recorder.progress.micro_batch or setting.batch_size // setting.world.size
+    context.listener(Doing("measuring latency", 0, 1))
+    size = context.dataset.sizes[context.dataset.splits["train"][0]]
+    height, width = training_size(context.request.experiment, context.dataset) or map(int, size)
+    images = context.memory.micro_batch or context.batch_size // context.world.size
     try:
-        measure_run(setting, model, recorder.input_size(), images * height * width)
+        measure_run(context, model, recorder.input_size(), images * height * width)
     except (RuntimeError, OSError) as error:
         recorder.tell(Note(f"the network's cost could not be measured: {unexpected(error)}"))
-    setting.listener(Doing("measuring latency", 1, 1))
+    context.listener(Doing("measuring latency", 1, 1))
 
 
 def _found(
-    setting: Setting, model: Segmenter, split: str, made: Measurement | None
+    context: RunContext, model: Segmenter, split: str, made: Measurement | None
 ) -> tuple[Counts, dict[int, Measured]]:
     """Counts on the split and what is measured; the counts of validation images were written when the checkpoint was chosen."""
-    path = setting.request.folder / names.counts_file(split)
+    path = context.request.folder / names.counts_file(split)
     if split == "validation" and path.exists() and made is None:
-        stored = read_counts(path, setting.num_classes, setting.dataset.splits[split])
+        stored = read_counts(path, context.num_classes, context.dataset.splits[split])
         return {index: stored[index] for index in stored.indices}, {}
-    return setting.count_and_measure(model, split, made)
+    return context.count_and_measure(model, split, made)
 
 
 def _report(
-    setting: Setting, model: Segmenter, recorder: Recorder, counts: ImageCounts, run: Mapping[str, Any]
+    context: RunContext, model: Segmenter, recorder: Recorder, counts: ImageCounts, run: Mapping[str, Any]
 ) -> None:
-    request, dataset = setting.request, setting.dataset
+    request, dataset = context.request, context.dataset
     report = RunReport(
         title=request.experiment.title or request.loaded.name, variant=request.variant, seed=request.seed, status="finished",
         labels=dataset.mapper.labels, rows=read_metrics(request.folder / names.METRICS),
         scores=run["scores"], confusion=counts.total(), best=(run["best"] or {}).get("epoch"),
-        examples=_examples(setting, model, counts), augmentations=_augmented(setting), facts=_facts(setting, run),
+        examples=_examples(context, model, counts), augmentations=_augmented(context), facts=_facts(context, run),
         warnings=list(dataset.warnings), spec=request.spec_text(), model=recorder.model_in_words(),
         training_images=len(dataset.splits["train"]), planned_epochs=request.experiment.training.epochs,
         seeds=len(request.loaded.seeds), seconds=run["train_seconds"],
@@ -125,27 +125,27 @@ def _report(
         recorder.tell(Note(f"the report could not be drawn: {type(error).__name__}: {error}"))
 
 
-def _examples(setting: Setting, model: Segmenter, counts: ImageCounts) -> list[Example]:
-    averaged = [k for k, label in enumerate(setting.dataset.mapper.labels) if label.name in setting.policy.averaged]
+def _examples(context: RunContext, model: Segmenter, counts: ImageCounts) -> list[Example]:
+    averaged = [k for k, label in enumerate(context.dataset.mapper.labels) if label.name in context.policy.averaged]
     each = {
-        i: evaluate_counts(ImageCounts.of({i: counts[i]}, setting.num_classes)).mean(averaged) for i in counts.indices
+        i: evaluate_counts(ImageCounts.of({i: counts[i]}, context.num_classes)).mean(averaged) for i in counts.indices
     }
-    by_id = {setting.dataset.records[i].id: i for i in counts.indices}
-    predictor = setting.predictor(model)
+    by_id = {context.dataset.records[i].id: i for i in counts.indices}
+    predictor = context.predictor(model)
     examples = []
     for rank, name in best_median_worst({name: each[i] for name, i in by_id.items()}).items():
-        image, truth = setting.dataset.pair(by_id[name])
+        image, truth = context.dataset.pair(by_id[name])
         prediction = predictor.image_classes(image)
         examples.append(Example(name, each[by_id[name]], image, prediction, truth, rank))
     return examples
 
 
-def _augmented(setting: Setting) -> list[Augmented]:
+def _augmented(context: RunContext) -> list[Augmented]:
     """The first batch, before and after."""
-    dataset, seed = setting.dataset, setting.request.seed
-    pipeline, train = build_pipeline(setting.request.experiment, dataset), dataset.splits["train"]
+    dataset, seed = context.dataset, context.request.seed
+    pipeline, train = build_pipeline(context.request.experiment, dataset), dataset.splits["train"]
     samples = []
-    for place in permutation(seed, 0, len(train))[: min(_SHEET, setting.batch_size)]:
+    for place in permutation(seed, 0, len(train))[: min(_SHEET, context.batch_size)]:
         index = train[int(place)]
         image, classes = dataset.pair(index)
         record = dataset.records[index]
@@ -153,14 +153,14 @@ def _augmented(setting: Setting) -> list[Augmented]:
     return samples
 
 
-def _facts(setting: Setting, run: Mapping[str, Any]) -> dict[str, Any]:
-    data, device = run["data"], device_name(setting.world.device)
+def _facts(context: RunContext, run: Mapping[str, Any]) -> dict[str, Any]:
+    data, device = run["data"], device_name(context.world.device)
     images = ", ".join(f"{count} {split}" for split, count in data["images"].items() if count)
     cost = {
         "parameters": f"{run['parameters']:,}", "multiply-adds an image": f"{run['macs']:,} at {run['macs_size'][1]}x{run['macs_size'][0]}",
         "training": f"{run['train_seconds'] / 60:.1f} minutes, {run['images_per_second']} images/s",
     }  # fmt: skip
-    batch = setting.batch_in_words or f"{setting.batch_size} images"
+    batch = context.batch_in_words or f"{context.batch_size} images"
     return {
         "Data": {"images": images, "fingerprint": data["fingerprint"], "channels": data["channels"]},
         **({"Initial weights": _weights_in_words(run["initial_weights"])} if run.get("initial_weights") else {}),

@@ -20,8 +20,8 @@ from segengine.errors import RunError
 from segengine.events import Doing, Listener
 from segengine.figures.rate_test import rate_test_png
 from segengine.files import write_bytes, write_text
-from segengine.training.batch_size import with_batch_size
-from segengine.training.context import Setting, metric_policy
+from segengine.training.context import RunContext, metric_policy
+from segengine.training.memory_plan import with_memory_plan
 from segengine.training.request import RunRequest
 from segengine.training.streams import training_input
 
@@ -49,16 +49,16 @@ def find_rate(request: RunRequest, dataset: Dataset, world: World, listener: Lis
     experiment, training = request.experiment, request.experiment.training
     policy = metric_policy(experiment.evaluation.leave_out, [label.name for label in dataset.mapper.labels])
     precision = pick_precision("fp32" if training.precision == "fp16" else training.precision, world.device)
-    setting = with_batch_size(Setting(request, dataset, world, precision, policy, listener))
+    context = with_memory_plan(RunContext(request, dataset, world, precision, policy, listener))
     what = "trying learning rates"
     with repeatable(request.seed, deterministic=training.deterministic):
-        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
+        model = build_segmenter(experiment, channels=dataset.channels, num_classes=context.num_classes, training=True)
         model = placed(model, world.device)
         optimizer = training.optimizer.build(
             parameters=parameter_groups(model, training), fused=world.device.type == "cuda"
         )
         test = RateTest(model, optimizer, build_loss(experiment, dataset).to(world.device), precision, world.device)
-        made = training_input(setting)
+        made = training_input(context)
         try:
             tried = test.run(
                 _endless(made.stream.epoch),

@@ -15,7 +15,7 @@ from segengine.data.batches.dataset import Dataset
 from segengine.engine.checkpoint import Progress
 from segengine.engine.distributed import World, device_name
 from segengine.engine.machine_errors import explained
-from segengine.engine.peak import Peak
+from segengine.engine.memory import Peak
 from segengine.engine.prediction import size_of_a_pass
 from segengine.engine.timing import threads
 from segengine.errors import DataError, SegengineError, unexpected
@@ -25,7 +25,6 @@ from segengine.events import (
     EpochDone,
     EpochScored,
     Event,
-    MicroBatchHalved,
     Note,
     RunEnded,
     RunStarted,
@@ -40,6 +39,7 @@ from segengine.runs.changed_data import changed_data
 from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_digests, write_images
 from segengine.specs.sections import TrainingSection
+from segengine.training.context import MemoryPlan
 from segengine.training.listeners import Listeners
 from segengine.training.request import RunRequest
 
@@ -203,23 +203,20 @@ class Recorder:
                 self._epoch(event)
             case Saved(kind="best"):
                 self._best(event)
-            case MicroBatchHalved():
-                self._halved(event)
             case Ended():
                 self.interrupted = event.reason == "interrupted"
                 self._trained()
         self.tell(event)
 
-    def _halved(self, event: MicroBatchHalved) -> None:
+    def record_memory_plan(self, plan: MemoryPlan) -> None:
+        """Keep the batch sizes that fit into memory, and say so where a step's images are split."""
         if self.world.main:
-            self.folder.update(micro_batch={"images": event.images, "from_step": event.step})
-        self.tell(
-            Note(
-                f"out of memory at step {event.step}: going on with {event.images} images at once; a step still sees all its "
-                "images and weighs each pixel as before, but batch normalisation sees smaller batches: scores are not "
-                "exactly those of a run with more memory"
-            )
-        )
+            found: dict[str, Any] = {"evaluation_batch": plan.evaluation_batch}
+            if plan.micro_batch is not None:
+                found["micro_batch"] = {"images": plan.micro_batch, "from_step": 1}
+            self.folder.update(**found)
+        if plan.note:
+            self.tell(Note(plan.note))
 
     def _trained(self) -> None:
         """What the budget came to so far; a last epoch that time cut short counts as the part it was."""
@@ -244,6 +241,7 @@ class Recorder:
     def _epoch(self, event: EpochDone) -> None:
         row: dict[str, Any] = {
             "epoch": event.epoch, "step": event.step, "train_loss": event.train_loss, "learning_rate": event.learning_rate,
+            "gradient_norm": _rounded(event.gradient_norm), "largest_gradient_norm": _rounded(event.largest_gradient_norm),
             "seconds": round(event.seconds, 3), "images_per_second": round(event.images_per_second, 3),
         }  # fmt: skip
         if event.counts is not None:
@@ -283,6 +281,11 @@ class Recorder:
         """Log an event and pass it on."""
         if self.world.main:
             self.listeners(event)
+
+
+def _rounded(norm: float | None) -> float | None:
+    """Six significant digits."""
+    return None if norm is None else float(f"{norm:.6g}")
 
 
 def _budget(training: TrainingSection, steps_per_epoch: int, batch_size: int) -> dict[str, Any]:

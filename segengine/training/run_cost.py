@@ -6,10 +6,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from segengine.building.cost_record import BATCH, Timings, cost_record
-from segengine.engine.peak import PeakMemory, tensor_bytes
+from segengine.engine.memory import PeakMemory, tensor_bytes
 from segengine.engine.timing import NetworkClock, Passes
 from segengine.runs.costs import write_cost
-from segengine.training.context import Setting
+from segengine.training.context import RunContext
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,13 +19,13 @@ _SINGLE = Passes(least=2, most=10, seconds=0.17)
 _BATCHED = Passes(least=1, most=4, seconds=0.17)
 
 
-def measure_run(setting: Setting, model: nn.Module, size: tuple[int, int], training_pixels: int) -> None:
+def measure_run(context: RunContext, model: nn.Module, size: tuple[int, int], training_pixels: int) -> None:
     """Time `model` on images of `size` (height, width) and write cost.json.
 
     A pass holds no more pixels than a training step held (`training_pixels`), so that what could be trained can be measured.
     Inference's memory is measured on GPUs only: what training freed would hide it in a CPU's process.
     """
-    predictor, channels = setting.predictor(model), setting.dataset.channels
+    predictor, channels = context.predictor(model), context.dataset.channels
     batch = max(1, min(BATCH, training_pixels // prod(size)))
     clock = NetworkClock(predictor, channels=channels, size=size)
     clock.warm_up(1)
@@ -41,7 +41,7 @@ def measure_run(setting: Setting, model: nn.Module, size: tuple[int, int], train
             made[-1].round(clock, _SINGLE, batch, _BATCHED)
     timings = min(made, key=lambda each: (each.busy(clock), each.spread))
     record = cost_record(
-        predictor, timings, by="run", network_of=setting.request.folder.name, channels=channels, size=size, batch=batch,
+        predictor, timings, by="run", network_of=context.request.folder.name, channels=channels, size=size, batch=batch,
         peak=peak, attempts=len(made), busy=timings.busy(clock),
     )  # fmt: skip
-    write_cost(setting.request.folder, record)
+    write_cost(context.request.folder, record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,15 +9,16 @@ from typing import Literal
 from segengine.building.build import build_mixing, build_pipeline, refused_on_device, without_batch_form
 from segengine.data.augment.mixing import MixedStream
 from segengine.data.augment.pipeline import Pipeline
-from segengine.data.batches.device_store import free_bytes, needed_bytes, stored
+from segengine.data.batches.device_store import needed_bytes, stored
 from segengine.data.batches.device_stream import DeviceStream
 from segengine.data.batches.streams import TrainingStream
 from segengine.engine.distributed import World
+from segengine.engine.memory import free_bytes
 from segengine.errors import DataError, RunError, SpecError
 from segengine.events import Doing
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
-from segengine.training.context import Setting
+from segengine.training.context import RunContext
 
 Place = Literal["cpu", "device"]
 
@@ -35,7 +35,7 @@ class TrainingInput:
     note: str
 
 
-def training_input(setting: Setting) -> TrainingInput:
+def training_input(context: RunContext) -> TrainingInput:
     """The training batches of a run, as data.cache asks for.
 
     With `auto` a run that goes on stays where it began.
@@ -45,51 +45,51 @@ def training_input(setting: Setting) -> TrainingInput:
         DataError: data.cache: device, and the images don't fit.
         RunError: the processes can't share a batch evenly.
     """
-    experiment, world = setting.request.experiment, setting.world
+    experiment, world = context.request.experiment, context.world
     training = experiment.training
-    if setting.batch_size % world.size:
+    if context.batch_size % world.size:
         raise RunError(
-            f"training.batch_size {setting.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
-            if setting.found_batch is None
-            else f"training.batch_size: auto came to {setting.batch_size} when this run began, which {world.size} processes "
+            f"training.batch_size {context.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
+            if context.found_batch is None
+            else f"training.batch_size: auto came to {context.batch_size} when this run began, which {world.size} processes "
             "can't share evenly; take a number of processes that divides it, or start over with --fresh"
         )
-    pipeline = build_pipeline(experiment, setting.dataset)
+    pipeline = build_pipeline(experiment, context.dataset)
     stream = TrainingStream(
-        setting.dataset, setting.dataset.splits["train"], pipeline,
-        batch_size=setting.batch_size, seed=setting.request.seed, rank=world.rank, world_size=world.size,
+        context.dataset, context.dataset.splits["train"], pipeline,
+        batch_size=context.batch_size, seed=context.request.seed, rank=world.rank, world_size=world.size,
         workers=_workers(training.workers, world), pin_memory=world.device.type == "cuda",
     )  # fmt: skip
-    mixing = build_mixing(experiment, setting.dataset, setting.batch_size, processes=world.size)
-    before = _before(setting.request.folder)
-    fits, note = _fits(setting, before, without_batch_form(experiment, pipeline.transforms))
+    mixing = build_mixing(experiment, context.dataset, context.batch_size, processes=world.size)
+    before = _before(context.request.folder)
+    fits, note = _fits(context, before, without_batch_form(experiment, pipeline.transforms))
     place: Place = "device" if fits else "cpu"
-    made: TrainingStream | DeviceStream = _on_device(setting, stream, pipeline) if fits else stream
+    made: TrainingStream | DeviceStream = _on_device(context, stream, pipeline) if fits else stream
     if before not in (None, place):
         note += f"{'; ' if note else ''}this run began with batches made on the {before}, which differ by rounding"
     return TrainingInput(MixedStream(made, mixing, world.device) if mixing else made, place, note)
 
 
-def bytes_on_device(setting: Setting) -> int:
+def bytes_on_device(context: RunContext) -> int:
     """What the decoded training images of a run that begins will take on each process's device; 0 where they stay elsewhere."""
-    pipeline = build_pipeline(setting.request.experiment, setting.dataset)
-    fits, _ = _fits(setting, None, without_batch_form(setting.request.experiment, pipeline.transforms))
-    dataset = setting.dataset
+    pipeline = build_pipeline(context.request.experiment, context.dataset)
+    fits, _ = _fits(context, None, without_batch_form(context.request.experiment, pipeline.transforms))
+    dataset = context.dataset
     return needed_bytes(dataset, dataset.splits["train"], dataset.channels) if fits else 0
 
 
-def _on_device(setting: Setting, order: TrainingStream, pipeline: Pipeline) -> DeviceStream:
+def _on_device(context: RunContext, order: TrainingStream, pipeline: Pipeline) -> DeviceStream:
     def doing(what: str, done: int, total: int) -> None:
-        setting.listener(Doing(what, done, total))
+        context.listener(Doing(what, done, total))
 
-    dataset = setting.dataset
-    store = stored(dataset, dataset.splits["train"], setting.world.device, doing)
+    dataset = context.dataset
+    store = stored(dataset, dataset.splits["train"], context.world.device, doing)
     return DeviceStream(order, dataset, pipeline, store)
 
 
-def _fits(setting: Setting, before: str | None, cpu_alone: Sequence[str]) -> tuple[bool, str]:
+def _fits(context: RunContext, before: str | None, cpu_alone: Sequence[str]) -> tuple[bool, str]:
     """Whether batches are made on the device, and what there is to say about it."""
-    wanted, world = setting.request.experiment.data.cache, setting.world
+    wanted, world = context.request.experiment.data.cache, context.world
     if wanted == "auto" and not (world.device.type == "cuda" if before is None else before == "device"):
         return False, ""
     if wanted not in _SHARE:
@@ -103,12 +103,12 @@ def _fits(setting: Setting, before: str | None, cpu_alone: Sequence[str]) -> tup
         if explicit:
             raise SpecError(refused_on_device(cpu_alone))
         return False, f"data.cache: auto augments on the CPU, where alone {', '.join(cpu_alone)} can be done"
-    return _memory(setting, wanted)
+    return _memory(context, wanted)
 
 
-def _memory(setting: Setting, wanted: str) -> tuple[bool, str]:
+def _memory(context: RunContext, wanted: str) -> tuple[bool, str]:
     """Whether the decoded training images fit on the device of every process."""
-    dataset, world = setting.dataset, setting.world
+    dataset, world = context.dataset, context.world
     on_cpu = world.device.type == "cpu"
     needed = needed_bytes(dataset, dataset.splits["train"], dataset.channels) * (world.size if on_cpu else 1)
     free, share = min(world.gathered(free_bytes(world.device))), _SHARE[wanted]
@@ -138,5 +138,4 @@ def _workers(wanted: int | str, world: World) -> int:
         return int(wanted)
     if world.device.type == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, (cores - 1) // (world.size * world.share)))
+    return min(8, max(1, world.cores - 1))

@@ -7,14 +7,14 @@ from segengine.engine.checkpoint import Trainable
 from segengine.engine.time_budget import TICKS, TimedSchedule
 from segengine.engine.wrap_model import moving_average
 from segengine.nn.segmenter import Segmenter
-from segengine.training.context import Setting
+from segengine.training.context import RunContext
 
 
-def build_trainable(setting: Setting, model: Segmenter, steps: int | None) -> Trainable:
+def build_trainable(context: RunContext, model: Segmenter, steps: int | None) -> Trainable:
     """What is trained in `steps` optimizer steps, or for a time where that is None."""
-    training = setting.request.experiment.training
+    training = context.request.experiment.training
     optimizer = training.optimizer.build(
-        parameters=parameter_groups(model, training), fused=setting.world.device.type == "cuda"
+        parameters=parameter_groups(model, training), fused=context.world.device.type == "cuda"
     )
     schedule = training.schedule.build(optimizer=optimizer, total_steps=steps or TICKS)
     if steps is None:
@@ -22,4 +22,4 @@ def build_trainable(setting: Setting, model: Segmenter, steps: int | None) -> Tr
     average = None
     if training.ema is not None:
         average = moving_average(model, training.ema)
-    return Trainable(model, optimizer, schedule, setting.precision.scaler(), average)
+    return Trainable(model, optimizer, schedule, context.precision.scaler(), average)

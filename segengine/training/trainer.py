@@ -1,4 +1,4 @@
-"""One run from start, or from where it stopped, to its end."""
+"""One run from its start, or its last checkpoint, to its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from segengine.building.build import (
 )
 from segengine.data.batches.dataset import Dataset
 from segengine.engine import checkpoint
-from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.checkpoint import CheckpointPaths, Progress, Trainable
 from segengine.engine.cost import parameter_count
 from segengine.engine.distributed import World
-from segengine.engine.fit import Evaluator, FitSettings, Store, fit
-from segengine.engine.memory import keep_freed_memory
-from segengine.engine.non_finite import steps_ahead
-from segengine.engine.peak import PeakMemory
+from segengine.engine.dry_run import held_bytes
+from segengine.engine.fit import Evaluator, FitSettings, fit
+from segengine.engine.memory import PeakMemory, keep_freed_memory
+from segengine.engine.non_finite import queue_depth
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
 from segengine.engine.step import Step
 from segengine.engine.wrap_model import placed, with_shared_statistics
@@ -31,12 +31,12 @@ from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import evaluate_counts
 from segengine.nn.segmenter import Segmenter
 from segengine.runs import names
-from segengine.training.batch_size import with_batch_size
 from segengine.training.compile_network import training_network
-from segengine.training.context import Setting, metric_policy
+from segengine.training.context import RunContext, metric_policy
 from segengine.training.finish import finish
 from segengine.training.listeners import Listeners
 from segengine.training.log import log
+from segengine.training.memory_plan import with_memory_plan
 from segengine.training.recorder import Recorder
 from segengine.training.request import RunRequest
 from segengine.training.streams import training_input
@@ -53,7 +53,7 @@ def train_run(
 ) -> Mapping[str, Any]:
     """Train, choose the best checkpoint, score it, and write every file of the run folder.
 
-    Returns run.json. A run that was interrupted goes on where it stopped.
+    Returns run.json. An interrupted run resumes from its last checkpoint.
 
     Raises:
         SegengineError: what went wrong; the folder says `failed` and why, and keeps its checkpoints.
@@ -63,43 +63,44 @@ def train_run(
     policy = metric_policy(experiment.evaluation.leave_out, labels)
     precision = pick_precision(experiment.training.precision, world.device)
     listeners = Listeners(partial(log, request.folder / names.LOG), listener) if world.main else Listeners()
-    setting = Setting(request, dataset, world, precision, policy, listeners)
+    context = RunContext(request, dataset, world, precision, policy, listeners)
     keep_freed_memory(world.device)
-    setting = with_batch_size(setting)
+    context = with_memory_plan(context)
     with repeatable(request.seed, deterministic=experiment.training.deterministic):
-        model = build_segmenter(experiment, channels=dataset.channels, num_classes=setting.num_classes, training=True)
+        model = build_segmenter(experiment, channels=dataset.channels, num_classes=context.num_classes, training=True)
         model = placed(model, world.device)
         if experiment.training.sync_batch_norm:
             model = with_shared_statistics(model, world)
-        recorder = Recorder(setting.request, dataset, world, policy, listeners)
+        recorder = Recorder(context.request, dataset, world, policy, listeners)
         if any((request.folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
             recorder.check_same_data()
         with recorder.attempt():
-            return _train(setting, model, recorder, stop_wanted)
+            return _train(context, model, recorder, stop_wanted)
 
 
 def _train(
-    setting: Setting, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool]
+    context: RunContext, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool]
 ) -> Mapping[str, Any]:
-    request, world, dataset = setting.request, setting.world, setting.dataset
+    request, world, dataset = context.request, context.world, context.dataset
     training, folder = request.experiment.training, request.folder
-    made = training_input(setting)
+    made = training_input(context)
     stream = made.stream
     steps_per_epoch = -(-stream.steps_per_epoch // training.accumulate)
-    trainable = build_trainable(setting, model, training.epochs and training.epochs * steps_per_epoch)
-    store = Store(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
-    progress, note = _restored(store, trainable, world) if folder.exists else (Progress(), "")
+    trainable = build_trainable(context, model, training.epochs and training.epochs * steps_per_epoch)
+    paths = CheckpointPaths(folder / names.LAST, folder / names.BEST, folder / names.PREVIOUS)
+    progress, note = _restored(paths, trainable, world) if folder.exists else (Progress(), "")
     loss = build_loss(request.experiment, dataset).to(world.device)
     batches = training.epochs and training.epochs * stream.steps_per_epoch
-    network, compilation = training_network(setting, model, loss, batches)
+    network, compilation = training_network(context, model, loss, batches)
     recorder.start(
-        progress, steps_per_epoch=steps_per_epoch, precision=setting.precision.name, batch_size=setting.batch_size,
-        found_batch=setting.found_batch and asdict(setting.found_batch),
+        progress, steps_per_epoch=steps_per_epoch, precision=context.precision.name, batch_size=context.batch_size,
+        found_batch=context.found_batch and asdict(context.found_batch),
         parameters=parameter_count(model) - parameter_count(model.auxiliary), strides=model.backbone.strides,
         training_size=training_size(request.experiment, dataset), augmented_on=made.augmented_on,
         compilation=compilation.as_dict(), initial_weights=getattr(model.backbone, "initial_weights", None),
     )  # fmt: skip
-    for text in filter(None, (note, setting.batch_in_words, made.note)):
+    recorder.record_memory_plan(context.memory)
+    for text in filter(None, (note, context.batch_in_words, made.note)):
         recorder.tell(Note(text))
     if training.compile and (compilation.used or training.compile != "auto" or world.device.type == "cuda"):
         recorder.tell(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
@@ -107,19 +108,19 @@ def _train(
         recorder.tell(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
     step = Step(
-        trainable, network, loss, setting.precision, world, training.clip_norm, names_of.__getitem__,
-        ahead=steps_ahead(trainable, world.device),
+        trainable, network, loss, context.precision, world, training.clip_norm, names_of.__getitem__,
+        micro_batch=context.memory.micro_batch, queue_depth=queue_depth(trainable.optimizer, world.device),
     )  # fmt: skip
     if not progress.step:
         seed_everything(request.seed)  # what wrapping drew from the generator changes nothing
-    memory = PeakMemory(world.device, held=trainable.held_bytes())
+    memory = PeakMemory(world.device, held=held_bytes(trainable))
     try:
         for event in fit(
             step,
             stream,
             _settings(request),
-            store,
-            evaluator=_evaluator(setting),
+            paths,
+            evaluator=_evaluator(context),
             progress=progress,
             stop_wanted=stop_wanted,
         ):
@@ -130,20 +131,24 @@ def _train(
     if recorder.interrupted:
         return recorder.end("interrupted", "continue with the same command")
     world.barrier()  # the main process writes the checkpoint that all of them read
-    best = checkpoint.load(store.best)
+    best = checkpoint.load(paths.best)
     model.load_state_dict(best["model"])
     model.drop_auxiliary_heads()
-    return finish(setting, model, recorder, stop_wanted)
+    return finish(context, model, recorder, stop_wanted)
 
 
-def _restored(store: Store, trainable: Trainable, world: World) -> tuple[Progress, str]:
+def _restored(paths: CheckpointPaths, trainable: Trainable, world: World) -> tuple[Progress, str]:
     """How far the run was, and what the user should hear about its checkpoints ('' for nothing)."""
-    found, note = checkpoint.load_newest(store.last, store.previous)
+    found, note = checkpoint.load_newest(paths.last, paths.previous)
     if note:
         world.barrier()  # all have seen it
         if world.main:
-            store.last.unlink(missing_ok=True)  # so that it never takes the place of the good one before
-    return (checkpoint.restore(found, trainable), note) if found is not None else (Progress(), "")
+            paths.last.unlink(missing_ok=True)  # so that it never takes the place of the good one before
+    return (
+        (checkpoint.restore(found, trainable, rank=world.rank, size=world.size), note)
+        if found is not None
+        else (Progress(), "")
+    )
 
 
 def _settings(request: RunRequest) -> FitSettings:
@@ -156,14 +161,14 @@ def _settings(request: RunRequest) -> FitSettings:
     )  # fmt: skip
 
 
-def _evaluator(setting: Setting) -> Evaluator | None:
+def _evaluator(context: RunContext) -> Evaluator | None:
     """Mean Dice on the validation images chooses the checkpoint; without any, the last one is taken."""
-    if not setting.dataset.splits.get("validation"):
+    if not context.dataset.splits.get("validation"):
         return None
-    averaged = [i for i, label in enumerate(setting.dataset.mapper.labels) if label.name in setting.policy.averaged]
+    averaged = [i for i, label in enumerate(context.dataset.mapper.labels) if label.name in context.policy.averaged]
 
     def score(counts: Counts) -> float:
-        mean = evaluate_counts(ImageCounts.of(counts, setting.num_classes)).mean(averaged)
+        mean = evaluate_counts(ImageCounts.of(counts, context.num_classes)).mean(averaged)
         return 0.0 if np.isnan(mean) else mean
 
-    return Evaluator(lambda model: setting.count(model, "validation"), score)
+    return Evaluator(lambda model: context.count(model, "validation"), score)

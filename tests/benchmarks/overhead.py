@@ -26,9 +26,9 @@ from segengine.cli.console import ConsoleListener
 from segengine.components.optimizers import AdamW
 from segengine.components.schedules import Cosine
 from segengine.data.batches.batch import Batch
-from segengine.engine.checkpoint import Trainable
+from segengine.engine.checkpoint import CheckpointPaths, Trainable
 from segengine.engine.distributed import World
-from segengine.engine.fit import FitSettings, Store, fit
+from segengine.engine.fit import FitSettings, fit
 from segengine.engine.precision import pick_precision
 from segengine.engine.step import Step
 from segengine.events import StepDone
@@ -96,8 +96,8 @@ def ours(steps: int, folder: Path) -> Iterator[None]:
     step = Step(parts, parts.model, Loss(), pick_precision("fp32", CPU), World(CPU), None, str)
     with (folder / "console.txt").open("w") as file:
         listeners = Listeners(partial(log, folder / "log.txt"), ConsoleListener(Console(file=file)))
-        store = Store(folder / "last.pt", folder / "best.pt", folder / "previous.pt")
-        for event in fit(step, memory, FitSettings(epochs=1), store):
+        paths = CheckpointPaths(folder / "last.pt", folder / "best.pt", folder / "previous.pt")
+        for event in fit(step, memory, FitSettings(epochs=1), paths):
             listeners(event)
             if isinstance(event, StepDone):
                 yield

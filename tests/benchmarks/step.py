@@ -27,10 +27,10 @@ from segengine.data.batches.batch import Batch
 from segengine.data.batches.device_store import stored
 from segengine.data.batches.device_stream import DeviceStream
 from segengine.data.batches.streams import TrainingStream
-from segengine.engine.checkpoint import Trainable
+from segengine.engine.checkpoint import CheckpointPaths, Trainable
 from segengine.engine.distributed import World, synchronize
-from segengine.engine.fit import FitSettings, Store, fit
-from segengine.engine.non_finite import steps_ahead
+from segengine.engine.fit import FitSettings, fit
+from segengine.engine.non_finite import queue_depth
 from segengine.engine.precision import pick_precision
 from segengine.engine.step import Step
 from segengine.engine.wrap_model import placed
@@ -122,13 +122,13 @@ class Case:
         parts, network = self.parts()
         step = Step(
             parts, network, Loss().to(self.device), self.precision, World(self.device), None, str,
-            ahead=steps_ahead(parts, self.device),
+            queue_depth=queue_depth(parts.optimizer, self.device),
         )  # fmt: skip
         made = self.stream()
         stream: Any = Repeated(next(made.epoch(0)), self.device) if from_memory else made
         with tempfile.TemporaryDirectory() as folder, closing(made):
-            store = Store(*(Path(folder) / f"{name}.pt" for name in ("last", "best", "previous")))
-            for event in fit(step, stream, FitSettings(epochs=LONG, save_epochs=None), store):
+            paths = CheckpointPaths(*(Path(folder) / f"{name}.pt" for name in ("last", "best", "previous")))
+            for event in fit(step, stream, FitSettings(epochs=LONG, save_epochs=None), paths):
                 if isinstance(event, StepDone):
                     yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 from functools import partial
@@ -11,19 +12,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from segengine.components.optimizers import AdamW
+from segengine.components.schedules import Cosine
 from segengine.engine import checkpoint
-from segengine.engine.checkpoint import weights_hash
+from segengine.engine.checkpoint import Trainable, weights_hash
 from segengine.engine.distributed import World, open_world
+from segengine.engine.dry_run import DryRun, fitting_micro_batch
 from segengine.engine.evaluation import evaluate_and_measure
 from segengine.engine.fit import fit
+from segengine.engine.non_finite import non_finite_tensors
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.wrap_model import shared
-from segengine.events import EpochDone, MicroBatchHalved, StepDone
+from segengine.errors import RunError
+from segengine.events import EpochDone, StepDone
 from segengine.metrics.calibration import calibration_error
 from segengine.metrics.surface import hausdorff
 from segengine.metrics.values import Measurement
-from tests.engine.tiny import CPU, Bright, network, problem
+from tests.engine.test_non_finite import FullLater, RootAtZero
+from tests.engine.tiny import CPU, Bright, Problem, network, problem
 
 
 class Plain(nn.Module):
@@ -39,16 +46,17 @@ class Plain(nn.Module):
         return result
 
 
-def train(folder: Path, world: World, model: nn.Module | None = None) -> dict[str, Any]:
+def train(folder: Path, world: World, model: nn.Module | None = None, *, tried: bool = False) -> dict[str, Any]:
     """Train the tiny problem; what this process saw and ended with."""
     torch.set_num_threads(1)
     model = model or Plain()
     p = problem(folder, world=world, model=model, batch_size=6, epochs=3)
-    step = type(p.step)(**{**p.step.__dict__, "network": shared(model, world)})
+    micro_batch = fitting_micro_batch(dry_run(p, world), 6 // world.size) if tried else None
+    step = type(p.step)(**{**p.step.__dict__, "network": shared(model, world), "micro_batch": micro_batch})
     seen: list[list[int]] = []
     epoch = p.stream.epoch
     p.stream.epoch = lambda e, first=0: (seen.append(b.indices.tolist()) or b for b in epoch(e, first))  # type: ignore[method-assign, func-returns-value]
-    events = list(fit(step, p.stream, p.settings, p.store, evaluator=p.evaluator))
+    events = list(fit(step, p.stream, p.settings, p.paths, evaluator=p.evaluator))
     last = [event for event in events if isinstance(event, EpochDone)][-1]
     assert last.counts is not None
     return {
@@ -57,10 +65,38 @@ def train(folder: Path, world: World, model: nn.Module | None = None) -> dict[st
         "counts": {index: table.tolist() for index, table in last.counts.items()},
         "seen": seen,
         "hash": weights_hash(model),
-        "halved": [event.images for event in events if isinstance(event, MicroBatchHalved)],
-        "saved": checkpoint.load(p.store.last)["model"] if world.main else None,
+        "micro_batch": micro_batch,
+        "saved": checkpoint.load(p.paths.last)["model"] if world.main else None,
         "weights": [parameter.detach().tolist() for parameter in model.parameters()],
     }
+
+
+def dry_run(p: Problem, world: World) -> DryRun:
+    """Of a throwaway copy, in this process without the others."""
+    model = copy.deepcopy(p.step.trainable.model)
+    alone = World(world.device)
+    optimizer = AdamW().build(parameters=[{"params": list(model.parameters())}])
+    trainable = Trainable(model, optimizer, Cosine().build(optimizer=optimizer, total_steps=1))
+    step = type(p.step)(**{**p.step.__dict__, "network": model, "trainable": trainable, "world": alone})
+    predictor = Predictor(model, CPU, pick_precision("auto", CPU))
+    return DryRun.of(
+        world, step, predictor, channels=1, size=(12, 12), evaluated_size=(20, 24), num_classes=2
+    )  # fmt: skip
+
+
+def break_down(folder: Path, world: World) -> str:
+    """Train with a loss whose gradient is NaN at one image, of the second process; what each process says."""
+    p = problem(
+        folder, world=world, model=Plain(), data=FullLater(6), loss=RootAtZero(), batch_size=2, crop=None, save_steps=1
+    )  # fmt: skip
+    model = p.step.trainable.model
+    step = type(p.step)(**{**p.step.__dict__, "network": shared(model, world)})
+    try:
+        list(fit(step, p.stream, p.settings, p.paths, evaluator=p.evaluator))
+    except RunError as error:
+        finite = not non_finite_tensors(model.state_dict())
+        return f"{error}; {'finite' if finite else 'not finite'} weights"
+    return "no error"
 
 
 def measure(world: World) -> str:
@@ -100,7 +136,8 @@ def process(rank: int, size: int, port: int, folder: Path) -> None:
         result = {
             "plenty": train(folder / "plenty", world),
             "measured": measure(world),
-            "scarce": train(folder / "scarce", world, Hungry(rank, 1)),
+            "scarce": train(folder / "scarce", world, Hungry(rank, 1), tried=True),
+            "broken": break_down(folder / "broken", world) if size == 2 else "",
             "normalised": train(folder / "normalised", world, network()),
         }
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))

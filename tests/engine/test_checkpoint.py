@@ -55,7 +55,7 @@ def test_a_torn_checkpoint_is_found_wherever_it_ends(kept: float, tmp_path: Path
 
 def trained(p: Problem, saves: int) -> int:
     """Train until that many `last` checkpoints stand, then stop as a killed process would; the step of the last."""
-    for event in fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator):
+    for event in fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator):
         if isinstance(event, Saved) and event.kind == "last":
             saves -= 1
             if not saves:
@@ -68,11 +68,11 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before_and_the_weights_e
     harm: str, tmp_path: Path
 ) -> None:
     alone = problem(tmp_path / "alone", save_steps=1)
-    list(fit(alone.step, alone.stream, alone.settings, alone.store, evaluator=alone.evaluator))
+    list(fit(alone.step, alone.stream, alone.settings, alone.paths, evaluator=alone.evaluator))
 
     first = problem(tmp_path / "run", save_steps=1)
     step = trained(first, 6)
-    last = first.store.last
+    last = first.paths.last
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
     if harm == "missing":
@@ -80,34 +80,34 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before_and_the_weights_e
     else:
         last.write_bytes(content if harm == "flipped" else content[: len(content) // 2])
 
-    found, note = load_newest(last, first.store.previous)
+    found, note = load_newest(last, first.paths.previous)
     assert found is not None
     assert found["progress"]["step"] in (step - 1, step)  # at the end of an epoch two checkpoints follow each other
     assert note.startswith(f"{last}: ")
-    assert note.endswith("; going on from the one before, previous.pt")
+    assert note.endswith("; resuming from the checkpoint before it, previous.pt")
     second = problem(tmp_path / "run", save_steps=1)
     progress = checkpoint.restore(found, second.step.trainable)
-    list(fit(second.step, second.stream, second.settings, second.store, evaluator=second.evaluator, progress=progress))
+    list(fit(second.step, second.stream, second.settings, second.paths, evaluator=second.evaluator, progress=progress))
     assert weights_hash(second.step.trainable.model) == weights_hash(alone.step.trainable.model)
 
 
 def test_where_both_are_damaged_the_error_names_both(tmp_path: Path) -> None:
     p = problem(tmp_path, save_steps=1)
     trained(p, 3)
-    for path in (p.store.last, p.store.previous):
+    for path in (p.paths.last, p.paths.previous):
         path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(RunError) as caught:
-        load_newest(p.store.last, p.store.previous)
+        load_newest(p.paths.last, p.paths.previous)
     assert str(caught.value) == (
-        f"{tmp_path}: neither last.pt nor previous.pt is a readable checkpoint; start over with --fresh"
+        f"{tmp_path}: neither last.pt nor previous.pt is a readable checkpoint with finite weights; start over with --fresh"
     )
 
 
 def test_the_last_two_are_kept_and_no_more(tmp_path: Path) -> None:
     p = problem(tmp_path, save_steps=1)
     step = trained(p, 2)
-    assert checkpoint.load(p.store.last)["progress"]["step"] == step == 2
-    assert checkpoint.load(p.store.previous)["progress"]["step"] == 1
+    assert checkpoint.load(p.paths.last)["progress"]["step"] == step == 2
+    assert checkpoint.load(p.paths.previous)["progress"]["step"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
 
 
@@ -181,14 +181,14 @@ def test_weights_that_find_no_place_are_a_clear_error(small_disk: Path) -> None:
     assert list(small_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("part", ["progress", "model", "optimizer", "schedule", "generator_cpu"])
+@pytest.mark.parametrize("part", ["progress", "model", "optimizer", "schedule", "generators"])
 @pytest.mark.parametrize("value", [None, "text", {"a": 1}])
 def test_a_checkpoint_with_a_right_hash_and_wrong_content_is_an_error_in_words(
     part: str, value: Any, tmp_path: Path
 ) -> None:
     p = problem(tmp_path, save_steps=1)
     trained(p, 2)
-    content = checkpoint.load(p.store.last)
-    checkpoint.save(p.store.last, {**content, part: value})
+    content = checkpoint.load(p.paths.last)
+    checkpoint.save(p.paths.last, {**content, part: value})
     with pytest.raises(DamagedError, match=r"isn't of this network and optimizer \(.*\); start over with --fresh"):
-        checkpoint.restore(checkpoint.load(p.store.last), p.step.trainable)
+        checkpoint.restore(checkpoint.load(p.paths.last), p.step.trainable)

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from segengine.engine.checkpoint import weights_hash
-from segengine.engine.compilation import compiled, decide
+from segengine.engine.compilation import StepTimer, compiled, decide
 from segengine.engine.distributed import World
-from segengine.engine.dry_run import Rehearsal
 from segengine.engine.precision import pick_precision
 from segengine.nn.replicating import ReplicatingConv2d
 from tests.engine.tiny import CPU, CrossEntropy, network
@@ -20,8 +19,8 @@ from tests.engine.tiny import CPU, CrossEntropy, network
 GPU = torch.device("cuda")
 
 
-def rehearsal(model: nn.Module) -> Rehearsal:
-    return Rehearsal(model, CrossEntropy(), pick_precision("fp32", CPU), CPU, 1, (8, 12), 2)
+def step_timer(model: nn.Module) -> StepTimer:
+    return StepTimer(model, CrossEntropy(), pick_precision("fp32", CPU), CPU, 1, (8, 12), 2)
 
 
 LONG = "training takes about {} s uncompiled, 20% of that is {} than the 120 s that compiling takes"
@@ -51,10 +50,10 @@ def test_auto_compiles_where_training_is_long_enough_on_a_gpu_and_says_why(
     assert (decision.used, decision.why) == expected
 
 
-def test_a_rehearsal_leaves_no_trace() -> None:
+def test_a_step_timer_leaves_no_trace() -> None:
     model = network().eval()
     before, generator = weights_hash(model), torch.get_rng_state()
-    assert rehearsal(model).seconds(3, steps=2) > 0
+    assert step_timer(model).seconds(3, steps=2) > 0
     assert weights_hash(model) == before
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -72,7 +71,7 @@ def test_a_compiler_that_fails_costs_one_line(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch, "compile", broken)
     model = network()
     before = weights_hash(model)
-    assert compiled(rehearsal(model), 2, World(CPU)) == (
+    assert compiled(step_timer(model), 2, World(CPU)) == (
         None,
         "RuntimeError: CppCompileError: C++ compile error command: g++ ...",
     )
@@ -82,7 +81,7 @@ def test_a_compiler_that_fails_costs_one_line(monkeypatch: pytest.MonkeyPatch) -
 def test_too_little_memory_is_no_failure_of_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda model, **options: _Hungry())
     with pytest.raises(torch.OutOfMemoryError):
-        compiled(rehearsal(network()), 2, World(CPU))
+        compiled(step_timer(network()), 2, World(CPU))
 
 
 class _Hungry(nn.Module):
@@ -95,7 +94,7 @@ def test_a_compiled_step_gives_the_gradients_of_a_plain_one_channels_last(tmp_pa
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), ReplicatingConv2d(8, 2))
     model = model.to(memory_format=torch.channels_last)
-    network, reason = compiled(rehearsal(_Float(model)), 2, World(CPU))
+    network, reason = compiled(step_timer(_Float(model)), 2, World(CPU))
     assert reason == ""
     assert network is not None
     images = torch.randint(256, (2, 8, 12, 1), dtype=torch.uint8).permute(0, 3, 1, 2)

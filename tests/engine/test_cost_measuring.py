@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from segengine.engine.peak import PeakMemory, tensor_bytes
+from segengine.engine.memory import PeakMemory, tensor_bytes
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.timing import NetworkClock, OtherLoad, Passes, is_busy, spread_of, timed

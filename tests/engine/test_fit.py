@@ -19,7 +19,7 @@ from tests.engine.tiny import Bright, Problem, network, problem
 
 
 def run(p: Problem, **arguments: Any) -> list[Event]:
-    return list(fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator, **arguments))
+    return list(fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator, **arguments))
 
 
 def losses(events: Iterable[Event]) -> list[float]:
@@ -45,15 +45,16 @@ def test_the_moving_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
     model, scored = p.step.trainable.model, list[str]()
     evaluator = Evaluator(lambda m: [scored.append(weights_hash(m)), p.evaluator.count(m)][1], p.evaluator.score)
     average: dict[str, torch.Tensor] = {}
-    for event in fit(p.step, p.stream, p.settings, p.store, evaluator=evaluator):
+    for event in fit(p.step, p.stream, p.settings, p.paths, evaluator=evaluator):
         if isinstance(event, StepDone):
             now = {name: tensor.clone() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-            average = {name: 0.9 * average[name] + 0.1 * now[name] for name in now} if average else now
+            decay = min(0.9, 1 - event.step ** (-2 / 3))
+            average = {name: decay * average[name] + (1 - decay) * now[name] for name in now} if average else now
         if isinstance(event, EpochDone) and event.epoch == 1:
             first = average
     assert p.step.trainable.average is not None
     assert scored[-1] == weights_hash(p.step.trainable.average.module) != weights_hash(model)
-    kept = checkpoint.load(p.store.best)["model"]  # equal scores: that of the first epoch
+    kept = checkpoint.load(p.paths.best)["model"]  # equal scores: that of the first epoch
     for name, tensor in first.items():
         torch.testing.assert_close(kept[name], tensor)
 
@@ -71,14 +72,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop_after: i
         return done >= stop_after - 1
 
     for event in fit(
-        first.step, first.stream, first.settings, first.store, evaluator=first.evaluator, stop_wanted=stop
+        first.step, first.stream, first.settings, first.paths, evaluator=first.evaluator, stop_wanted=stop
     ):
         done += isinstance(event, StepDone)
     assert isinstance(event, Ended)
 
     torch.manual_seed(12345)  # nothing of this process may matter
     second = problem(tmp_path / "parts", model=nn.Sequential(network())[0], **options)
-    progress = checkpoint.restore(checkpoint.load(second.store.last), second.step.trainable)
+    progress = checkpoint.restore(checkpoint.load(second.paths.last), second.step.trainable)
     rest = run(second, progress=progress)
     assert losses(expected)[-len(losses(rest)) :] == losses(rest) or not losses(rest)
     assert weights_hash(second.step.trainable.model) == weights_hash(whole.step.trainable.model)
@@ -91,12 +92,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stop_after: i
 def test_a_checkpoint_in_the_middle_of_an_epoch_resumes_there(tmp_path: Path) -> None:
     whole = problem(tmp_path / "whole", save_steps=2)
     steps = 0
-    for event in fit(whole.step, whole.stream, whole.settings, whole.store, evaluator=whole.evaluator):
+    for event in fit(whole.step, whole.stream, whole.settings, whole.paths, evaluator=whole.evaluator):
         steps += isinstance(event, StepDone)
         if isinstance(event, Saved) and event.step == 8:
             break  # as a killed process would
     second = problem(tmp_path / "whole")
-    progress = checkpoint.restore(checkpoint.load(second.store.last), second.step.trainable)
+    progress = checkpoint.restore(checkpoint.load(second.paths.last), second.step.trainable)
     assert (progress.epoch, progress.step_in_epoch, progress.step) == (2, 2, 8)
     run(second, progress=progress)
     alone = problem(tmp_path / "alone")
@@ -151,7 +152,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_the
     parameters = p.step.trainable.model.parameters
     before = [each.detach().clone() for each in parameters()]
     with pytest.raises(RunError) as caught:  # noqa: PT012
-        for event in fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator):
+        for event in fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator):
             if isinstance(event, StepDone):
                 before = [each.detach().clone() for each in parameters()]
     assert all(torch.equal(old, new) for old, new in zip(before, parameters(), strict=True))
@@ -167,10 +168,10 @@ def test_early_stopping_counts_evaluations_without_a_rise(tmp_path: Path) -> Non
     events = run(p)
     assert events[-1] == Ended("stopped early", 4, 12)
     assert [e.best for e in events if isinstance(e, EpochDone)] == [True, True, False, False]
-    best = checkpoint.load(p.store.best)
+    best = checkpoint.load(p.paths.best)
     assert best["progress"]["best_epoch"] == 2
     again = problem(tmp_path, epochs=6, patience=2)
-    progress = checkpoint.restore(checkpoint.load(again.store.last), again.step.trainable)
+    progress = checkpoint.restore(checkpoint.load(again.paths.last), again.step.trainable)
     assert run(again, progress=progress) == [Ended("stopped early", 4, 12)]
 
 
@@ -188,10 +189,10 @@ def test_evaluation_happens_as_often_as_asked_and_at_the_end(tmp_path: Path) -> 
 def test_a_torn_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
     p = problem(tmp_path, epochs=1)
     run(p)
-    content = p.store.last.read_bytes()
-    p.store.last.write_bytes(content[: len(content) // 2])
+    content = p.paths.last.read_bytes()
+    p.paths.last.write_bytes(content[: len(content) // 2])
     with pytest.raises(RunError, match=r"last\.pt: not a readable checkpoint"):
-        checkpoint.load(p.store.last)
+        checkpoint.load(p.paths.last)
 
 
 def test_a_checkpoint_runs_no_code_when_loaded(tmp_path: Path) -> None:

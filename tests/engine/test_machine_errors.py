@@ -36,7 +36,7 @@ def test_memory_disks_and_workers_are_explained_and_nothing_else() -> None:
 def train_while_a_worker_is_killed(folder: Path) -> None:
     p = problem(folder, workers=3, epochs=40)  # so many are processes, not threads
     try:
-        for event in fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator):
+        for event in fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator):
             if isinstance(event, StepDone) and event.step == 1:
                 os.kill(p.stream._batches._workers[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
     except Exception as error:

@@ -4,98 +4,12 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from segengine.data.batches.batch import Batch
-from segengine.engine import checkpoint
-from segengine.engine.checkpoint import weights_hash
-from segengine.engine.fit import fit
-from segengine.engine.memory import MicroBatch, keep_freed_memory
-from segengine.events import Ended, Event, MicroBatchHalved, StepDone
-from tests.engine.tiny import Problem, problem
-
-
-class Small(nn.Module):
-    """A network on a device with memory for `most` images; without batch norm, so that parts make the whole."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most, self.seen = most, [0]
-        torch.manual_seed(0)
-        self.layer = nn.Conv2d(1, 2, 3, padding=1)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.seen.append(len(images))
-        if self.training and len(images) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total ...")
-        return self.layer(images.float() / 255)  # type: ignore[no-any-return]
-
-
-def on(most: int, folder: Path, **options: object) -> Problem:
-    return problem(folder, model=Small(most), batch_size=6, epochs=2, **options)  # type: ignore[arg-type]
-
-
-def run(p: Problem) -> list[Event]:
-    return list(fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator))
-
-
-@pytest.mark.parametrize(("most", "halvings"), [(4, [3]), (2, [2]), (1, [1])])
-def test_where_memory_runs_out_smaller_parts_make_the_same_steps(
-    most: int, halvings: list[int], tmp_path: Path
-) -> None:
-    plenty, scarce = on(99, tmp_path / "plenty"), on(most, tmp_path / "scarce")
-    expected, events = run(plenty), run(scarce)
-    assert [event.images for event in events if isinstance(event, MicroBatchHalved)] == halvings
-    losses, theirs = ([e.loss for e in each if isinstance(e, StepDone)] for each in (events, expected))
-    assert losses == pytest.approx(theirs, rel=1e-5)
-    assert [e.images for e in events if isinstance(e, StepDone)] == [6, 6, 6, 6]
-    for a, b in zip(scarce.step.network.parameters(), plenty.step.network.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-
-
-def test_a_resumed_run_keeps_the_smaller_parts_and_ends_with_equal_bits(tmp_path: Path) -> None:
-    whole = on(2, tmp_path / "whole")
-    run(whole)
-    first = on(2, tmp_path / "parts", save_steps=1)
-    for event in fit(first.step, first.stream, first.settings, first.store, evaluator=first.evaluator):
-        if isinstance(event, StepDone) and event.step == 3:
-            break
-    second = on(2, tmp_path / "parts")
-    progress = checkpoint.restore(checkpoint.load(second.store.last), second.step.trainable)
-    assert (progress.step, progress.micro_batch) == (2, 2)
-    events = list(
-        fit(second.step, second.stream, second.settings, second.store, evaluator=second.evaluator, progress=progress)
-    )
-    assert not any(isinstance(event, MicroBatchHalved) for event in events)
-    assert isinstance(events[-1], Ended)
-    assert weights_hash(second.step.trainable.model) == weights_hash(whole.step.trainable.model)
-
-
-def test_where_one_image_is_too_much_training_ends(tmp_path: Path) -> None:
-    p = on(0, tmp_path)
-    with pytest.raises(torch.OutOfMemoryError):
-        run(p)
-    assert p.step.network.seen == [0, 6, 3, 2, 1]
-
-
-def test_other_errors_of_torch_are_not_tried_again(tmp_path: Path) -> None:
-    p = on(99, tmp_path)
-    p.step.network.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(RuntimeError("shapes differ")))
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        run(p)
-
-
-@pytest.mark.parametrize(("images", "limit", "sizes"), [(6, 4, [3, 3]), (7, 3, [3, 2, 2]), (4, 4, [4]), (2, 1, [1, 1])])
-def test_parts_are_nearly_equal_and_lose_no_image(images: int, limit: int, sizes: list[int]) -> None:
-    batch = Batch(torch.zeros(images, 1, 2, 2), torch.zeros(images, 2, 2), torch.arange(images))
-    parts = MicroBatch(limit).parts([batch])
-    assert [len(part) for part in parts] == sizes
-    assert torch.equal(torch.cat([part.indices for part in parts]), torch.arange(images))
-
+from segengine.engine import memory
+from segengine.engine.memory import free_bytes, keep_freed_memory, limit_gpu_part
 
 FAULTS = """
 import os, resource, sys, torch
@@ -138,3 +52,44 @@ def test_on_another_device_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
     keep_freed_memory(torch.device("cuda"))
     assert "THP_MEM_ALLOC_ENABLE" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("free", "part", "reserved", "usable"),
+    [(10, 1.0, 0, 10), (10, 0.5, 0, 8), (3, 0.5, 0, 3), (10, 0.5, 6, 2), (10, 0.25, 6, 0)],
+)
+def test_a_run_with_half_a_gpu_counts_on_half_of_it(
+    free: int, part: float, reserved: int, usable: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gb = 10**9
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * gb, 16 * gb))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: part)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved * gb)
+    assert free_bytes(torch.device("cuda", 0)) == usable * gb
+
+
+def test_the_part_of_a_gpu_is_given_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[float, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *arguments: given.append(arguments))
+    gpu = torch.device("cuda", 0)
+    for device, part in ((gpu, 1.0), (gpu, 0.5), (torch.device("cpu"), 0.5)):
+        limit_gpu_part(device, part)
+    assert given == [(0.5, gpu)]
+
+
+def test_a_cpus_free_memory_is_what_the_machine_and_its_control_groups_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 123)
+    assert free_bytes(torch.device("cpu")) == 123
+
+
+@pytest.mark.gpu
+def test_half_a_gpu_is_half_of_its_memory() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    total = torch.cuda.mem_get_info(device)[1]
+    limit_gpu_part(device, 0.5)
+    try:
+        assert free_bytes(device) <= total / 2
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(int(0.6 * total), dtype=torch.uint8, device=device)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)

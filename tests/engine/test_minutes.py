@@ -38,7 +38,7 @@ def timed(folder: Path, minutes: float, seconds: float = 1.0, **settings: Any) -
 def run(p: Problem, **arguments: Any) -> list[Event]:
     clock = p.step.loss
     assert isinstance(clock, Clock)
-    return list(fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator, clock=clock, **arguments))
+    return list(fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator, clock=clock, **arguments))
 
 
 def of(kind: type[Any], events: list[Event]) -> list[Any]:
@@ -61,7 +61,7 @@ def test_a_budget_below_one_step_makes_one_step_and_its_evaluation(tmp_path: Pat
     events = run(p)
     assert (len(of(StepDone, events)), len(of(EpochDone, events))) == (1, 1)
     assert of(EpochDone, events)[0].best
-    assert p.store.best.exists()
+    assert p.paths.best.exists()
 
 
 @pytest.mark.parametrize("seconds", [1 / 64, 0.75])
@@ -83,7 +83,7 @@ def test_evaluation_and_checkpoints_cost_none_of_the_time(tmp_path: Path) -> Non
 
     p = timed(tmp_path, minutes=6 / 60, save_steps=1, score=score)
     steps = 0
-    for event in fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator, clock=p.step.loss):  # type: ignore[arg-type]
+    for event in fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator, clock=p.step.loss):  # type: ignore[arg-type]
         p.step.loss.now += 100  # whoever listens takes time as well
         steps += isinstance(event, StepDone)
     assert steps == 6
@@ -103,7 +103,7 @@ def test_a_resumed_run_goes_on_with_what_is_left_of_its_time(tmp_path: Path, sto
 
     assert run(first, stop_wanted=stop)[-1] == Ended("interrupted", (stop_after - 1) // 3, stop_after)
     second = timed(tmp_path / "parts", minutes=8 / 60)
-    progress = checkpoint.restore(checkpoint.load(second.store.last), second.step.trainable)
+    progress = checkpoint.restore(checkpoint.load(second.paths.last), second.step.trainable)
     assert (progress.train_seconds, progress.images) == (stop_after, 3 * stop_after)
     events = run(second, progress=progress)
     assert len(of(StepDone, events)) == 8 - stop_after
@@ -112,7 +112,7 @@ def test_a_resumed_run_goes_on_with_what_is_left_of_its_time(tmp_path: Path, sto
     assert progress.images == 24
     assert weights_hash(second.step.trainable.model) == weights_hash(whole.step.trainable.model)
     again = timed(tmp_path / "parts", minutes=8 / 60)
-    progress = checkpoint.restore(checkpoint.load(again.store.last), again.step.trainable)
+    progress = checkpoint.restore(checkpoint.load(again.paths.last), again.step.trainable)
     assert run(again, progress=progress) == [Ended("finished", 3, 8)]
 
 

@@ -93,9 +93,20 @@ def test_what_is_scored_is_what_is_saved_though_batch_norm_saw_other_images(toge
     assert [result["counts"] for result in results] == [again] * len(results)
 
 
-def test_where_one_process_lacks_memory_all_halve_and_make_the_same_steps(
+def test_where_one_process_lacks_memory_all_take_smaller_parts_and_make_the_same_steps(
     together: list[dict[str, Any]], alone: dict[str, Any]
 ) -> None:
     results = [result["scarce"] for result in together]
-    assert [result["halved"] for result in results] == [[1]] * len(results)
+    assert [result["micro_batch"] for result in results] == [1] * len(results)
     assert_same_training(results, alone)
+
+
+def test_a_nan_gradient_of_one_process_stops_both_at_the_same_step_with_finite_weights(
+    together: list[dict[str, Any]],
+) -> None:
+    if len(together) != 2:
+        pytest.skip("two processes are enough")
+    first, second = (result["broken"] for result in together)
+    assert first == second
+    assert first.startswith("the gradient became infinite or NaN at images image4 (learning rate ")
+    assert first.endswith("; finite weights")

@@ -16,14 +16,15 @@ from segengine.components.schedules import Cosine
 from segengine.data.augment.geometric import Crop
 from segengine.data.augment.pipeline import Pipeline
 from segengine.data.batches.streams import TrainingStream
-from segengine.engine.checkpoint import Progress, Trainable
+from segengine.engine.checkpoint import CheckpointPaths, Progress, Trainable
 from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate
-from segengine.engine.fit import Evaluator, FitSettings, Store
+from segengine.engine.fit import Evaluator, FitSettings
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.step import Step
 from segengine.engine.time_budget import TICKS, TimedSchedule
+from segengine.engine.wrap_model import moving_average
 from segengine.events import Counts
 
 CPU = torch.device("cpu")
@@ -81,7 +82,7 @@ class Problem:
     step: Step
     stream: TrainingStream
     settings: FitSettings
-    store: Store
+    paths: CheckpointPaths
     evaluator: Evaluator
 
 
@@ -89,7 +90,7 @@ def problem(
     folder: Path, *, data: Bright | None = None, world: World | None = None, workers: int = 0, accumulate: int = 1,
     batch_size: int = 3, ema: float | None = None, score: Callable[[Counts], float] | None = None, seed: int = 0,
     loss: nn.Module | None = None, clip_norm: float | None = None, model: nn.Module | None = None, crop: int | None = 12,
-    ahead: int = 0, fused: bool = False,
+    queue_depth: int = 0, micro_batch: int | None = None, scaler: torch.amp.GradScaler | None = None, fused: bool = False,
     **settings: object,
 ) -> Problem:  # fmt: skip
     data, world = data or Bright(), world or World(CPU)
@@ -106,15 +107,12 @@ def problem(
     schedule = Cosine(warmup=0.1).build(optimizer=optimizer, total_steps=steps or TICKS)
     if steps is None:
         schedule = TimedSchedule(schedule)
-    average = None
-    if ema is not None:
-        average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(ema), use_buffers=True
-        )
+    average = moving_average(model, ema) if ema is not None else None
     precision = pick_precision("auto", CPU)
-    trainable = Trainable(model, optimizer, schedule, None, average)
+    trainable = Trainable(model, optimizer, schedule, scaler, average)
     step = Step(
-        trainable, model, loss or CrossEntropy(), precision, world, clip_norm, lambda i: data.records[i].id, ahead=ahead
+        trainable, model, loss or CrossEntropy(), precision, world, clip_norm, lambda i: data.records[i].id,
+        micro_batch=micro_batch, queue_depth=queue_depth,
     )  # fmt: skip
 
     def count(evaluated: nn.Module) -> Counts:
@@ -128,7 +126,7 @@ def problem(
         step,
         stream,
         fit_settings,
-        Store(folder / "last.pt", folder / "best.pt", folder / "previous.pt"),
+        CheckpointPaths(folder / "last.pt", folder / "best.pt", folder / "previous.pt"),
         Evaluator(count, score or right),
     )
 

@@ -20,7 +20,7 @@ from segengine.engine.distributed import World
 from segengine.errors import DataError, SpecError
 from segengine.nn.segmenter import Segmenter
 from segengine.runs.folder import RunFolder
-from segengine.training import streams
+from segengine.training import memory_plan, streams
 from segengine.training.streams import training_input
 from tests.training.children import Blow, run
 from tests.training.small import SPEC, segengine, write_problem
@@ -107,6 +107,7 @@ def test_where_a_batch_has_no_room_to_be_made_at_once_a_step_still_sees_all_of_i
     assert "micro_batch" not in RunFolder(other).read()
 
     scarce(monkeypatch, warped=1, trained=2)
+    monkeypatch.setattr(memory_plan, "tries_memory", lambda world: True)
     done = segengine(*batch, "--variant", "scarce", "--fresh", folder=tmp_path)
     assert done.code == 0, done.err
     run = RunFolder(other).read()

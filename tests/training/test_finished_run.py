@@ -146,6 +146,8 @@ def test_metrics_have_one_line_an_epoch(run: Path) -> None:
             "step",
             "train_loss",
             "learning_rate",
+            "gradient_norm",
+            "largest_gradient_norm",
             "seconds",
             "images_per_second",
             "validation",

@@ -1,5 +1,6 @@
 import errno
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from segengine.engine.step import Step
+from segengine.nn.losses.pixelwise import CrossEntropy
 from segengine.nn.segmenter import Segmenter
+from segengine.training import memory_plan
 from tests.training.small import SPEC, VARIANTS, Done, Study, segengine, write_problem
 from tests.training.test_killed_run import EQUAL, PLAIN, folder_of, scores
 
@@ -119,7 +122,7 @@ def test_a_damaged_last_checkpoint_gives_way_with_a_note(
     done = assert_goes_on(problem, study)
     note = f"runs/blobs/plain-seed0/checkpoints/last.pt: not a readable checkpoint ({'it is torn' if harm == 'torn' else 'its bytes'}"
     assert note in done.err
-    assert "; going on from the one before, previous.pt" in (folder_of(problem) / "log.txt").read_text()
+    assert "; resuming from the checkpoint before it, previous.pt" in (folder_of(problem) / "log.txt").read_text()
     assert "going on after step 3" in done.err
 
 
@@ -140,28 +143,46 @@ def test_an_image_that_is_deleted_in_mid_run_is_named_and_back_in_place_the_run_
     assert_goes_on(problem, study, "-s", "data.cache=none")
 
 
-def test_too_little_memory_halves_the_images_at_once_and_the_folder_says_so(
-    problem: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def scarce(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    """A device that can run out of memory, with room for so many images in training."""
     forward = Segmenter.forward
 
-    def scarce(self: Segmenter, images: torch.Tensor) -> torch.Tensor:
-        if self.training and len(images) > 2:
+    def limited(self: Segmenter, batch: torch.Tensor) -> torch.Tensor:
+        if self.training and len(batch) > images:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return forward(self, images)
+        return forward(self, batch)
 
-    monkeypatch.setattr(Segmenter, "forward", scarce)
+    monkeypatch.setattr(Segmenter, "forward", limited)
+    monkeypatch.setattr(memory_plan, "tries_memory", lambda world: True)
+
+
+def test_too_little_memory_splits_the_batch_before_the_first_step_and_the_folder_says_so(
+    problem: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scarce(monkeypatch, 2)
     done = segengine(*PLAIN, "-s", "training.batch_size=4", folder=problem)
     assert done.code == 0, done.err
     assert run_json(problem)["micro_batch"] == {"images": 2, "from_step": 1}
-    assert "out of memory at step 1: going on with 2 images at once" in done.err
+    assert run_json(problem)["evaluation_batch"] == 1
+    assert "a whole batch doesn't fit into memory: 2 images per pass" in done.err
     assert "batch normalisation sees smaller batches" in (folder_of(problem) / "log.txt").read_text()
     assert [row["step"] for row in scores(folder_of(problem))] == [2, 4, 6]
 
 
-def test_too_little_memory_for_one_image_fails_the_run_with_advice(
+def test_too_little_memory_for_one_image_begins_no_run_and_says_what_helps(
     problem: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scarce(monkeypatch, 0)
+    done = segengine(*PLAIN, folder=problem)
+    assert done.code == 1
+    assert (
+        "out of memory: a training step with a single image doesn't fit; close other programs that use the device, or choose "
+        "a smaller crop or network, or set training.gradient_checkpointing: true"
+    ) in errors(done)
+    assert not (folder_of(problem) / "run.json").exists()
+
+
+def test_memory_that_runs_out_in_mid_run_fails_it_with_advice(problem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(self: Segmenter, images: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -176,3 +197,32 @@ def test_too_little_memory_for_one_image_fails_the_run_with_advice(
         "network or training.batch_size"
     )
     assert run_json(problem)["message"] in errors(done)
+
+
+def test_a_plugins_loss_with_a_nan_gradient_at_step_7_fails_the_run_and_mended_it_resumes(
+    problem: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, calls = CrossEntropy.forward, 0
+
+    def broken(self: CrossEntropy, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        value = forward(self, logits, target)
+        return value + (logits * 0).sum().sqrt() if calls == 7 else value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CrossEntropy, "forward", broken)
+        done = segengine(*PLAIN, folder=problem)
+    assert done.code == 1
+    message = run_json(problem)["message"]
+    assert re.match(
+        r"the gradient became infinite or NaN at images train/images/tr\d, train/images/tr\d \(learning rate .* though the loss is finite",
+        message,
+    )
+    assert message in errors(done)
+    for name in ("last", "previous", "best"):
+        state = torch.load(folder_of(problem) / f"checkpoints/{name}.pt", weights_only=True)
+        assert all(torch.isfinite(tensor).all() for tensor in state["model"].values()), name
+    assert_goes_on(problem, study)
+    rows = scores(folder_of(problem))
+    assert all(0 < row["gradient_norm"] <= row["largest_gradient_norm"] for row in rows)

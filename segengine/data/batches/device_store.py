@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from segengine.data.augment.transforms import Image, Mask
-from segengine.data.batches.available import available_bytes
 from segengine.data.batches.batch import SizedSamples
 from segengine.data.batches.device_plan import Place
 from segengine.data.batches.device_warp import Flat
@@ -65,13 +64,6 @@ def stored(
 def needed_bytes(samples: SizedSamples, indices: Sequence[int], channels: int) -> int:
     """What `stored` takes of the device's memory."""
     return int(np.asarray(samples.sizes)[sorted(set(indices))].prod(axis=1).sum()) * (channels + 1)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory of `device` that nobody has taken: of the GPU, or of the machine."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return available_bytes()
 
 
 def _tensor(array: Image | Mask) -> torch.Tensor:

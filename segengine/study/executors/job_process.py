@@ -81,7 +81,12 @@ def spawned(job: Job, place: Place, environment: Mapping[str, str] | None = None
             env=environment,
         )  # fmt: skip
         assert child.stdin is not None
-        document: dict[str, Any] = {**job.document, "device": place.device, "share": place.share}
+        document: dict[str, Any] = {
+            **job.document,
+            "device": place.device,
+            "share": place.share,
+            "gpu_part": place.gpu_part,
+        }
         child.stdin.write(json.dumps(document).encode() + b"\n")
         child.stdin.flush()
         stdin = child.stdin

@@ -76,7 +76,8 @@ class _Starter:
 
     def __init__(self, fork: bool, gpus: list[str], slots: int, device: str) -> None:
         self.gpus, self.fork = gpus, fork
-        self.place = Place("cuda" if gpus else device, slots)
+        part = 1 / -(-slots // len(gpus)) if gpus else 1.0
+        self.place = Place("cuda" if gpus else device, slots, part)
         self.line = os.pipe()
 
     def __call__(self, job: Job, slot: int) -> JobProcess:

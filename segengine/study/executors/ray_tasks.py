@@ -108,7 +108,8 @@ class RayTasks:
         actor: Any = ray.remote(Inbox)
         inbox = actor.options(num_cpus=0, scheduling_strategy=here).remote()
         run = ray.remote(task).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries)
-        place = Place("cuda" if self.gpus else "cpu" if desk.device == "auto" else desk.device)
+        device = "cuda" if self.gpus else "cpu" if desk.device == "auto" else desk.device
+        place = Place(device, gpu_part=min(1.0, self.gpus or 1.0))
         running: dict[Any, Job] = {}
         began: set[str] = set()
         while True:

@@ -1,4 +1,4 @@
-"""`training.batch_size: auto` in whole runs."""
+"""Batch sizes in whole runs: `training.batch_size: auto`, and what the dry run finds on a device that can run out of memory."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 import yaml
 
 from segengine.building.dataset import load_dataset
-from segengine.engine.batch_size import Trial
 from segengine.engine.checkpoint import load
 from segengine.engine.distributed import World, open_world
+from segengine.engine.dry_run import DryRun
 from segengine.engine.precision import pick_precision
 from segengine.errors import RunError
 from segengine.events import Doing
 from segengine.runs.folder import RunFolder
 from segengine.specs.load import load_experiment
-from segengine.training import batch_size
-from segengine.training.batch_size import found_batch, most_images, with_batch_size
-from segengine.training.context import FoundBatch, Setting, metric_policy
+from segengine.training import memory_plan
+from segengine.training.context import FoundBatch, MemoryPlan, RunContext, metric_policy
+from segengine.training.memory_plan import most_images, with_memory_plan
 from segengine.training.request import RunRequest
 from segengine.training.streams import training_input
 from tests.engine.test_processes import free_port
@@ -39,19 +39,24 @@ MB = 10**6
 
 
 def made_up_memory(monkeypatch: pytest.MonkeyPatch, free: int, per_image: int = 100 * MB) -> None:
-    """Steps that take 100 MB an image, on a machine with so much."""
-    monkeypatch.setattr(batch_size, "free_bytes", lambda device: free)
-    monkeypatch.setattr(Trial, "bytes", lambda self, images, limit: per_image * images)
+    """Steps that take 100 MB per image, on a device with so much that a dry run can try."""
+    monkeypatch.setattr(memory_plan, "free_bytes", lambda device: free)
+    monkeypatch.setattr(memory_plan, "tries_memory", lambda world: True)
+
+    def taken(self: DryRun, images: int) -> int | None:
+        return per_image * images if per_image * images <= free else None
+
+    monkeypatch.setattr(DryRun, "training_bytes", taken)
 
 
-def setting(folder: Path, spec: str = AUTO, world: World | None = None, **images: int) -> Setting:
+def context_of(folder: Path, spec: str = AUTO, world: World | None = None, **images: int) -> RunContext:
     loaded = load_experiment(write_problem(folder, spec, **{"train": 20, "validation": 1, "test": 1} | images))
     [experiment] = loaded.variants.values()
     world = world or World(torch.device("cpu"))
     request = RunRequest(loaded, "default", 0, None, RunFolder(folder / "runs/blobs/default-seed0"))
     dataset = load_dataset(experiment, None, lambda event: None)
     policy = metric_policy("auto", [label.name for label in dataset.mapper.labels])
-    return Setting(request, dataset, world, pick_precision("fp32", world.device), policy, lambda event: None)
+    return RunContext(request, dataset, world, pick_precision("fp32", world.device), policy, lambda event: None)
 
 
 def finished(folder: Path, wanted: str) -> RunFolder:
@@ -100,7 +105,7 @@ def test_where_memory_decides_the_number_and_the_reason_are_told_and_kept(
     write_problem(tmp_path, AUTO.replace("epochs: 3", "epochs: 1"), train=20)
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
-    told = "training.batch_size: auto: 4 images; a step with 6 doesn't fit into 90% of the 0.6 GB free in memory"
+    told = "training.batch_size: auto: 4 images; a step with 6 doesn't fit into 90% of the 0.6 GB free on the GPU"
     assert done.err.count(told) == 1
     folder = tmp_path / "runs/blobs/default-seed0"
     assert json.loads((folder / "run.json").read_text())["found_batch"]["images"] == 4
@@ -113,9 +118,9 @@ def test_a_run_that_goes_on_keeps_what_it_found(
     auto: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_problem(tmp_path, AUTO, train=20)
-    killed = Blow("segengine.engine.step:Step.__call__", 12)  # after six of the trial, in the second epoch
+    killed = Blow("segengine.engine.step:Step.__call__", 6)  # in the second epoch
     assert children.run("run", "blobs.yaml", folder=tmp_path, blow=killed) == -9
-    monkeypatch.setattr(batch_size, "found_batch", lambda setting: pytest.fail("it was searched again"))
+    monkeypatch.setattr(memory_plan, "batch_on_cpu", lambda context: pytest.fail("it was chosen again"))
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
     assert "going on after step" in done.err
@@ -128,13 +133,14 @@ def test_a_run_that_goes_on_keeps_what_it_found(
 def test_what_was_found_is_kept_on_another_machine_and_must_be_shared_evenly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_up_memory(monkeypatch, 10 * MB)
-    begun = setting(tmp_path)
+    made_up_memory(monkeypatch, 250 * MB)
+    begun = context_of(tmp_path)
     begun.request.folder.path.mkdir(parents=True)
     begun.request.folder.update(found_batch={"images": 8, "why": "8 images; as it was"})
-    kept = with_batch_size(begun)
+    kept = with_memory_plan(begun)
     assert kept.found_batch == FoundBatch(8, "8 images; as it was")
     assert kept.batch_size == 8
+    assert kept.memory.micro_batch == 2
     with pytest.raises(RunError) as raised:
         training_input(replace(kept, world=World(torch.device("cpu"), 0, 3)))
     assert str(raised.value) == (
@@ -151,7 +157,7 @@ def test_where_not_even_the_smallest_batch_fits_no_run_is_begun(
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 1
     assert (
-        "training.batch_size: auto: a step with 2 images doesn't fit into 90% of the 0.1 GB free in memory; choose a smaller "
+        "training.batch_size: auto: a step with 2 images doesn't fit into 90% of the 0.1 GB free on the GPU; choose a smaller "
         "crop or network, set training.gradient_checkpointing: true, or close other programs that use the memory"
     ) in done.err
     assert not (tmp_path / "runs/blobs/default-seed0/run.json").exists()
@@ -171,40 +177,86 @@ def test_an_epoch_has_ten_steps_where_there_are_images_for_them(images: int, mos
     assert most_images(images) == most
 
 
+def found(context: RunContext) -> int:
+    plan = with_memory_plan(context)
+    assert plan.found_batch is not None
+    return plan.found_batch.images
+
+
 @pytest.mark.parametrize(
-    ("changes", "world", "images"),
+    ("changes", "images"),
     [
-        ({"accumulate": 2}, World(torch.device("cpu")), 4),  # two batches make a step of 8 images
-        ({"accumulate": 99}, World(torch.device("cpu")), 2),  # never fewer than batch normalisation needs
-        ({}, World(torch.device("cpu"), share=4), 2),  # four runs share the memory
+        ({"accumulate": 2}, 4),  # two batches make a step of 8 images
+        ({"accumulate": 99}, 2),  # never fewer than batch normalisation needs
+        ({}, 8),
     ],
 )
-def test_batches_that_make_one_step_and_runs_beside_each_other_share_the_limits(
-    changes: dict[str, int], world: World, images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("tries", [True, False])
+def test_batches_that_make_one_step_share_its_limit(
+    changes: dict[str, int], images: int, tries: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_up_memory(monkeypatch, 1200 * MB)
+    if tries:
+        made_up_memory(monkeypatch, 1200 * MB)
     spec = AUTO.replace("  ema: 0.9\n", "".join(f"  {key}: {value}\n" for key, value in changes.items()))
-    assert found_batch(setting(tmp_path, spec, world)).images == images
+    assert found(context_of(tmp_path, spec)) == images
+
+
+def test_on_a_cpu_nothing_is_tried_and_a_batch_has_eight_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DryRun, "of", lambda *arguments, **named: pytest.fail("a dry run on a CPU"))
+    context = with_memory_plan(context_of(tmp_path, train=100))
+    assert context.found_batch == FoundBatch(8, "8 images; on a CPU a step sees no more than 8")
+    assert context.memory == MemoryPlan(None, None)
+    shared = with_memory_plan(context_of(tmp_path / "two", world=World(torch.device("cpu")), train=100))
+    assert shared.batch_size == 8
 
 
 def test_decoded_images_on_the_device_are_left_their_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usable = []
-    monkeypatch.setattr(batch_size, "largest_that_fits", lambda trial, numbers, most, free: usable.append(most) or 2)
+    usable, reserved = list[int](), list[int]()
+
+    def fitting(dry_run: DryRun, numbers: list[int], most: int) -> int:
+        usable.append(most)
+        reserved.append(dry_run.reserved_bytes)
+        return 2
+
+    monkeypatch.setattr(memory_plan, "fitting_batch", fitting)
     for name, cache in (("ram", "ram"), ("device", "device")):
         made_up_memory(monkeypatch, 10**9)
-        found_batch(setting(tmp_path / name, AUTO.replace("data:\n", f"data:\n  cache: {cache}\n")))
+        found(context_of(tmp_path / name, AUTO.replace("data:\n", f"data:\n  cache: {cache}\n")))
     assert usable[0] - usable[1] == 20 * 48 * 48 * 2
+    assert reserved == [0, 20 * 48 * 48 * 2]
 
 
-def test_the_search_leaves_torchs_generator_and_settings_alone(tmp_path: Path) -> None:
+def test_the_dry_run_leaves_torchs_generator_and_settings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan, "tries_memory", lambda world: True)
+    monkeypatch.setattr(memory_plan, "free_bytes", lambda device: 10**12)
     torch.manual_seed(11)
     before, seen = torch.get_rng_state(), list[object]()
     algorithms = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
-    given = setting(tmp_path)
+    given = context_of(tmp_path)
     torch.set_rng_state(before)
-    assert found_batch(replace(given, listener=seen.append)).images == 8
+    assert found(replace(given, listener=seen.append)) == 8
+    assert torch.equal(torch.get_rng_state(), before)
     assert algorithms == (torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled())
-    assert seen == [Doing("trying batch sizes", 0, 1), Doing("trying batch sizes", 1, 1)]
+    assert seen == [Doing("trying what fits into memory", 0, 1), Doing("trying what fits into memory", 1, 1)]
+
+
+def test_a_set_batch_is_kept_and_its_micro_batch_found_and_never_raised_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = AUTO.replace("batch_size: auto", "batch_size: 8")
+    for free, micro_batch in ((1000, None), (500, 4), (250, 2)):
+        made_up_memory(monkeypatch, free * MB)
+        context = with_memory_plan(context_of(tmp_path, spec))
+        assert (context.batch_size, context.found_batch) == (8, None)
+        assert context.memory == MemoryPlan(micro_batch, 1)
+    context.request.folder.path.mkdir(parents=True)
+    context.request.folder.update(micro_batch={"images": 2, "from_step": 1})
+    made_up_memory(monkeypatch, 1000 * MB)
+    assert with_memory_plan(context).memory.micro_batch == 2
 
 
 def _process(rank: int, port: int, folder: Path) -> None:
@@ -213,10 +265,10 @@ def _process(rank: int, port: int, folder: Path) -> None:
     }  # fmt: skip
     torch.set_num_threads(1)
     patch = pytest.MonkeyPatch()
-    made_up_memory(patch, 2000 * MB, (100 if rank == 0 else 150) * MB)  # of which each process has half
+    made_up_memory(patch, 500 * MB, (100 if rank == 0 else 150) * MB)
     with open_world("cpu") as world:
-        found = found_batch(setting(folder / str(rank), AUTO, world, train=100))
-        (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+        context = with_memory_plan(context_of(folder / str(rank), AUTO, world, train=100))
+        (folder / f"{rank}.pickle").write_bytes(pickle.dumps((context.found_batch, context.memory)))
 
 
 def test_two_processes_agree_on_what_the_poorer_one_has_memory_for(tmp_path: Path) -> None:
@@ -227,6 +279,8 @@ def test_two_processes_agree_on_what_the_poorer_one_has_memory_for(tmp_path: Pat
     for worker in workers:
         worker.join(100)
         assert worker.exitcode == 0
-    found = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
-    assert [each.images for each in found] == [8, 8]
-    assert found[0].why == ("8 images (4 in each of 2 processes); a step sees no more than 10 of 100 training images")
+    plans = [pickle.loads((tmp_path / f"{rank}.pickle").read_bytes()) for rank in (0, 1)]
+    assert [(batch.images, memory) for batch, memory in plans] == [(4, MemoryPlan(None, 1))] * 2
+    assert plans[0][0].why == (
+        "4 images (2 in each of 2 processes); a step with 8 doesn't fit into 90% of the 0.5 GB free on the GPU"
+    )

@@ -1,4 +1,4 @@
-"""Steps that the device is given before the numbers of the one before are read, as on a GPU."""
+"""Steps that are queued before the loss of the one before is read back, as on a GPU."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 
 from segengine.components.optimizers import Adam, AdamW, Sgd
 from segengine.engine import checkpoint
-from segengine.engine.checkpoint import Trainable, weights_hash
+from segengine.engine.checkpoint import weights_hash
 from segengine.engine.fit import fit
-from segengine.engine.non_finite import Guard, steps_ahead
+from segengine.engine.non_finite import NonFiniteLatch, queue_depth
 from segengine.errors import RunError
 from segengine.events import Ended, Event, Saved, StepDone
 from tests.engine.test_fit import BlowsUp, OneFull
 from tests.engine.tiny import CPU, Problem, problem
 
 
-def on(folder: Path, ahead: int, **options: Any) -> Problem:
-    return problem(folder, ahead=ahead, fused=True, **options)
+def on(folder: Path, depth: int, **options: Any) -> Problem:
+    return problem(folder, queue_depth=depth, fused=True, **options)
 
 
 def run(p: Problem, **options: Any) -> Iterator[Event]:
-    return fit(p.step, p.stream, p.settings, p.store, evaluator=p.evaluator, **options)
+    return fit(p.step, p.stream, p.settings, p.paths, evaluator=p.evaluator, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulate": 2, "ema": 0.9, "clip_norm": 0.1}, {"save_steps": 2}])
@@ -63,7 +63,7 @@ def test_an_interrupted_run_stands_between_two_steps_and_ends_with_equal_bits(tm
     assert steps == list(range(1, len(steps) + 1))
     assert stop_at <= len(steps) <= stop_at + 1
     second = on(tmp_path / "parts", 1)
-    progress = checkpoint.restore(checkpoint.load(second.store.last), second.step.trainable)
+    progress = checkpoint.restore(checkpoint.load(second.paths.last), second.step.trainable)
     assert progress.step == len(steps)
     assert isinstance(list(run(second, progress=progress))[-1], Ended)
     assert weights_hash(second.step.trainable.model) == weights_hash(whole.step.trainable.model)
@@ -75,9 +75,9 @@ def test_a_loss_that_is_not_finite_changes_no_weight_though_the_next_step_has_be
     after: list[list[torch.Tensor]] = [[each.detach().clone() for each in parameters()]]
     update = type(p.step)._update
 
-    def watched(step: Any, flags: torch.Tensor) -> None:
-        update(step, flags)
-        after.append([each.detach().clone() for each in parameters()] + [flags.clone()])
+    def watched(step: Any, numbers: torch.Tensor, norm: torch.Tensor) -> None:
+        update(step, numbers, norm)
+        after.append([each.detach().clone() for each in parameters()] + [numbers[3:].clone()])
 
     type(p.step)._update = watched  # type: ignore[method-assign]
     try:
@@ -92,32 +92,31 @@ def test_a_loss_that_is_not_finite_changes_no_weight_though_the_next_step_has_be
 
 
 @pytest.mark.parametrize("component", [AdamW(), Adam(), Sgd()])
-def test_fused_optimizers_skip_every_step_once_the_guard_has_tripped(component: Any) -> None:
+def test_fused_optimizers_skip_every_step_once_the_latch_is_set(component: Any) -> None:
     weight = torch.nn.Parameter(torch.ones(3))
-    optimizer, guard = component.build(parameters=[{"params": [weight]}], fused=True), Guard()
+    optimizer, latch = component.build(parameters=[{"params": [weight]}], fused=True), NonFiniteLatch()
     for flags, moves in (([0.0], True), ([0.0, 1.0], False), ([0.0], False)):
         before = weight.detach().clone()
         weight.grad = torch.full((3,), 0.5)
-        guard.remember(torch.tensor(flags))
-        guard.step(optimizer)
+        latch.remember(torch.tensor(flags))
+        latch.step(optimizer)
         assert torch.equal(before, weight) is not moves
     assert not hasattr(optimizer, "found_inf")
 
 
-def test_once_tripped_a_loss_is_spoilt_for_the_gradient_scaler() -> None:
-    guard = Guard()
-    guard.remember(torch.tensor([0.0]))
-    assert guard.spoilt(torch.tensor(2.0)) == 2
-    guard.remember(torch.tensor([2.0]))
-    guard.remember(torch.tensor([0.0]))
-    assert guard.spoilt(torch.tensor(2.0)).isnan()
+def test_once_the_latch_is_set_the_loss_is_nan_for_the_gradient_scaler() -> None:
+    latch = NonFiniteLatch()
+    latch.remember(torch.tensor([0.0]))
+    assert latch.loss(torch.tensor(2.0)) == 2
+    latch.remember(torch.tensor([2.0]))
+    latch.remember(torch.tensor([0.0]))
+    assert latch.loss(torch.tensor(2.0)).isnan()
 
 
-def test_only_optimizers_that_can_skip_a_step_run_ahead_and_only_on_gpus() -> None:
-    def trainable(fused: bool) -> Trainable:
-        weights = [{"params": [torch.nn.Parameter(torch.ones(1))]}]
-        return Trainable(torch.nn.Identity(), AdamW().build(parameters=weights, fused=fused), None)  # type: ignore[arg-type]
+def test_only_steps_of_optimizers_that_can_skip_one_are_queued_and_only_on_gpus() -> None:
+    def optimizer(fused: bool) -> torch.optim.Optimizer:
+        return AdamW().build(parameters=[{"params": [torch.nn.Parameter(torch.ones(1))]}], fused=fused)
 
-    assert steps_ahead(trainable(True), torch.device("cuda")) == 1
-    assert steps_ahead(trainable(False), torch.device("cuda")) == 0
-    assert steps_ahead(trainable(True), CPU) == 0
+    assert queue_depth(optimizer(True), torch.device("cuda")) == 1
+    assert queue_depth(optimizer(False), torch.device("cuda")) == 0
+    assert queue_depth(optimizer(True), CPU) == 0
