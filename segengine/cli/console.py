@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
+from segengine.metrics.extremes import Extremes, extremes
 
 SCORES = ("precision", "recall", "iou", "dice")
 
@@ -125,15 +126,21 @@ class ConsoleListener:
             self.console.print(score_table(event.row))
 
 
-def score_table(scores: Mapping[str, Any]) -> Table:
-    """Per-class scores of one evaluation (`validation` of a metrics.jsonl line)."""
+def score_table(scores: Mapping[str, Any], *, all_classes: bool = False) -> Table:
+    """Per-class scores of one evaluation (`validation` of a metrics.jsonl line).
+
+    Of many classes the ten worst and ten best by Dice, unless `all_classes` are wanted.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
     for name in (*SCORES, "dice/image", "images"):
         table.add_column(name, justify="right")
-    for name, values in scores["classes"].items():
-        cells = [shown(values[score]) for score in SCORES]
-        table.add_row(escape(name), *cells, shown(values["dice_per_image"]), str(values["images"]))
+    rows = [
+        (escape(name), *(shown(values[s]) for s in SCORES), shown(values["dice_per_image"]), str(values["images"]))
+        for name, values in scores["classes"].items()
+    ]
+    dice = [values["dice"] for values in scores["classes"].values()]
+    _add_rows(table, rows, None if all_classes else extremes(dice))
     mean = scores["mean"]
     names = mean["over"]
     over = f"mean of {', '.join(names)}" if len(names) <= 3 else f"mean of {len(names)} classes"
@@ -146,8 +153,24 @@ def score_table(scores: Mapping[str, Any]) -> Table:
     return table
 
 
-def metric_table(row: Mapping[str, Any]) -> Table:
-    """One metric of one evaluation (`metrics` of run.json): its means, and over how many images."""
+def _add_rows(table: Table, rows: Sequence[tuple[str, ...]], few: Extremes | None) -> None:
+    """All rows, or those of the worst and best classes around a line that says what is left out."""
+    if few is None:
+        for row in rows:
+            table.add_row(*row)
+        return
+    for place in few.worst:
+        table.add_row(*rows[place])
+    table.add_row(f"[dim]{few.left_out} (evaluate --all)[/dim]")
+    for place in few.best:
+        table.add_row(*rows[place])
+
+
+def metric_table(row: Mapping[str, Any], *, all_classes: bool = False) -> Table:
+    """One metric of one evaluation (`metrics` of run.json): its means, and over how many images.
+
+    Of many classes the ten worst and ten best, unless `all_classes` are wanted.
+    """
     unit = f", {row['unit']}" if row["unit"] else ""
     title = f"\n{row['words']}{unit}: means over {row['images']} images, {row['better']} is better"
     table = Table(
@@ -156,9 +179,10 @@ def metric_table(row: Mapping[str, Any]) -> Table:
     table.add_column("class", no_wrap=True)
     for name in ("mean", "images", "missed", "only predicted", "without it"):
         table.add_column(name, justify="right")
-    for name, of in row["classes"].items():
-        counts = [str(of[key]) for key in ("images", "truth_only", "prediction_only", "neither")]
-        table.add_row(escape(name), shown(of["mean"]), *counts)
+    keys = ("images", "truth_only", "prediction_only", "neither")
+    rows = [(escape(name), shown(of["mean"]), *(str(of[key]) for key in keys)) for name, of in row["classes"].items()]
+    means = [of["mean"] for of in row["classes"].values()]
+    _add_rows(table, rows, None if all_classes else extremes(means, lower_is_better=row["better"] == "lower"))
     if len(row["classes"]) > 1:
         table.add_row(f"[bold]mean of {len(row['classes'])} classes[/bold]", shown(row["mean"]), *[""] * 4)
     return table

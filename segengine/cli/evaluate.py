@@ -28,6 +28,9 @@ from segengine.cli.options import device_option, json_option, print_json, set_op
     metavar="FILE",
     help="Also write the confusion counts of each image (CSV).",
 )
+@click.option(
+    "--all", "all_classes", is_flag=True, help="List all classes, not only the ten worst and ten best of many."
+)
 @device_option
 @json_option
 def command(
@@ -37,6 +40,7 @@ def command(
     save: bool,
     overrides: tuple[str, ...],
     counts: Path | None,
+    all_classes: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -64,7 +68,7 @@ def command(
     if save:
         save_metrics(run, found)
     if counts is not None:
-        write_counts(counts, found.counts)
+        write_counts(counts, found.counts, compress=False)
     if as_json:
         document = {"run": str(run), "split": found.split, "same_data": found.same_data, "scores": found.scores}
         print_json(document | {"metrics": found.metrics})
@@ -72,6 +76,6 @@ def command(
     data = "the run's own data" if found.same_data else "other data than the run's"
     click.echo(f"{run}: {found.split} images of {data}")
     console_out = Console(highlight=False)
-    console_out.print(score_table(found.scores))
+    console_out.print(score_table(found.scores, all_classes=all_classes))
     for row in found.metrics.values():
-        console_out.print(metric_table(row))
+        console_out.print(metric_table(row, all_classes=all_classes))

@@ -18,8 +18,9 @@ _MOST_VALUES = 30
 @click.command("inspect", short_help="What is in a folder of images and masks.")
 @click.argument("place", type=click.Path(path_type=Path), metavar="SPEC|DATA")
 @set_option
+@click.option("--all", "all_values", is_flag=True, help="List all mask values, not only the 30 most frequent.")
 @json_option
-def command(place: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+def command(place: Path, overrides: tuple[str, ...], all_values: bool, as_json: bool) -> int:
     """Look at every image and mask of a folder, or of an experiment file's source: sizes, channels, mask values.
 
     Says what kind of masks they are and why. Ends with exit code 1 where they can't be used as they are.
@@ -46,11 +47,11 @@ def command(place: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json(found.document())
     else:
-        _print(found)
+        _print(found, None if all_values else _MOST_VALUES)
     return int(not found.usable)
 
 
-def _print(found: Inspection) -> None:
+def _print(found: Inspection, most: int | None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -65,11 +66,13 @@ def _print(found: Inspection) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("value", "pixels", "share", "masks"):
         table.add_column(heading, justify="right")
-    for value in masks["values"][:_MOST_VALUES]:
+    values = masks["values"]
+    shown = values if most is None or len(values) <= most else sorted(values, key=lambda v: -v["pixels"])[:most]
+    for value in shown:
         table.add_row(value["value"], f"{value['pixels']:,}", f"{value['share']:.2%}", str(value["masks"]))
     out.print(table)
-    if len(masks["values"]) > _MOST_VALUES:
-        out.print(f"and {len(masks['values']) - _MOST_VALUES} more values")
+    if len(shown) < len(values):
+        out.print(f"and {len(values) - len(shown)} less frequent values (--all)")
     colour = "green" if masks["usable"] else "red"
     out.print(f"[{colour}]{escape(masks['says'])}[/{colour}]", soft_wrap=True)
     if masks["size_problem"]:

@@ -14,7 +14,7 @@ from segengine.runs.costs import CostRecord, read_cost
 from segengine.runs.find import find_runs
 from segengine.runs.folder import RunFolder
 from segengine.runs.record import RunRecord, read_record
-from segengine.runs.tables import ImageRow, read_count_rows, read_images
+from segengine.runs.tables import ImageRow, counts_exist, read_count_rows, read_images
 from segengine.yaml_source import parse
 
 SPLITS = ("test", "validation", "train")
@@ -42,7 +42,7 @@ class LoadedRun:
 
     def has(self, split: str) -> bool:
         """Whether the chosen checkpoint was evaluated on `split`."""
-        return (self.folder / names.counts_file(split)).exists()
+        return counts_exist(self.folder / names.counts_file(split))
 
     def indices(self, split: str) -> tuple[int, ...]:
         """The images of a split, ascending."""

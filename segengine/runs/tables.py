@@ -1,12 +1,14 @@
-"""The tables of a run folder: images.csv, metrics.jsonl, counts/*.csv."""
+"""The tables of a run folder: images.csv, files.csv, metrics.jsonl, counts/*.csv or *.csv.gz."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
 import warnings
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.errors import RunError
-from segengine.files import write_text
+from segengine.files import write_bytes, write_text
 from segengine.metrics.confusion import ImageCounts
 
 COUNTS_HEADER = "index,truth,predicted,pixels"
+LARGEST_PLAIN_BYTES = 2**20
+"""Larger tables of counts are compressed."""
 
 
 @dataclass(frozen=True)
@@ -80,28 +84,57 @@ def read_digests(path: Path) -> dict[int, tuple[str, str]]:
         raise RunError(f"{path}: not a readable table of files ({error}); the run folder is damaged") from error
 
 
-def write_counts(path: Path, counts: ImageCounts) -> None:
-    """Write the confusion counts of images, non-zero cells only."""
-    lines = [COUNTS_HEADER, *(",".join(map(str, row)) for row in counts.rows())]
-    write_text(path, "\n".join(lines) + "\n")
+def write_counts(path: Path, counts: ImageCounts, *, compress: bool | None = None) -> Path:
+    """Write the confusion counts of images, non-zero cells only, and return the file written.
+
+    With `compress`, and without a choice where the table is above `LARGEST_PLAIN_BYTES`, it is compressed under the name
+    of `path` with .gz added; only one of the two files is left.
+    """
+    lines = [COUNTS_HEADER, *map("%d,%d,%d,%d".__mod__, counts.rows())]
+    content, packed = ("\n".join(lines) + "\n").encode(), _compressed(path)
+    if not (len(content) > LARGEST_PLAIN_BYTES if compress is None else compress):
+        write_bytes(path, content)
+        packed.unlink(missing_ok=True)
+        return path
+    write_bytes(packed, gzip.compress(content, 6, mtime=0))
+    path.unlink(missing_ok=True)
+    return packed
+
+
+def counts_exist(path: Path) -> bool:
+    """Whether there are counts, plain at `path` or compressed beside it."""
+    return path.exists() or _compressed(path).exists()
+
+
+def _compressed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.gz")
+
+
+def _counts_content(path: Path) -> bytes:
+    """The text of a table of counts; the newer one where somebody put both forms there."""
+    packed = _compressed(path)
+    if not packed.exists() or (path.exists() and path.stat().st_mtime_ns > packed.stat().st_mtime_ns):
+        return path.read_bytes()
+    return gzip.decompress(packed.read_bytes())
 
 
 def read_count_rows(path: Path, num_classes: int) -> NDArray[np.int64]:
     """The rows of a counts file as int64 [n, 4]: image index, class in the truth, class predicted, pixels.
 
+    `path` is the name of the plain file; where `path`.gz is there instead, that is read.
+
     Raises:
         RunError: the file is missing or no such table.
     """
     try:
-        with path.open("rb") as file:
-            header, text = file.readline().decode().strip(), file.read()
-        if header != COUNTS_HEADER:
+        header, _, text = _counts_content(path).partition(b"\n")
+        if header.decode().strip() != COUNTS_HEADER:
             raise ValueError(f"the first line is not {COUNTS_HEADER}")
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what numpy can't read as numbers it only warns of
             numbers = np.fromstring(text.replace(b"\r", b"").replace(b"\n", b","), dtype=np.int64, sep=",")
         rows = numbers.reshape(-1, 4)
-    except (OSError, ValueError, DeprecationWarning) as error:
+    except (OSError, ValueError, EOFError, zlib.error, DeprecationWarning) as error:
         raise RunError(f"{path}: not a readable table of counts ({error}); the run folder is damaged") from error
     if rows.size and (rows[:, 1:3].max() >= num_classes or rows.min() < 0):
         raise RunError(f"{path}: a class is not one of the {num_classes} of run.json; the run folder is damaged")

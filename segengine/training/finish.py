@@ -20,7 +20,7 @@ from segengine.metrics.scores import as_row, evaluate_counts
 from segengine.metrics.values import Measurement, MetricValues
 from segengine.report.run_report import RunReport, write_run_report
 from segengine.runs import names
-from segengine.runs.tables import read_counts, read_metrics, write_counts
+from segengine.runs.tables import counts_exist, read_counts, read_metrics, write_counts
 from segengine.specs.sections import EvaluationSection
 from segengine.training.context import RunContext
 from segengine.training.recorder import Recorder
@@ -100,7 +100,7 @@ def _found(
 ) -> tuple[Counts, dict[int, Measured]]:
     """Counts on the split and what is measured; the counts of validation images were written when the checkpoint was chosen."""
     path = context.request.folder / names.counts_file(split)
-    if split == "validation" and path.exists() and made is None:
+    if split == "validation" and counts_exist(path) and made is None:
         stored = read_counts(path, context.num_classes, context.dataset.splits[split])
         return {index: stored[index] for index in stored.indices}, {}
     return context.count_and_measure(model, split, made)

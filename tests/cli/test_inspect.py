@@ -99,3 +99,15 @@ def test_masks_of_another_size_are_found_by_inspect_and_init(
     assert words in said
     assert "3 of 4 masks have another size than their images: 1 half the image's size, 1 one pixel off, 1 cut" in said
     assert not file.exists()
+
+
+def test_of_many_values_the_most_frequent_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = [0] * 3 + [value for value in range(60) for _ in range(1 + (value == 59))]
+    data = folder(tmp_path / "data", [block(*values)])
+    run("inspect", str(data))
+    said = capsys.readouterr().out
+    assert "and 30 less frequent values (--all)" in said
+    assert "\n   59" in said
+    run("inspect", str(data), "--all")
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert {str(value) for value in range(60)} <= listed

@@ -1,13 +1,17 @@
 """images.csv, metrics.jsonl and counts/*.csv: written whole, read exactly, damage named."""
 
+import gzip
+
 import numpy as np
 import pytest
 
 from segengine.errors import RunError
 from segengine.metrics.confusion import ImageCounts
+from segengine.runs import tables as tables_module
 from segengine.runs.tables import (
     ImageRow,
     append_metrics,
+    counts_exist,
     keep_epochs,
     read_count_rows,
     read_counts,
@@ -34,6 +38,39 @@ def test_counts_come_back_exactly_with_empty_images(tmp_path):
     assert counts.indices == [4, 9]
     assert np.array_equal(counts[4], tables[4])
     assert counts[9].sum() == 0
+
+
+def test_large_counts_are_compressed_and_read_by_the_same_name(tmp_path, monkeypatch):
+    path = tmp_path / "counts" / "test.csv"
+    rng = np.random.default_rng(0)
+    tables = {i: rng.integers(0, 3, (20, 20)) for i in range(5)}
+    write_counts(path, ImageCounts.of(tables, 20))
+    plain = path.read_bytes()
+    monkeypatch.setattr(tables_module, "LARGEST_PLAIN_BYTES", 1000)
+    packed = write_counts(path, ImageCounts.of(tables, 20))
+    assert packed == tmp_path / "counts" / "test.csv.gz"
+    assert not path.exists()
+    assert gzip.decompress(packed.read_bytes()) == plain
+    assert counts_exist(path)
+    counts = read_counts(path, 20)
+    assert all(np.array_equal(counts[i], table) for i, table in tables.items())
+    again = packed.read_bytes()
+    write_counts(path, ImageCounts.of(tables, 20))
+    assert packed.read_bytes() == again  # no time stamp inside
+    monkeypatch.undo()
+    write_counts(path, ImageCounts.of(tables, 20))
+    assert sorted(p.name for p in path.parent.iterdir()) == ["test.csv"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b[:40] + b"xxxx" + b[44:], lambda _: b"", lambda _: b"no gzip"]
+)
+def test_damaged_compressed_counts_are_named(tmp_path, damage):
+    path = tmp_path / "test.csv.gz"
+    rows = "".join(f"{i},0,1,{i * 7919 % 1000}\n" for i in range(1000))
+    path.write_bytes(damage(gzip.compress(f"index,truth,predicted,pixels\n{rows}".encode())))
+    with pytest.raises(RunError, match=r"test\.csv: not a readable table of counts .*the run folder is damaged"):
+        read_count_rows(tmp_path / "test.csv", 2)
 
 
 def test_counts_without_a_row_are_read(tmp_path):
