@@ -1,6 +1,6 @@
 """All benchmarks in one table.
 
-    python -m tests.benchmarks [--only input step epoch memory evaluation startup overhead] [--quick]
+    python -m tests.benchmarks [--only input step epoch memory discovery evaluation startup overhead] [--quick]
 
 Without data it makes synthetic images; SEGENGINE_DATASETS names a folder of real sets. On a GPU: VGG16- and
 ResNet34-UNet at 256 and 512 pixels, 16 workers for the plain loop; on a CPU VGG16-UNet at 256. No network is needed.
@@ -25,7 +25,7 @@ import torch
 from tests.benchmarks.table import OURS, Row, document, facts, markdown, rows_of
 
 HERE = Path(__file__).parent
-PARTS = ("input", "step", "epoch", "memory", "evaluation", "startup", "overhead")
+PARTS = ("input", "step", "epoch", "memory", "discovery", "evaluation", "startup", "overhead")
 
 
 def _figures(program: str, *arguments: str) -> Any:
@@ -118,6 +118,26 @@ def evaluation_rows(device: torch.device, workers: int, rounds: int, quick: bool
     return rows_of("evaluation", case, "ms an image", values, {"limit: the forward pass": ("<=", 0.03)})
 
 
+def discovery_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
+    """Looking at all masks, and at whole folders for the first and the second time."""
+    small = ["--masks", "4", "--side", "32", "--files", "20", "--repeats", "1"]
+    found = _figures("discovery", *(small if quick else ["--repeats", str(rounds)]))
+    rows: list[Row] = []
+    for classes, seconds in found["seconds"].items():
+        case = f"{found['side']}x{found['side']} masks, {classes} classes"
+        each = {who: 1000 * value / found["masks"] for who, value in seconds.items()}
+        alone = each.pop("segengine, one thread, without shapes")
+        decoding = each.pop("limit: decoding, one thread")
+        rows += rows_of("discovery", case, "ms a mask", each, {"plain: PIL and np.unique": ("<=", 0.5)})
+        pair = {OURS: alone, "limit: decoding": decoding}
+        rows += rows_of("discovery", f"{case}, one thread", "ms a mask", pair, {"limit: decoding": ("<=", 1.3)})
+    for number, ((first, megabytes), (second, _)) in found["looks"].items():
+        pair = {OURS: second, "segengine, first look": first}
+        rows += rows_of("discovery", f"{number} small pairs, second look", "s", pair)
+        rows += rows_of("discovery", f"{number} small pairs, first look", "MB", {OURS: megabytes})
+    return rows
+
+
 def startup_rows(device: torch.device, workers: int, rounds: int, quick: bool) -> list[Row]:
     """From a command to its first step."""
     from tests.benchmarks.startup import measured
@@ -137,7 +157,7 @@ def overhead_rows(device: torch.device, workers: int, rounds: int, quick: bool) 
 
 MEASURE: dict[str, Callable[[torch.device, int, int, bool], list[Row]]] = {
     "input": input_rows, "step": step_rows, "epoch": epoch_rows, "memory": epoch_rows, "evaluation": evaluation_rows,
-    "startup": startup_rows, "overhead": overhead_rows,
+    "discovery": discovery_rows, "startup": startup_rows, "overhead": overhead_rows,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from segengine.data.files.formats import SUFFIXES
 from segengine.data.files.parallel import in_threads
 from segengine.data.sources.lists import listed_splits
 from segengine.data.sources.pairing import Pairs, missing_partners, pair
-from segengine.data.sources.patterns import Match, find
+from segengine.data.sources.patterns import Match, find, finds_any
 from segengine.data.sources.records import Record, Records, counted, listed
 from segengine.errors import DataError
 
@@ -97,7 +97,7 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
     if plan.images and plan.masks:
         return plan.images, plan.masks
     for given, what in ((plan.images, "image"), (plan.masks, "mask")):
-        if given and not find(plan.root, given, outside=plan.outside):
+        if given and not finds_any(plan.root, given, outside=plan.outside):
             raise DataError(f"{plan.root}: no {what} matches '{given}'; there: {_what_is_there(plan.root)}")
     tried = []
     for images, masks in _LAYOUTS:
@@ -105,7 +105,7 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
         mask_choices = (plan.masks,) if plan.masks else masks
         fits = [
             (i, m) for i, m in product(image_choices, mask_choices)
-            if find(plan.root, i, outside=plan.outside) and find(plan.root, m, outside=plan.outside)
+            if finds_any(plan.root, i, outside=plan.outside) and finds_any(plan.root, m, outside=plan.outside)
         ]  # fmt: skip
         if len(fits) > 1:
             options = listed([f"images: {i}, masks: {m}" for i, m in fits], 3)
@@ -237,8 +237,11 @@ def _joined(record: Record, files: Parts) -> Record:
 
 
 def _identity(root: Path, path: Path) -> str:
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
-    return relative.with_suffix("").as_posix()
+    """The path below the root without suffix, with "/" between folders."""
+    text, base = path.as_posix(), f"{root.as_posix().rstrip('/')}/"
+    folder, slash, name = text.removeprefix(base).rpartition("/")
+    dot = name.rfind(".")
+    return folder + slash + (name[:dot] if 0 < dot < len(name) - 1 else name)
 
 
 def _what_is_there(root: Path) -> str:

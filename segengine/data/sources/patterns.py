@@ -29,12 +29,14 @@ class Match:
     """A file that matched: `key` is what the wildcards matched, `split` train, validation, test or None.
 
     `named` holds what `{class}`, `{object}`, `{channel}` and `{group}` matched, as (name, text).
+    `link` says that the file is a symbolic link.
     """
 
     path: Path
     key: tuple[str, ...]
     split: str | None
     named: tuple[tuple[str, str], ...] = ()
+    link: bool = False
 
     def value(self, name: str) -> str | None:
         """What the placeholder `{name}` matched; None where the pattern has none."""
@@ -92,10 +94,19 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
         )
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     start = Path("/") if pattern.startswith("/") else root
-    found = sorted(set(_walk(start, parts, Match(start, (), None), suffixes)), key=lambda m: m.path.as_posix())
+    found = sorted(set(_walk(start, parts, Match(start, (), None), suffixes)), key=lambda m: str(m.path))
     if not outside:
         _check_inside(root.resolve(), found)
     return found
+
+
+def finds_any(root: Path, pattern: str, *, outside: bool = False) -> bool:
+    """Whether `find` would find anything; stops at the first file."""
+    if leaves_root(pattern) and not outside:
+        return bool(find(root, pattern))  # refuses it
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    start = Path("/") if pattern.startswith("/") else root
+    return next(_walk(start, parts, Match(start, (), None), suffixes=True), None) is not None
 
 
 def _check_inside(base: Path, found: list[Match]) -> None:
@@ -104,7 +115,7 @@ def _check_inside(base: Path, found: list[Match]) -> None:
         folder = match.path.parent
         if folder not in folders:
             folders[folder] = folder.resolve().is_relative_to(base)
-        if not folders[folder] or (match.path.is_symlink() and not match.path.resolve().is_relative_to(base)):
+        if not folders[folder] or (match.link and not match.path.resolve().is_relative_to(base)):
             raise DataError(
                 f"{match.path}: is a link that leads out of {base}; set the source's outside: allow if it's meant to"
             )
@@ -115,25 +126,28 @@ def _walk(folder: Path, parts: list[str], so_far: Match, suffixes: bool) -> Iter
     if part == "**":
         if rest:
             yield from _walk(folder, rest, so_far, suffixes)
-        for name in _names(folder):
-            if (folder / name).is_dir() and not (folder / name).is_symlink():
-                yield from _walk(folder / name, parts, replace(so_far, key=(*so_far.key, name)), suffixes)
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                below = replace(so_far, key=(*so_far.key, entry.name))
+                yield from _walk(folder / entry.name, parts, below, suffixes)
         return
     if part == "..":
         yield from _walk(folder / "..", rest, so_far, suffixes)
         return
     regex = re.compile(_regex(part, last=not rest and suffixes), re.DOTALL)
-    plain = not any(c in part for c in "*?[{")
-    for name in [part] if plain and rest else _names(folder):
-        match = regex.fullmatch(name)
+    if rest and not any(c in part for c in "*?[{"):
+        if regex.fullmatch(part) and (folder / part).is_dir():
+            yield from _walk(folder / part, rest, replace(so_far, path=folder / part), suffixes)
+        return
+    for entry in _entries(folder):
+        match = regex.fullmatch(entry.name)
         if match is None:
             continue
-        here = _extended(so_far, match, folder / name)
-        if rest:
-            if here.path.is_dir():
-                yield from _walk(here.path, rest, here, suffixes)
-        elif here.path.is_file():
-            yield here
+        if rest and entry.is_dir():
+            here = _extended(so_far, match, folder / entry.name)
+            yield from _walk(here.path, rest, here, suffixes)
+        elif not rest and entry.is_file():
+            yield replace(_extended(so_far, match, folder / entry.name), link=entry.is_symlink())
 
 
 def _extended(so_far: Match, match: re.Match[str], path: Path) -> Match:
@@ -146,9 +160,11 @@ def _extended(so_far: Match, match: re.Match[str], path: Path) -> Match:
     return Match(path, (*so_far.key, *keys), split, (*so_far.named, *named))
 
 
-def _names(folder: Path) -> list[str]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, by name; the kind of most entries is known without a look at each."""
     try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
     except OSError:
         return []
 
