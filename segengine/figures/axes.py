@@ -1,4 +1,4 @@
-"""Frames of charts: grid lines, tick labels, axis titles, legends."""
+"""Frames of charts: grid lines, tick labels, axis titles and the legend."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from collections.abc import Sequence
 
 from segengine.figures.palette import dash, series
 from segengine.figures.scales import Scale, shown
-from segengine.figures.svg import Mark, fitting, group, line, point, text, text_width
+from segengine.figures.svg import Mark, fitting, group, line, point, polyline, text, text_width
 
 SMALL = 12.0
 LEGEND_LINE = 22.0
 
 
 def below(
-    scale: Scale, top: float, bottom: float, title: str, *, most: int = 6, percent: bool = False, whole: bool = False
-) -> list[Mark]:
-    """Vertical grid lines from `top` to `bottom`, tick labels (of whole numbers only if `whole`) and the axis' title below them."""
+    scale: Scale, top: float, bottom: float, title: str, *, most: int = 6, percent: bool = False, whole: bool = False,
+    labelled: bool = True,
+) -> list[Mark]:  # fmt: skip
+    """Vertical grid lines from `top` to `bottom`; below them, if `labelled`, tick labels and the axis' title.
+
+    `whole`: ticks at whole numbers only.
+    """
     marks = []
     for tick in scale.whole_ticks(most) if whole else scale.ticks(most):
         marks.append(line(scale(tick), top, scale(tick), bottom, "grid"))
-        label = f"{100 * tick:.6g} %" if percent else shown(tick)
-        marks.append(text(scale(tick), bottom + 17, label, role="muted", size=SMALL, anchor="middle"))
+        if labelled:
+            label = f"{100 * tick:.6g} %" if percent else shown(tick)
+            marks.append(text(scale(tick), bottom + 17, label, role="muted", size=SMALL, anchor="middle"))
     middle = (scale.start + scale.end) / 2
-    return [*marks, text(middle, bottom + 36, title, role="muted", size=SMALL, anchor="middle")]
+    return [*marks, text(middle, bottom + 36, title, role="muted", size=SMALL, anchor="middle")] if labelled else marks
 
 
 def beside(scale: Scale, left: float, right: float, *, most: int = 6) -> list[Mark]:
@@ -37,18 +42,17 @@ def beside(scale: Scale, left: float, right: float, *, most: int = 6) -> list[Ma
 def legend(
     names: Sequence[str], places: Sequence[int], left: float, top: float, width: float
 ) -> tuple[list[Mark], float]:
-    """Markers on lines with the names of the variants at `places`, broken to `width`, and the height taken."""
+    """Names beside their lines and markers (of their places in the palette), broken to `width`, and the height taken."""
     marks: list[Mark] = []
-    x, y = left, top
-    sample = 30.0
+    x, y, sample = left, top, 30.0
     for name, place in zip(names, places, strict=True):
         label = fitting(name, SMALL, width - sample - 8)
-        wide = sample + 6 + text_width(label, SMALL) + 18
-        if x > left and x + wide - 18 > left + width:
+        wide = sample + 6 + text_width(label, SMALL) + 14
+        if x > left and x + wide - 14 > left + width:
             x, y = left, y + LEGEND_LINE
         middle = y + LEGEND_LINE / 2
         drawn = (
-            line(x, middle, x + sample, middle, series(place), width=2, dash=dash(place)),
+            polyline([(x, middle), (x + sample, middle)], series(place), 2, dash(place)),
             point(x + sample / 2, middle, place, series(place), radius=4),
         )
         marks.append(group(*drawn, text(x + sample + 6, middle + 4, label, size=SMALL)))

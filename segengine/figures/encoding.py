@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def png_of(
             data = _encoded(_in_palette(image, keep, dither))
             if len(data) <= limit_bytes:
                 return data
-        size = (max(1, image.width * 7 // 8), max(1, image.height * 7 // 8))
+        shrink = min(7 / 8, math.sqrt(limit_bytes / len(data)))
+        size = (max(1, int(image.width * shrink)), max(1, int(image.height * shrink)))
         image = image.resize(size, Image.Resampling.LANCZOS)
     return data
 

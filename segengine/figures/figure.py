@@ -1,4 +1,4 @@
-"""A figure: one drawing for the page and for a file, with a title, a description and its numbers as a table."""
+"""A figure: one drawing for the page and for files, with a title, a description and its numbers as a table."""
 
 from __future__ import annotations
 
@@ -7,17 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-from segengine.figures.palette import of_file, of_page
-from segengine.figures.svg import FONT, Drawing, Paint, number, printable, rect, written
+from segengine.figures import palette
+from segengine.figures.encoding import png_of
+from segengine.figures.raster import pixels_of
+from segengine.figures.svg import Drawing, Paint, number, printable, rect, written
 
 WIDE, HALF, NARROW = 860, 420, 328
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The table behind a figure, as text: rows of cells under a header; `words` are the columns of text."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What is drawn at `width` units by `draw`; `narrow`, if any, is the width of a second drawing for small screens.
+    """What is drawn at `width` units by `draw`; `narrow` is the width of a second drawing for small screens.
 
-    `interactive`: marks can be focused and have labels of their own.
+    `table` is what a page shows as the figure's numbers: `Numbers`, or a table of the page's own. `interactive`: marks can be
+    focused and have labels of their own.
     """
 
     name: str
@@ -26,28 +40,35 @@ class Figure:
     draw: Callable[[float], Drawing]
     table: object | None = None
     width: float = WIDE
-    narrow: float | None = NARROW
+    narrow: float = NARROW
     interactive: bool = False
 
-    def for_page(self, prefix: str) -> list[tuple[str, str]]:
-        """Drawings for the page with their CSS class: for any screen, or for wide ones and for narrow ones."""
-        if self.narrow is None:
-            return [("any", self._svg(self.width, of_page, f"{prefix}{self.name}"))]
+    def for_page(self, prefix: str = "") -> list[tuple[str, str]]:
+        """Drawings for the page with their CSS class: for wide screens and for narrow ones."""
         sizes = (("for-wide", self.width), ("for-narrow", self.narrow))
-        return [(name, self._svg(width, of_page, f"{prefix}{self.name}-{name}")) for name, width in sizes]
+        return [(name, self._svg(width, palette.of_page, f"{prefix}{self.name}-{name}")) for name, width in sizes]
 
     def as_file(self) -> str:
         """A standalone SVG on white."""
         drawing = self.draw(self.width)
-        ground = written(rect(0, 0, drawing.width, drawing.height, "ground"), of_file)
-        return '<?xml version="1.0" encoding="UTF-8"?>\n' + self._svg(self.width, of_file, self.name, ground) + "\n"
+        ground = written(rect(0, 0, drawing.width, drawing.height, "ground"), palette.of_file)
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            + self._svg(self.width, palette.of_file, self.name, ground)
+            + "\n"
+        )
+
+    def as_png(self) -> bytes:
+        """The same on white as PNG, two pixels per unit."""
+        return png_of(pixels_of(self.draw(self.width), scale=2))
 
     def _svg(self, width: float, paint: Paint, id_: str, ground: str = "") -> str:
         drawing = self.draw(width)
         wide, high = number(drawing.width), number(drawing.height)
+        space = ' xmlns="http://www.w3.org/2000/svg"' if ground else ""
         role = "group" if self.interactive else "img"
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}"'
+            f'<svg{space} viewBox="0 0 {wide} {high}" width="{wide}" height="{high}"'
             f' role="{role}" aria-labelledby="{id_}-title" aria-describedby="{id_}-desc" font-family="{FONT}">'
             f'<title id="{id_}-title">{escape(printable(self.title))}</title>'
             f'<desc id="{id_}-desc">{escape(printable(self.description))}</desc>'

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segengine.figures.theme import LIGHT, dress, figure, heading, png
+from segengine.figures.figure import Figure
+from segengine.figures.lines import Line, LineChart, Panel
 
 
 def rate_test_png(
     rates: Sequence[float], losses: Sequence[float], smooth: Sequence[float], rate: float | None
 ) -> bytes:
-    """Loss against learning rate on a logarithmic axis, the smoothed curve, and the suggested rate where there is one."""
-    made = figure(8.0, 4.2, LIGHT)
-    axes = made.add_axes((0.085, 0.13, 0.89, 0.77))
-    dress(axes, LIGHT)
-    heading(axes, "training loss by learning rate" + (f": {rate:.2g} suggested" if rate else ""), LIGHT)
-    axes.set_xscale("log")
-    axes.plot(rates, losses, color=LIGHT.blue, alpha=0.3, linewidth=1)
-    axes.plot(rates, smooth, color=LIGHT.blue, linewidth=2)
-    if rate is not None:
-        axes.axvline(rate, color=LIGHT.orange, linewidth=1.5, linestyle=(0, (2, 2)))
+    """Loss against learning rate on a logarithmic axis, the smoothed curve, and the suggested rate where there is one; PNG.
+
+    Losses far above the first one are drawn at the upper edge.
+    """
     low, first = min(smooth), smooth[0]
-    axes.set_ylim(low - 0.1 * abs(first - low), first + 0.6 * abs(first - low) + 1e-9)
-    axes.set_xlabel("learning rate", fontsize=9, color=LIGHT.muted)
-    return png(made)
+    span = abs(first - low)
+    low, high = low - 0.1 * span, first + 0.6 * span + 1e-9
+    lines = [
+        Line(name, [(x, min(max(y, low), high)) for x, y in zip(rates, values, strict=True)], place)
+        for name, values, place in (("loss of each step", losses, 4), ("smoothed", smooth, 0))
+    ]
+    marked = None if rate is None else (rate, f"{rate:.2g} suggested")
+    panel = Panel("Training loss by learning rate", lines, low, high, height=300)
+    chart = LineChart([panel], "learning rate", marked=marked, whole=False, logarithmic=True)
+    return Figure("rate-test", panel.title, "", chart.draw).as_png()

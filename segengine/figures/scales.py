@@ -51,22 +51,24 @@ def _round_ticks(low: float, high: float, most: int) -> list[float]:
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * m for m in (1, 2, 5, 10) if size * m >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(f"{k * step:.12g}") for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for multiples in ((1, 2, 5), (1, 3), (1,)):
-        found = [m * 10.0**p for p in powers for m in multiples if low <= m * 10.0**p <= high]
+        found = [float(f"{m * 10.0**p:.12g}") for p in powers for m in multiples if low <= m * 10.0**p <= high]
         if len(found) <= most:
             return found if len(found) > 1 else _round_ticks(low, high, most - 2)
     return found[:: math.ceil(len(found) / most)]
 
 
 def shown(value: float) -> str:
-    """A tick's value, short: 0.85, 12, 3.4k, 20M."""
+    """A tick's value, short: 3e-4, 0.85, 12, 3.4k, 20M."""
     size = abs(value)
     for unit, limit in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
         if size >= limit:
             return f"{value / (1e3 if unit == 'k' else limit):.3g}{unit}"
+    if 0 < size < 0.001:
+        return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
     return f"{value:.6g}"

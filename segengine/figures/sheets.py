@@ -1,24 +1,20 @@
 """Contact sheets as PNG: predictions beside their truth, and the first batch before and after augmentation."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segengine.figures.encoding import png_of
 from segengine.figures.examples import Augmented, Example
-from segengine.figures.labels import Colour, LabelLike, from_hexadecimal, is_background, short
+from segengine.figures.labels import Colour, LabelLike, is_background, short
 from segengine.figures.numbers import score
 from segengine.figures.panels import IGNORED_DARK, IGNORED_LIGHT, Pixels, hatch, tile
-from segengine.figures.theme import DPI, LIGHT, Theme, figure, literal, png
+from segengine.figures.raster import pixels_of
+from segengine.figures.svg import Drawing, Mark, fitting, text, text_width
 from segengine.metrics.confusion import IGNORE
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-MARGIN, GAP, CAPTION, HEAD, SWATCH, LEGEND_LINE = 36, 14, 46, 108, 22, 36  # pixels
+MARGIN, GAP, CAPTION, HEAD, SWATCH, LEGEND_LINE, SIZE = 36, 14, 46, 108, 22, 36, 19  # pixels
 GRAYS: tuple[Colour, ...] = ((IGNORED_DARK,) * 3, (IGNORED_LIGHT,) * 3)
 
 
@@ -31,7 +27,7 @@ class Block:
 
 
 def prediction_sheet(
-    rows: Sequence[Example], labels: Sequence[LabelLike], *, metric: str = "Dice", side: int = 380, theme: Theme = LIGHT
+    rows: Sequence[Example], labels: Sequence[LabelLike], *, metric: str = "Dice", side: int = 380
 ) -> bytes:
     """Each example as a row image | prediction | truth, with its rank, score and id; PNG."""
     blocks = [
@@ -46,12 +42,10 @@ def prediction_sheet(
         for row in rows
     ]
     shown = present(labels, [classes for row in rows for classes in (row.prediction, row.truth)])
-    return _sheet("Predictions", ("image", "prediction", "truth"), blocks, shown, theme=theme, side=side)
+    return _sheet("Predictions", ("image", "prediction", "truth"), blocks, shown, side=side)
 
 
-def augmentation_sheet(
-    rows: Sequence[Augmented], labels: Sequence[LabelLike], *, side: int = 280, theme: Theme = LIGHT
-) -> bytes:
+def augmentation_sheet(rows: Sequence[Augmented], labels: Sequence[LabelLike], *, side: int = 280) -> bytes:
     """What the augmentations made of a batch: each image before and after, its classes painted over it; PNG."""
     blocks = [
         Block(
@@ -66,7 +60,7 @@ def augmentation_sheet(
     shown = present(labels, [classes for row in rows for classes in (row.classes, row.augmented_classes)])
     across = 2 if len(blocks) > 1 else 1
     headings = ("original", "augmented") * across
-    return _sheet("Augmentation of the first batch", headings, blocks, shown, theme=theme, side=side)
+    return _sheet("Augmentation of the first batch", headings, blocks, shown, side=side)
 
 
 def example_caption(example: Example, metric: str = "Dice") -> str:
@@ -96,86 +90,48 @@ def legend_name(label: LabelLike | None) -> str:
 
 
 def _sheet(
-    title: str,
-    headings: Sequence[str],
-    blocks: Sequence[Block],
-    shown: Sequence[LabelLike | None],
-    *,
-    theme: Theme,
-    side: int,
+    title: str, headings: Sequence[str], blocks: Sequence[Block], shown: Sequence[LabelLike | None], *, side: int
 ) -> bytes:
     tiles = len(blocks[0].tiles) if blocks else len(headings)
     across = len(headings) // tiles
     block_width = tiles * side + (tiles - 1) * GAP
     width = 2 * MARGIN + across * block_width + (across - 1) * 2 * GAP
-    lines = [blocks[start : start + across] for start in range(0, len(blocks), across)]
-    heights = [max(painted.shape[0] for block in line for painted in block.tiles) for line in lines]
-    places = _legend_places(shown, width - 2 * MARGIN)
-    legend_height = LEGEND_LINE * (places[-1][0] + 1) if places else 0
-    height = HEAD + sum(heights) + len(lines) * (CAPTION + GAP) + legend_height + MARGIN
-    ground = from_hexadecimal(theme.ground)
-    canvas = np.tile(np.array(ground, np.uint8), (height, width, 1))
-    made = figure(width / DPI, height / DPI, theme)
-    _write(made, MARGIN, 36, title, size=11, colour=theme.ink, bold=True)
+    marks = [text(MARGIN, 44, title, size=24, bold=True)]
+    pasted: list[tuple[int, int, Pixels]] = []
     for place, heading in enumerate(headings):
         group, column = divmod(place, tiles)
         left = MARGIN + group * (block_width + 2 * GAP) + column * (side + GAP)
-        _write(made, left, HEAD - 18, heading, size=8.5, colour=theme.muted)
+        marks.append(text(left, HEAD - 12, heading, role="muted", size=SIZE))
     top = HEAD
-    for line, high in zip(lines, heights, strict=True):
+    for start in range(0, len(blocks), across):
+        line = blocks[start : start + across]
         for number, block in enumerate(line):
             left = MARGIN + number * (block_width + 2 * GAP)
-            room = int(block_width / 10.5)
-            _write(made, left, top + CAPTION // 2 + 2, short(block.caption, room), size=8.5, colour=theme.ink)
+            marks.append(text(left, top + CAPTION - 14, fitting(block.caption, SIZE, block_width), size=SIZE))
             for column, painted in enumerate(block.tiles):
-                _paste(canvas, painted, top + CAPTION, left + column * (side + GAP))
-        top += CAPTION + high + GAP
-    _legend(made, canvas, shown, places, theme)
-    made.figimage(canvas, 0, 0, origin="upper", zorder=-1)
-    return _compact(png(made), [(0, 0, 0), ground, *GRAYS, *(label.colour for label in shown if label)])
-
-
-def _legend_places(shown: Sequence[LabelLike | None], width: int) -> list[tuple[int, int]]:
-    """Line and left edge in pixels of each entry, as many on a line as its width holds."""
-    places, line, left = [], 0, 0
-    for label in shown:
-        entry = SWATCH + 44 + round(10.8 * len(legend_name(label)))
-        if left and left + entry > width:
-            line, left = line + 1, 0
-        places.append((line, left))
-        left += entry
-    return places
+                pasted.append((top + CAPTION, left + column * (side + GAP), painted))
+        top += CAPTION + max(painted.shape[0] for block in line for painted in block.tiles) + GAP
+    written, squares, top = _legend(shown, top + 14, width - 2 * MARGIN)
+    canvas = pixels_of(Drawing(width, top + MARGIN, (*marks, *written)), scale=1)
+    for upper, left, painted in (*pasted, *squares):
+        canvas[upper : upper + painted.shape[0], left : left + painted.shape[1]] = painted
+    return png_of(canvas, keep=[(0, 0, 0), (255, 255, 255), *GRAYS, *(label.colour for label in shown if label)])
 
 
 def _legend(
-    made: "Figure", canvas: Pixels, shown: Sequence[LabelLike | None], places: list[tuple[int, int]], theme: Theme
-) -> None:
-    """Write the legend into the foot of the sheet."""
-    lines = places[-1][0] + 1 if places else 0
-    top = canvas.shape[0] - MARGIN - lines * LEGEND_LINE + 14
-    for (line, start), label in zip(places, shown, strict=True):
-        left, high = MARGIN + start, top + line * LEGEND_LINE
+    shown: Sequence[LabelLike | None], top: int, width: int
+) -> tuple[list[Mark], list[tuple[int, int, Pixels]], int]:
+    """Names and squares of the classes, as many on a line as its width holds, and where they end."""
+    marks: list[Mark] = []
+    squares: list[tuple[int, int, Pixels]] = []
+    left = 0
+    for label in shown:
+        name = legend_name(label)
+        entry = SWATCH + 40 + round(text_width(name, SIZE))
+        if left and left + entry > width:
+            left, top = 0, top + LEGEND_LINE
         square = hatch((SWATCH, SWATCH)) if label is None else np.full((SWATCH, SWATCH, 3), label.colour, np.uint8)
-        _paste(canvas, square, high, left)
-        _write(made, left + SWATCH + 10, high + SWATCH // 2, legend_name(label), size=8.5, colour=theme.ink)
-
-
-def _paste(canvas: Pixels, painted: Pixels, top: int, left: int) -> None:
-    canvas[top : top + painted.shape[0], left : left + painted.shape[1]] = painted
-
-
-def _write(
-    made: "Figure", left: float, top: float, content: str, *, size: float, colour: str, bold: bool = False
-) -> None:
-    """A line of text at pixels from the upper left corner, its middle at `top`."""
-    width, height = made.get_size_inches() * DPI
-    weight = "bold" if bold else "normal"
-    text = made.text(left / width, 1 - top / height, "", fontsize=size, color=colour, weight=weight, va="center")
-    literal(text, content)
-
-
-def _compact(data: bytes, keep: Sequence[Colour]) -> bytes:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return png_of(np.asarray(image.convert("RGB")), keep=keep)
+        squares.append((top, MARGIN + left, square))
+        marks.append(text(MARGIN + left + SWATCH + 10, top + SWATCH - 4, name, size=SIZE))
+        left += entry
+    return marks, squares, top + LEGEND_LINE if shown else top

@@ -7,9 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 Paint = Callable[[str], str]
 """From a role (`ink`, `grid`, `series-3`, `heat-10`) to a colour as SVG writes it."""
+Value = str | float | None
+Place = tuple[float, float]
+
+_CORNERS = {  # of a marker of radius 1, by shape
+    1: [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+    2: [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
+    3: [(0, -1.2), (1.15, 0.85), (-1.15, 0.85)],
+    4: [(0, 1.2), (1.15, -0.85), (-1.15, -0.85)],
+    5: [(-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4), (0.4, 1.1), (-0.4, 1.1), (-0.4, 0.4),
+        (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4)],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,7 +27,7 @@ class Mark:
     """An SVG element; `fill` and `stroke` hold roles or `none`, children are marks or text (escaped when written)."""
 
     tag: str
-    attributes: tuple[tuple[str, str | float], ...]
+    attributes: dict[str, str | float]
     children: tuple[Mark | str, ...] = ()
 
 
@@ -30,11 +40,9 @@ class Drawing:
     marks: tuple[Mark, ...]
 
 
-def mark(tag: str, *children: Mark | str, **attributes: str | float | None) -> Mark:
-    """Any element; underscores in names stand for hyphens, None leaves an attribute out."""
-    given = tuple(
-        (name.rstrip("_").replace("_", "-"), value) for name, value in attributes.items() if value is not None
-    )
+def mark(tag: str, *children: Mark | str, **attributes: Value) -> Mark:
+    """Any element; underscores in names become hyphens, None leaves an attribute out."""
+    given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value is not None}
     return Mark(tag, given, children)
 
 
@@ -43,68 +51,52 @@ def line(x1: float, y1: float, x2: float, y2: float, role: str, *, width: float 
     return mark("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=role, stroke_width=width, stroke_dasharray=dash)
 
 
-def rect(x: float, y: float, width: float, height: float, role: str, **more: str | float | None) -> Mark:
+def rect(x: float, y: float, width: float, height: float, role: str, **more: Value) -> Mark:
     """A filled rectangle."""
     return mark("rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), fill=role, **more)
 
 
 def text(
-    x: float, y: float, content: str, *, role: str = "ink", size: float = 12, anchor: str = "start", bold: bool = False,
-    turned: float | None = None, halo: bool = False,
+    x: float, y: float, content: str, *, role: str = "ink", size: float = 12, anchor: str | None = None,
+    bold: bool = False, turned: float | None = None, halo: bool = False,
 ) -> Mark:  # fmt: skip
     """A line of text, `y` its baseline; `turned` in degrees around its start, `halo` clears lines below it."""
     return mark(
-        "text", printable(content), x=x, y=y, fill=role, font_size=size, text_anchor=None if anchor == "start" else anchor,
-        font_weight=600 if bold else None, stroke="ground" if halo else None, stroke_width=4 if halo else None,
-        paint_order="stroke" if halo else None, transform=f"rotate({number(turned)} {number(x)} {number(y)})" if turned else None,
+        "text", printable(content), x=x, y=y, fill=role, font_size=size, text_anchor=anchor, font_weight=600 if bold else None,
+        stroke="ground" if halo else None, stroke_width=4 if halo else None, paint_order="stroke" if halo else None,
+        transform=f"rotate({number(turned)} {number(x)} {number(y)})" if turned else None,
     )  # fmt: skip
 
 
-def polyline(points: Sequence[tuple[float, float]], role: str, width: float = 2, dash: str | None = None) -> Mark:
+def polyline(points: Sequence[Place], role: str, width: float = 2, dash: str | None = None) -> Mark:
     """An open line through points."""
-    along = " ".join(f"{number(x)},{number(y)}" for x, y in points)
-    return mark("polyline", points=along, fill="none", stroke=role, stroke_width=width, stroke_dasharray=dash,
+    return mark("polyline", points=_along(points), fill="none", stroke=role, stroke_width=width, stroke_dasharray=dash,
                 stroke_linejoin="round")  # fmt: skip
 
 
-def area(points: Sequence[tuple[float, float]], role: str, opacity: float = 0.18) -> Mark:
+def area(points: Sequence[Place], role: str, opacity: float = 0.18) -> Mark:
     """A closed, translucent region."""
-    along = " ".join(f"{number(x)},{number(y)}" for x, y in points)
-    return mark("polygon", points=along, fill=role, fill_opacity=opacity)
+    return mark("polygon", points=_along(points), fill=role, fill_opacity=opacity)
 
 
-def group(*marks: Mark, **attributes: str | float | None) -> Mark:
-    """Marks that belong together."""
-    return mark("g", *marks, **attributes)
+def group(*marks: Mark, about: str = "", **attributes: Value) -> Mark:
+    """Marks that belong together; `about` is their title, which a pointer shows and a screen reader reads."""
+    return mark("g", *((mark("title", printable(about)),) if about else ()), *marks, **attributes)
 
 
 def point(x: float, y: float, shape: int, role: str, *, radius: float = 5, hollow: bool = False) -> Mark:
-    """A marker; shapes differ so that series are told apart without colours."""
-    fill, stroke = ("ground", role) if hollow else (role, role)
-    style: dict[str, str | float | None] = {
-        "fill": fill,
-        "stroke": stroke,
-        "stroke_width": 1.6,
-        "stroke_linejoin": "round",
-    }
-    r = radius
+    """A marker; shapes differ so that series can be distinguished without colours."""
+    style: dict[str, Value] = {
+        "fill": "ground" if hollow else role, "stroke": role, "stroke_width": 1.6, "stroke_linejoin": "round"
+    }  # fmt: skip
     if shape % 6 == 0:
-        return mark("circle", cx=x, cy=y, r=r, **style)
-    corners = {
-        1: [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
-        2: [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
-        3: [(0, -1.2), (1.15, 0.85), (-1.15, 0.85)],
-        4: [(0, 1.2), (1.15, -0.85), (-1.15, -0.85)],
-        5: [(-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4), (0.4, 1.1), (-0.4, 1.1),
-            (-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4)],
-    }[shape % 6]  # fmt: skip
-    along = " ".join(f"{number(x + r * a)},{number(y + r * b)}" for a, b in corners)
-    return mark("polygon", points=along, **style)
+        return mark("circle", cx=x, cy=y, r=radius, **style)
+    return mark("polygon", points=_along([(x + radius * a, y + radius * b) for a, b in _CORNERS[shape % 6]]), **style)
 
 
 def written(element: Mark, paint: Paint) -> str:
     """The element as SVG text, every text from outside escaped."""
-    attributes = "".join(f' {name}="{_value(name, value, paint)}"' for name, value in element.attributes)
+    attributes = "".join(f' {name}="{_value(name, value, paint)}"' for name, value in element.attributes.items())
     if not element.children:
         return f"<{element.tag}{attributes}/>"
     inner = "".join(escape(c, quote=False) if isinstance(c, str) else written(c, paint) for c in element.children)
@@ -119,6 +111,10 @@ def _value(name: str, value: str | float, paint: Paint) -> str:
     return "&#10;".join(escape(printable(line_)) for line_ in value.split("\n"))
 
 
+def _along(points: Sequence[Place]) -> str:
+    return " ".join(f"{number(x)},{number(y)}" for x, y in points)
+
+
 def number(value: float) -> str:
     """A coordinate with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if value != int(value) else str(int(value))
@@ -130,7 +126,7 @@ def printable(content: str) -> str:
 
 
 def text_width(content: str, size: float, *, bold: bool = False) -> float:
-    """About how wide a line of text is, rather more than less: good enough to leave room for it."""
+    """An upper estimate of a text's width, by which room is left for it."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in content)
     return size * ((0.68 if bold else 0.6) * (len(content) - wide) + 1.0 * wide)
 

@@ -5,18 +5,16 @@ from typing import Any
 
 from segengine.figures.encoding import data_uri, png_of
 from segengine.figures.examples import Augmented, Example
-from segengine.figures.figure import page_css
+from segengine.figures.figure import Figure
 from segengine.figures.labels import LabelLike, hexadecimal
-from segengine.figures.numbers import count, finite, plural, score
+from segengine.figures.numbers import count, finite, score
+from segengine.figures.pages import page_css, policy, resource, templates
 from segengine.figures.panels import Pixels, tile
 from segengine.figures.series import look_up
 from segengine.figures.sheets import augmented_caption, legend_name, present
-from segengine.figures.theme import DARK, LIGHT
 from segengine.report import words
-from segengine.report.classes import describe_classes
-from segengine.report.confusion import describe_confusion
-from segengine.report.curves import describe_curves
-from segengine.report.run_report import RunReport, charts
+from segengine.report.classes import extremes
+from segengine.report.run_report import RunReport
 
 COLUMNS = (  # key in a class's scores, heading
     ("dice", "Dice"),
@@ -29,63 +27,68 @@ COLUMNS = (  # key in a class's scores, heading
     ("iou_per_image", "IoU per image"),
 )
 TILE, SMALL_TILE = 360, 270  # pixels of a tile's longer side
-TILE_BYTES, SMALL_TILE_BYTES = 130_000, 70_000
+MOST_TILE_BYTES, PICTURE_BYTES = 130_000, 600_000  # of one tile, of all together
 
 
-def run_page(report: RunReport, drawn: Mapping[str, bytes] | None = None) -> str:
-    """The whole page as HTML, every text from outside escaped; `drawn` are light figures that are there already."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    templates = Environment(
-        loader=PackageLoader("segengine.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("run.html").render(
-        report=report,
-        style=page_css(),
-        headline=words.headline(report),
-        training=words.training(report),
-        notes=words.notes(report),
-        tiles=_headline_numbers(report),
-        tables=[score_table(split, scores, report.labels) for split, scores in report.scores.items()],
-        charts=_charts(report, dict(charts(report, LIGHT)) if drawn is None else drawn),
-        examples=[_example(example, report.labels) for example in report.examples],
-        example_legend=_legend(report.labels, [m for e in report.examples for m in (e.prediction, e.truth)]),
-        augmentations=[_augmented(row, report.labels) for row in report.augmentations],
-        augmentation_legend=_legend(
-            report.labels, [m for row in report.augmentations for m in (row.classes, row.augmented_classes)]
-        ),
-        facts=fact_groups(report.facts),
-    )
+def run_page(report: RunReport, figures: Sequence[Figure]) -> str:
+    """The whole page as HTML, every text from outside escaped; `figures` are the run's charts."""
+    style = page_css(resource("segengine.report", "run.css"))
+    pictures = 3 * len(report.examples) + 2 * len(report.augmentations)
+    limit = min(MOST_TILE_BYTES, PICTURE_BYTES // max(1, pictures))
+    return (
+        templates("segengine.report")
+        .get_template("run.html")
+        .render(
+            report=report, style=style, policy=policy(style),
+            headline=words.headline(report), training=words.training(report), notes=words.notes(report),
+            tiles=_headline_numbers(report),
+            tables=[score_table(split, scores, report.labels) for split, scores in report.scores.items()],
+            figures=figures,
+            examples=[_example(example, report.labels, limit) for example in report.examples],
+            example_legend=_legend(report.labels, [m for e in report.examples for m in (e.prediction, e.truth)]),
+            augmentations=[_augmented(row, report.labels, limit) for row in report.augmentations],
+            augmentation_legend=_legend(
+                report.labels, [m for row in report.augmentations for m in (row.classes, row.augmented_classes)]
+            ),
+            facts=fact_groups(report.facts),
+        )
+    )  # fmt: skip
 
 
 def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLike]) -> dict[str, Any]:
-    """One split's scores as a table of text: a row a class, and the mean with what it is over."""
-    columns = [column for column in COLUMNS if column[0] in scores["mean"] or not column[0].endswith("_per_group")]
-    rows = []
-    for label in labels:
-        values = scores["classes"].get(label.name, {})
-        rows.append(
-            {
-                "name": label.name,
-                "colour": hexadecimal(label.colour),
-                "raw": str(label.raw),
-                "counted": label.name in scores["mean"].get("over", ()),
-                "cells": [_cell(values.get(key)) for key, _ in columns],
-                "pixels": count(values.get("pixels")),
-                "images": count(values.get("images")),
-            }
-        )
+    """One split's scores as text: the mean with what it is over, and a row per class.
+
+    Rows come in parts with a heading each; of many classes these are the ten lowest and the ten highest by Dice, and `rest` has
+    the others.
+    """
+    over = scores["mean"].get("over", ())
+    rows = {label.name: _row(label, scores["classes"].get(label.name, {}), over) for label in labels}
+    low, high = extremes(
+        [name for name in rows if name in over], {n: finite(v.get("dice")) for n, v in scores["classes"].items()}
+    )
+    parts = [("", list(rows.values()))]
+    if low:
+        parts = [("Lowest Dice", [rows[name] for name in low]), ("Highest Dice", [rows[name] for name in high])]
     return {
         "split": split,
-        "images": plural(int(scores.get("images") or 0), "image"),
-        "headings": [heading for _, heading in columns],
-        "rows": rows,
-        "mean": [_cell(scores["mean"].get(key)) for key, _ in columns],
-        "over": words.classes(list(scores["mean"].get("over", ()))),
+        "images": count(scores.get("images")),
+        "headings": [heading for _, heading in COLUMNS],
+        "parts": parts,
+        "rest": [row for name, row in rows.items() if low and name not in (*low, *high)],
+        "mean": [_cell(scores["mean"].get(key)) for key, _ in COLUMNS],
+        "over": words.classes(list(over)),
+    }
+
+
+def _row(label: LabelLike, values: Mapping[str, Any], over: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": label.name,
+        "colour": hexadecimal(label.colour),
+        "raw": str(label.raw),
+        "counted": label.name in over,
+        "cells": [_cell(values.get(key)) for key, _ in COLUMNS],
+        "pixels": count(values.get("pixels")),
+        "images": count(values.get("images")),
     }
 
 
@@ -128,54 +131,41 @@ def _headline_numbers(report: RunReport) -> list[tuple[str, str]]:
     return [*numbers, (f"{report.split} images", count(scores.get("images")))]
 
 
-def _charts(report: RunReport, light: Mapping[str, bytes]) -> list[dict[str, str]]:
-    """The figures with numbers, light and dark, with their words."""
-    about = {
-        "curves": ("Training", describe_curves(report.rows, report.marked_epoch)),
-        "classes": ("Each class on the validation images", describe_classes(report.rows, report.labels)),
-    }
-    if report.confusion is not None:
-        about["confusion"] = (
-            f"Confusion on the {report.split} images",
-            describe_confusion(report.confusion, report.labels),
-        )
-    return [
-        {
-            "name": name,
-            "heading": about[name][0],
-            "alt": about[name][1],
-            "light": data_uri(light[name]),
-            "dark": data_uri(data),
-        }
-        for name, data in charts(report, DARK)
-    ]
-
-
-def _example(example: Example, labels: Sequence[LabelLike]) -> dict[str, Any]:
+def _example(example: Example, labels: Sequence[LabelLike], limit: int) -> dict[str, Any]:
     kinds = (("image", None), ("prediction", example.prediction), ("truth", example.truth))
     return {
         "id": example.id,
         "rank": example.rank,
         "score": score(example.score),
-        "tiles": [_tile(name, f"{name} of {example.id}", example.image, mask, labels) for name, mask in kinds],
+        "tiles": [
+            _tile(name, f"{name} of {example.id}", example.image, mask, labels, side=TILE, limit=limit)
+            for name, mask in kinds
+        ],
     }
 
 
-def _augmented(row: Augmented, labels: Sequence[LabelLike]) -> dict[str, Any]:
+def _augmented(row: Augmented, labels: Sequence[LabelLike], limit: int) -> dict[str, Any]:
     return {
         "caption": augmented_caption(row),
         "tiles": [
-            _tile("original", f"{row.id} as it is", row.image, row.classes, labels, small=True),
-            _tile("augmented", f"{row.id} augmented", row.augmented_image, row.augmented_classes, labels, small=True),
+            _tile("original", f"{row.id} as it is", row.image, row.classes, labels, side=SMALL_TILE, limit=limit),
+            _tile(
+                "augmented",
+                f"{row.id} augmented",
+                row.augmented_image,
+                row.augmented_classes,
+                labels,
+                side=SMALL_TILE,
+                limit=limit,
+            ),
         ],
     }
 
 
 def _tile(
-    name: str, alt: str, image: Pixels, classes: Pixels | None, labels: Sequence[LabelLike], *, small: bool = False
+    name: str, alt: str, image: Pixels, classes: Pixels | None, labels: Sequence[LabelLike], *, side: int, limit: int
 ) -> dict[str, str | int]:
-    painted = tile(image, classes, labels, SMALL_TILE if small else TILE)
-    limit = SMALL_TILE_BYTES if small else TILE_BYTES
+    painted = tile(image, classes, labels, side)
     data = png_of(painted, keep=[label.colour for label in labels], limit_bytes=limit)
     return {"name": name, "alt": alt, "uri": data_uri(data), "width": painted.shape[1], "height": painted.shape[0]}
 

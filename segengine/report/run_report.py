@@ -1,8 +1,7 @@
-"""All that a run's report shows, and writing it: figures/*.png and report.html in the run's folder."""
+"""All that a run's report shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,6 @@ from numpy.typing import NDArray
 from segengine.figures.examples import Augmented, Example
 from segengine.figures.labels import LabelLike
 from segengine.figures.series import Rows, best_epoch
-from segengine.figures.sheets import augmentation_sheet, prediction_sheet
-from segengine.figures.theme import LIGHT, Theme
-from segengine.files import write_bytes, write_text
-from segengine.report.classes import class_curves
-from segengine.report.confusion import confusion_matrix
-from segengine.report.curves import curves
 
 Scores = Mapping[str, Any]
 
@@ -62,34 +55,3 @@ class RunReport:
     def marked_epoch(self) -> int | None:
         """The epoch that figures mark as the best."""
         return best_epoch(self.rows) if self.best is None else self.best
-
-
-def write_run_report(folder: Path, report: RunReport) -> Path:
-    """Write figures/*.png and report.html into a run's folder, each file whole or not at all; gives the page's path."""
-    from segengine.report.page import run_page
-
-    drawn = dict(figures(report))
-    for name, data in drawn.items():
-        write_bytes(folder / "figures" / f"{name}.png", data)
-    page = folder / "report.html"
-    write_text(page, run_page(report, drawn))
-    return page
-
-
-def figures(report: RunReport, theme: Theme = LIGHT) -> Iterator[tuple[str, bytes]]:
-    """The name and the PNG of every figure and sheet that the run has something for."""
-    yield from charts(report, theme)
-    if report.examples:
-        yield "predictions", prediction_sheet(report.examples, report.labels, theme=theme)
-    if report.augmentations:
-        yield "augmentations", augmentation_sheet(report.augmentations, report.labels, theme=theme)
-
-
-def charts(report: RunReport, theme: Theme = LIGHT) -> Iterator[tuple[str, bytes]]:
-    """The name and the PNG of the figures that show numbers."""
-    if report.rows:
-        yield "curves", curves(report.rows, best=report.marked_epoch, theme=theme)
-        if any(row.get("validation") for row in report.rows):
-            yield "classes", class_curves(report.rows, report.labels, best=report.marked_epoch, theme=theme)
-    if report.confusion is not None:
-        yield "confusion", confusion_matrix(report.confusion, report.labels, theme=theme)

@@ -39,3 +39,8 @@ def counts_file(split: str) -> str:
 def values_file(split: str, label: str) -> str:
     """The file of a metric's values of each image of a split; beside it, with the suffix .json, what they are."""
     return f"{VALUES}/{split}-{label}.csv"
+
+
+def figure_file(name: str, suffix: str = "png") -> str:
+    """The file of a figure: curves, classes and confusion as .png and .svg; predictions and augmentations as .png."""
+    return f"{FIGURES}/{name}.{suffix}"

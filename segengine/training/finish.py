@@ -18,7 +18,8 @@ from segengine.figures.examples import Augmented, Example, best_median_worst
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import as_row, evaluate_counts
 from segengine.metrics.values import Measurement, MetricValues
-from segengine.report.run_report import RunReport, write_run_report
+from segengine.report.run_report import RunReport
+from segengine.report.write import write_run_report
 from segengine.runs import names
 from segengine.runs.tables import counts_exist, read_counts, read_metrics, write_counts
 from segengine.specs.sections import EvaluationSection

@@ -1,20 +1,22 @@
-"""The figures with numbers: they decode, fit their class count, and stand what users write into names."""
+"""The charts of a run: complete, well formed, fitting their class count, and literal about what users write into names."""
 
 import io
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segengine.figures.palette import colours
 from segengine.figures.series import best_epoch, series
-from segengine.figures.theme import DARK, LIGHT, Theme
-from segengine.report.classes import class_curves, describe_classes
-from segengine.report.confusion import confusion_matrix, describe_confusion
-from segengine.report.curves import curves, describe_curves
+from segengine.report.charts import charts, class_curves, curves, describe_classes, describe_curves
+from segengine.report.classes import extremes
+
+LIGHT = colours("light")
 
 
-def decoded(data: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
+def decoded(figure) -> np.ndarray:
+    with Image.open(io.BytesIO(figure.as_png())) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("RGB"))
 
@@ -25,73 +27,68 @@ def holds(pixels: np.ndarray, colour: str) -> bool:
 
 
 @pytest.mark.parametrize("number", [2, 21])
-def test_every_figure_is_a_readable_png_of_moderate_size(rows_of, labels_of, number):
-    labels, rows = labels_of(number), rows_of(labels_of(number), 3)
-    counts = np.eye(number, dtype=np.int64) * 1000
-    for data in (curves(rows), class_curves(rows, labels), confusion_matrix(counts, labels)):
-        height, width, _ = decoded(data).shape
-        assert 700 <= width <= 2000
-        assert 300 <= height <= 2600
-        assert len(data) < 600_000
+def test_every_chart_is_a_readable_png_and_a_well_formed_svg(report_of, number):
+    figures = list(charts(report_of(number, 3)))
+    assert [figure.name for figure in figures] == ["curves", "classes", "confusion"]
+    for figure in figures:
+        height, width, _ = decoded(figure).shape
+        root = ElementTree.fromstring(figure.as_file())
+        assert [width, height] == [round(2 * float(v)) for v in root.attrib["viewBox"].split()[2:]]
+        assert len(figure.as_png()) < 600_000
+        assert "var(" not in figure.as_file()
 
 
 def test_more_classes_get_more_room(rows_of, labels_of):
-    few = decoded(class_curves(rows_of(labels_of(2), 2), labels_of(2)))
-    many = decoded(class_curves(rows_of(labels_of(21), 2), labels_of(21)))
-    assert many.shape[1] == few.shape[1]
-    assert many.shape[0] > 3 * few.shape[0]
+    few, many = (class_curves(rows_of(labels_of(n), 2), labels_of(n)).draw(860) for n in (2, 20))
+    assert many.width == few.width
+    assert many.height > 3 * few.height
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_figures_stand_on_their_themes_ground(rows_of, labels_of, theme: Theme):
-    corner = decoded(curves(rows_of(labels_of(2), 2), theme=theme))[2, 2]
-    assert "#{:02x}{:02x}{:02x}".format(*corner) == theme.ground
+def test_many_classes_show_the_mean_the_lowest_and_the_highest(rows_of, labels_of):
+    labels = labels_of(150)
+    figure = class_curves(rows_of(labels, 2), labels)
+    drawn = figure.as_file()
+    assert ">mean</text>" in drawn
+    assert ">background</text>" in drawn
+    assert drawn.count(">epoch</text>") == 3
+    assert len(figure.table.rows) == 150
+    low, high = extremes([label.name for label in labels], {label.name: -label.index for label in labels})
+    assert low == [f"class {k}" for k in range(149, 139, -1)]
+    assert high == ["background", *(f"class {k}" for k in range(1, 10))]
 
 
 def test_a_single_epoch_is_drawn_as_points(rows_of, labels_of):
     pixels = decoded(curves(rows_of(labels_of(2), 1)))
-    assert holds(pixels, LIGHT.blue)
-    assert holds(pixels, LIGHT.green)
+    assert holds(pixels, LIGHT["series-0"])
+    assert holds(pixels, LIGHT["series-1"])
 
 
 def test_a_loss_without_validation_has_no_score_panel(rows_of, labels_of):
     rows = rows_of(labels_of(2), 3)
-    bare = [{**row, "validation": None} for row in rows]
-    assert decoded(curves(bare)).shape[0] < decoded(curves(rows)).shape[0]
-    assert not holds(decoded(curves(bare)), LIGHT.green)
+    bare = curves([{**row, "validation": None} for row in rows])
+    assert bare.draw(860).height < curves(rows).draw(860).height
+    assert "Dice" not in bare.as_file()
 
 
 def test_no_epoch_at_all_still_gives_a_figure(labels_of):
-    assert decoded(curves([])).size > 0
-    assert decoded(class_curves([], labels_of(3))).size > 0
+    assert "no value" in curves([]).as_file()
+    assert class_curves([], labels_of(3)).as_file().count("no value") == 3
     assert describe_curves([]) == "No epoch was finished, so there are no curves."
 
 
 @pytest.mark.parametrize("name", ["$x_{1$", "肝臓", "a\nb\tc", "<script>", "\\frac", "x" * 300, ""])
-def test_any_class_name_is_drawn_literally_and_without_a_warning(rows_of, labels_of, name):
+def test_any_class_name_is_drawn_literally_and_without_a_warning(report_of, labels_of, name):
     labels = labels_of(3, ("background", name))
-    assert decoded(class_curves(rows_of(labels, 2), labels)).size > 0
-    assert decoded(confusion_matrix(np.eye(3, dtype=np.int64), labels)).shape[1] < 2000
+    for figure in charts(report_of(3, 2, labels=labels)):
+        ElementTree.fromstring(figure.as_file())
+        assert decoded(figure).shape[1] < 2000
 
 
-def test_class_colours_mark_their_panels_and_rows(rows_of, labels_of):
+def test_class_colours_mark_their_panels_and_rows(report_of, labels_of):
     labels = labels_of(5)
-    for data in (class_curves(rows_of(labels, 2), labels), confusion_matrix(np.eye(5, dtype=np.int64), labels)):
-        pixels = decoded(data)
+    for figure in list(charts(report_of(5, 2, labels=labels)))[1:]:
+        pixels = decoded(figure)
         assert all(holds(pixels, "#{:02x}{:02x}{:02x}".format(*label.colour)) for label in labels)
-
-
-def test_a_class_without_true_pixels_is_neither_zero_nor_one(labels_of):
-    counts = np.diag([10, 0, 10]).astype(np.int64)
-    words = describe_confusion(counts, labels_of(3))
-    assert words == "Confusion matrix of 3 classes. Found of the true pixels: background 100 %, class 2 100 %."
-    full, empty = (decoded(confusion_matrix(m, labels_of(3))) for m in (np.diag([10, 10, 10]), counts))
-    assert (full != empty).any(axis=-1).mean() > 0.03
-
-
-def test_the_largest_confusion_is_put_into_words(labels_of):
-    counts = np.array([[90, 10, 0], [5, 95, 0], [0, 40, 60]], np.int64)
-    assert "40.0 % of class 2 was predicted as class 1." in describe_confusion(counts, labels_of(3))
 
 
 def test_the_best_epoch_is_the_earliest_with_the_highest_mean_dice():

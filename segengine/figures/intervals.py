@@ -1,0 +1,113 @@
+"""Paired differences with their intervals: one line per pair, around zero and the margin of practical equality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segengine.figures.axes import below
+from segengine.figures.scales import Scale, scale_of
+from segengine.figures.svg import Drawing, Mark, fitting, group, line, point, rect, text, text_width
+
+SIZE = 13.0
+_LOOK = {  # verdict: role, shape, hollow
+    "better": ("better", 0, False), "worse": ("worse", 0, False), "practically equal": ("equal", 1, False),
+    "not distinguishable": ("muted", 0, True), "not tested": ("muted", 2, True),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference `first` - `second` in the axis' unit, the ends of its interval (None: none), verdict and text.
+
+    `score` is the class that it is of; empty of a mean.
+    """
+
+    first: str
+    second: str
+    value: float
+    low: float | None
+    high: float | None
+    verdict: str
+    said: str
+    score: str = ""
+
+    @property
+    def pair(self) -> str:
+        return f"{self.first} − {self.second}"
+
+
+@dataclass(frozen=True)
+class DifferenceChart:
+    """Differences by class stand under a heading per pair; `margin` in the unit of the differences."""
+
+    rows: Sequence[Difference]
+    margin: float
+    axis: str
+
+    def draw(self, width: float) -> Drawing:
+        """Name, interval and verdict side by side on wide screens, under each other on narrow ones."""
+        beside = width >= 600
+        widest = max(text_width(row.score or row.pair, SIZE) for row in self.rows)
+        left, right = (min(max(widest + 20, 150.0), width * 0.4), width - 190) if beside else (12.0, width - 12)
+        scale = scale_of(self._ends(), left, right)
+        drawn: list[Mark] = []
+        y = top = 8.0
+        before = ""
+        for row in self.rows:
+            if row.score and row.pair != before:
+                for said in _lines(row, width - 8, bold=True):
+                    drawn.append(rect(0, y, 0 if beside else width, 26, "ground"))
+                    drawn.append(text(4, y + 15, said, size=SIZE, bold=True, halo=True))
+                    y += 20
+                before, y = row.pair, y + 6
+            marks, high = _beside(row, scale, y) if beside else _below(row, scale, y, width)
+            about = f"{row.pair}{f', {row.score}' if row.score else ''}: {row.said}"
+            drawn.append(group(*marks, about=about))
+            y += high
+        low, high = (min(max(scale(x), left), right) for x in (-self.margin, self.margin))
+        frame = [rect(low, top, high - low, y - top, "margin"), *below(scale, top, y, self.axis)]
+        return Drawing(width, y + 46, (*frame, line(scale(0), top, scale(0), y, "ink", width=1.2), *drawn))
+
+    def _ends(self) -> list[float]:
+        values = [x for row in self.rows for x in (row.value, row.low, row.high) if x is not None]
+        shown = self.margin <= 3 * max(map(abs, values)) + 1
+        return [*values, 0.0, *((-self.margin, self.margin) if shown else ())]
+
+
+def _lines(row: Difference, room: float, *, bold: bool = False) -> list[str]:
+    """`first − second` on one line or, where that is too wide, on two, so that neither name is lost."""
+    if text_width(row.pair, SIZE, bold=bold) <= room:
+        return [fitting(row.pair, SIZE, room, bold=bold)]
+    return [fitting(row.first, SIZE, room, bold=bold), f"− {fitting(row.second, SIZE, room - 2 * SIZE, bold=bold)}"]
+
+
+def _beside(row: Difference, scale: Scale, top: float) -> tuple[list[Mark], float]:
+    room = scale.start - 18
+    names = [fitting(row.score, SIZE, room)] if row.score else _lines(row, room)
+    high = 28.0 if len(names) == 1 else 38.0
+    y = top + high / 2
+    first = y + 4 - 8 * (len(names) - 1)
+    marks = [text(scale.start - 14, first + 16 * k, said, size=SIZE, anchor="end") for k, said in enumerate(names)]
+    marks.append(text(scale.end + 14, y + 4, fitting(row.said, 12.5, 176), role=_LOOK[row.verdict][0], size=12.5))
+    return [*marks, *_interval(row, scale, y)], high
+
+
+def _below(row: Difference, scale: Scale, top: float, width: float) -> tuple[list[Mark], float]:
+    lines = [fitting(name, SIZE, width - 8) for name in ([row.score] if row.score else _lines(row, width - 8))]
+    own_line = text_width(lines[-1], SIZE) > width - text_width(row.said, 12) - 16
+    deep = 17.0 * (len(lines) + own_line) + 4
+    marks = [rect(0, top, width, deep, "ground")]  # no grid behind the words
+    marks += [text(4, top + 15 + 17 * k, each, size=SIZE) for k, each in enumerate(lines)]
+    said = fitting(row.said, 12, width - 8)
+    marks.append(text(width - 4, top + deep - 6, said, role=_LOOK[row.verdict][0], size=12, anchor="end"))
+    return [*marks, *_interval(row, scale, top + deep + 11)], deep + 24
+
+
+def _interval(row: Difference, scale: Scale, y: float) -> list[Mark]:
+    role, shape, hollow = _LOOK[row.verdict]
+    marks: list[Mark] = []
+    if row.low is not None and row.high is not None:
+        a, b = scale(row.low), scale(row.high)
+        marks += [line(a, y, b, y, role, width=2.4), *(line(x, y - 5, x, y + 5, role, width=1.6) for x in (a, b))]
+    return [*marks, point(scale(row.value), y, shape, role, hollow=hollow)]

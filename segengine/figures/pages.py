@@ -1,0 +1,46 @@
+"""What all HTML pages share: templates, style sheet and content security policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+from typing import TYPE_CHECKING
+
+from segengine.figures import palette
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def templates(package: str) -> Environment:
+    """The templates of a package beside the shared ones; every text from outside is escaped."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    loader = ChoiceLoader([PackageLoader(package, "templates"), PackageLoader("segengine.figures", "templates")])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def resource(package: str, name: str) -> str:
+    """The text of a file among a package's templates."""
+    return (importlib.resources.files(package) / "templates" / name).read_text(encoding="utf-8")
+
+
+def page_css(*more: str) -> str:
+    """The style sheet of a page: the palette's variables, page and figures, and what the page adds."""
+    return palette.css() + "".join(
+        (*(resource("segengine.figures", f"{name}.css") for name in ("page", "figure")), *more)
+    )
+
+
+def policy(style: str, script: str = "") -> str:
+    """A content security policy that allows this style sheet, this script and data URIs of images, and nothing else."""
+    scripts = _hash(script) if script else "'none'"
+    return (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -1,0 +1,43 @@
+"""Scores of classes by variant as a map of coloured cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segengine.figures.cells import Cell, Grid
+from segengine.figures.figure import NARROW, Figure, Numbers
+
+Row = tuple[str, Sequence[float | None]]
+
+
+def score_map(
+    title: str, rows: Sequence[Row], names: Sequence[str], *, sign: int = 1, unit: str = "", starred: bool = False
+) -> Figure:
+    """Classes down, variants `names` across, the last row their means; the stronger the colour, the better.
+
+    `sign` -1: lower is better. `starred`: classes with a star are outside the mean.
+    """
+    known = [value for _, values in rows for value in values if value is not None]
+    low, span = min(known, default=0.0), max(max(known, default=1.0) - min(known, default=0.0), 1e-9)
+
+    def cell(about: str, value: float | None) -> Cell:
+        if value is None:
+            return Cell(None, "–", f"{about}: –")
+        return Cell((value - low if sign > 0 else low + span - value) / span, f"{value:.3f}", f"{about}: {value:.3f}")
+
+    cells = [[cell(f"{name}, {label}", v) for name, v in zip(names, values, strict=True)] for label, values in rows]
+    grid = Grid([label for label, _ in rows], names, cells, apart=True)
+    worst = [(sign * v, label) for label, values in rows[:-1] for v in values if v is not None]
+    hardest = (
+        f" Hardest: {min(worst)[1]} with {sign * min(worst)[0]:.3f} at the {'lowest' if sign > 0 else 'highest'}."
+        if worst
+        else ""
+    )
+    described = (
+        f"{title}: {len(rows) - 1} classes, {len(names)} variants; the stronger the colour, the "
+        f"{'higher' if sign > 0 else 'lower, and better'}.{hardest}{' A star marks classes outside the mean.' if starred else ''}"
+    )
+    texts = tuple((label, *("–" if v is None else f"{v:.3f}" for v in values)) for label, values in rows)
+    table = Numbers(f"{title}{unit}", ("class", *names), texts)
+    wide = max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names))
+    return Figure("classes", title, described, grid.draw, table, wide, max(NARROW, 150.0 + 46 * len(names)))

@@ -1,0 +1,142 @@
+"""The charts of one run: how training went, each class over the epochs, and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from segengine.figures.confusion import confusion_figure
+from segengine.figures.figure import Figure, Numbers
+from segengine.figures.labels import LabelLike, hexadecimal, in_words
+from segengine.figures.lines import Line, LineChart, Panel, thinned
+from segengine.figures.numbers import DASH, plural, score
+from segengine.figures.scales import shown
+from segengine.figures.series import Rows, best_epoch, look_up
+from segengine.report.classes import extremes
+from segengine.report.run_report import RunReport
+
+METRICS = (("dice", "Dice"), ("iou", "IoU"), ("precision", "precision"), ("recall", "recall"))
+_SERIES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (  # panel: name and path of each line
+    ("Loss", (("training", ("train_loss",)), ("validation", ("validation", "loss")))),
+    ("Validation score, mean over classes", (("Dice", ("validation", "mean", "dice")), ("IoU", ("validation", "mean", "iou")))),
+    ("Learning rate", (("learning rate", ("learning_rate",)),)),
+)  # fmt: skip
+_LOGARITHMIC = 30
+"""Losses that span more than this factor are drawn on a logarithmic axis."""
+
+
+def charts(report: RunReport) -> Iterator[Figure]:
+    """The figures of all numbers that the run has."""
+    if report.rows:
+        yield curves(report.rows, report.marked_epoch)
+        if any(row.get("validation") for row in report.rows):
+            yield class_curves(report.rows, report.labels, report.marked_epoch)
+    if report.confusion is not None:
+        names, colours = [label.name for label in report.labels], [hexadecimal(label.colour) for label in report.labels]
+        title = f"Confusion on the {report.split} images"
+        yield confusion_figure("confusion", title, report.confusion, names, colours=colours, width=620)
+
+
+def curves(rows: Rows, best: int | None = None) -> Figure:
+    """Loss, mean validation scores and learning rate over the epochs; `best` is marked, by default the epoch of the highest Dice."""
+    best = best_epoch(rows) if best is None else best
+    panels = [
+        _panel(title, [_line(rows, name, place, *path) for place, (name, path) in enumerate(lines)])
+        for title, lines in _SERIES
+    ]
+    panels = [panel for panel in panels if any(line.points for line in panel.lines)] or panels[:1]
+    columns = [(f"{title.split(',')[0]}: {name}", path) for title, lines in _SERIES for name, path in lines]
+    listed = [
+        (str(row["epoch"]), *(DASH if (v := look_up(row, path)) is None else f"{v:.4g}" for _, path in columns))
+        for row in rows
+    ]
+    table = Numbers("By epoch", ("epoch", *(name for name, _ in columns)), thinned(listed), words=())
+    chart = LineChart(panels, "epoch", marked=_marked(best))
+    return Figure("curves", "Training", describe_curves(rows, best), chart.draw, table)
+
+
+def class_curves(rows: Rows, labels: Sequence[LabelLike], best: int | None = None) -> Figure:
+    """Validation scores of each class over the epochs, on one scale 0..1; of many classes the mean, the lowest and the highest."""
+    last = {label.name: _last(rows, label.name) for label in labels}
+    low, high = extremes([label.name for label in labels], last)
+    shown_names = (*low, *high)
+    panels = [_class_panel(rows, label, last[label.name]) for label in labels if not low or label.name in shown_names]
+    if low:
+        panels.sort(key=lambda panel: shown_names.index(panel.title))
+        lines = [_line(rows, name, place, "validation", "mean", key) for place, (key, name) in enumerate(METRICS)]
+        panels.insert(0, Panel("mean", lines, 0, 1, height=74, note=score(_mean(rows), 2)))
+    chart = LineChart(
+        panels, "epoch", columns=(_columns(len(panels)), 2 if len(panels) > 1 else 1), marked=_marked(best)
+    )
+    listed = [(label.name, *(score(_last(rows, label.name, key)) for key, _ in METRICS)) for label in labels]
+    table = Numbers(
+        "The last validation scores of each class", ("class", *(name for _, name in METRICS)), tuple(listed)
+    )
+    return Figure("classes", "Each class on the validation images", describe_classes(rows, labels), chart.draw, table)
+
+
+def describe_curves(rows: Rows, best: int | None = None) -> str:
+    """The curves in words, for readers who can't see them."""
+    if not rows:
+        return "No epoch was finished, so there are no curves."
+    best = best_epoch(rows) if best is None else best
+    first, last = (look_up(row, ("train_loss",)) for row in (rows[0], rows[-1]))
+    words = f"Curves over {plural(len(rows), 'epoch')}."
+    if first is not None and last is not None and len(rows) > 1:
+        words += f" The training loss went from {first:.3g} to {last:.3g}."
+    scores = {int(row["epoch"]): look_up(row, ("validation", "mean", "dice")) for row in rows}
+    if best is not None and scores.get(best) is not None:
+        words += f" The best epoch is {best}, with a mean validation Dice of {scores[best]:.3f}."
+    return words
+
+
+def describe_classes(rows: Rows, labels: Sequence[LabelLike]) -> str:
+    """The last validation Dice of each class, in words."""
+    if not any(row.get("validation") for row in rows):
+        return "There was no validation, so there are no scores over the epochs."
+    found = {label.name: _last(rows, label.name) for label in labels}
+    known = {name: value for name, value in found.items() if value is not None}
+    words = f"Scores of {plural(len(labels), 'class', 'classes')} over the epochs."
+    return words + (f" Last validation Dice: {in_words(known, score)}." if known else "")
+
+
+def _line(rows: Rows, name: str, place: int, *path: str) -> Line:
+    found = ((float(row["epoch"]), look_up(row, path)) for row in rows)
+    return Line(name, [(epoch, value) for epoch, value in found if value is not None], place)
+
+
+def _panel(title: str, lines: list[Line]) -> Panel:
+    values = [value for line in lines for _, value in line.points]
+    if title != "Loss":
+        return Panel(title, lines, 0, None if title == "Learning rate" else 1, 90 if title == "Learning rate" else 190)
+    if values and min(values) > 0 and max(values) / min(values) > _LOGARITHMIC:
+        return Panel(f"{title} (logarithmic)", lines, height=190, logarithmic=True)
+    return Panel(title, lines, 0 if not values or min(values) >= 0 else None, height=190)
+
+
+def _class_panel(rows: Rows, label: LabelLike, last: float | None) -> Panel:
+    path = ("validation", "classes", label.name)
+    lines = [_line(rows, name, place, *path, key) for place, (key, name) in enumerate(METRICS)]
+    return Panel(label.name, lines, 0, 1, height=74, swatch=hexadecimal(label.colour), note=score(last, 2))
+
+
+def _last(rows: Rows, name: str, key: str = "dice") -> float | None:
+    return next(
+        (v for row in reversed(rows) if (v := look_up(row, ("validation", "classes", name, key))) is not None), None
+    )
+
+
+def _mean(rows: Rows) -> float | None:
+    return next((v for row in reversed(rows) if (v := look_up(row, ("validation", "mean", "dice"))) is not None), None)
+
+
+def _marked(best: int | None) -> tuple[float, str] | None:
+    return None if best is None else (float(best), f"best epoch {shown(best)}")
+
+
+def _columns(number: int) -> int:
+    """As many columns as leave a panel readable and the last row the fullest."""
+    if number <= 3:
+        return number
+    if number <= 6:
+        return 2 if number == 4 else 3
+    return min((4, 3), key=lambda columns: -number % columns)
