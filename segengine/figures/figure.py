@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -74,8 +73,3 @@ class Figure:
             f'<desc id="{id_}-desc">{escape(printable(self.description))}</desc>'
             f"{ground}{''.join(written(mark, paint) for mark in drawing.marks)}</svg>"
         )
-
-
-def page_css() -> str:
-    """The style sheet that all pages share."""
-    return (importlib.resources.files("segengine.figures") / "templates" / "page.css").read_text(encoding="utf-8")

@@ -49,16 +49,17 @@ class DifferenceChart:
         """Name, interval and verdict side by side on wide screens, under each other on narrow ones."""
         beside = width >= 600
         widest = max(text_width(row.score or row.pair, SIZE) for row in self.rows)
-        left, right = (min(max(widest + 20, 150.0), width * 0.4), width - 190) if beside else (12.0, width - 12)
+        said = max(text_width(row.said, 12.5) for row in self.rows)
+        left, right = (min(max(widest + 20, 150.0), width * 0.4), width - said - 20) if beside else (12.0, width - 12)
         scale = scale_of(self._ends(), left, right)
         drawn: list[Mark] = []
         y = top = 8.0
         before = ""
         for row in self.rows:
             if row.score and row.pair != before:
-                for said in _lines(row, width - 8, bold=True):
+                for name in _lines(row, width - 8, bold=True):
                     drawn.append(rect(0, y, 0 if beside else width, 26, "ground"))
-                    drawn.append(text(4, y + 15, said, size=SIZE, bold=True, halo=True))
+                    drawn.append(text(4, y + 15, name, size=SIZE, bold=True, halo=True))
                     y += 20
                 before, y = row.pair, y + 6
             marks, high = _beside(row, scale, y) if beside else _below(row, scale, y, width)
@@ -89,7 +90,7 @@ def _beside(row: Difference, scale: Scale, top: float) -> tuple[list[Mark], floa
     y = top + high / 2
     first = y + 4 - 8 * (len(names) - 1)
     marks = [text(scale.start - 14, first + 16 * k, said, size=SIZE, anchor="end") for k, said in enumerate(names)]
-    marks.append(text(scale.end + 14, y + 4, fitting(row.said, 12.5, 176), role=_LOOK[row.verdict][0], size=12.5))
+    marks.append(text(scale.end + 14, y + 4, row.said, role=_LOOK[row.verdict][0], size=12.5))
     return [*marks, *_interval(row, scale, y)], high
 
 

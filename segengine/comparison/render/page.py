@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +11,10 @@ from segengine.comparison.gallery import Gallery, Picture
 from segengine.comparison.judge import Judged
 from segengine.comparison.measures import OF_COUNTS
 from segengine.comparison.render.pictures import tiles
-from segengine.figures import palette
 from segengine.figures.encoding import data_uri, png_of
-from segengine.figures.figure import page_css
 from segengine.figures.labels import hexadecimal
 from segengine.figures.numbers import score
+from segengine.figures.pages import page_css, policy, resource, templates
 from segengine.figures.sheets import legend_name, present
 
 GENERATOR = "segengine compare"
@@ -27,27 +23,14 @@ TILE_BYTES = 70_000
 
 def comparison_page(all_contents: Sequence[Contents]) -> str:
     """The whole page as HTML: a part for each comparison, every text from outside escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    templates = Environment(
-        loader=PackageLoader("segengine.comparison.render", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    folder = importlib.resources.files("segengine.comparison.render") / "templates"
-    script = (folder / "comparison.js").read_text(encoding="utf-8")
-    style = palette.css() + page_css() + (folder / "comparison.css").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return templates.get_template("comparison.html").render(
+    package = "segengine.comparison.render"
+    script = resource(package, "comparison.js")
+    style = page_css(resource(package, "comparison.css"))
+    return templates(package).get_template("comparison.html").render(
         parts=[_part(contents, f"c{place}-") for place, contents in enumerate(all_contents, start=1)],
-        style=style, script=script, policy=policy, generator=GENERATOR, made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        style=style, script=script, policy=policy(style, script), generator=GENERATOR,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _part(contents: Contents, prefix: str) -> dict[str, Any]:

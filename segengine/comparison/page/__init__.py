@@ -1,1 +1,0 @@
-"""The offline page of a comparison, and its files."""
