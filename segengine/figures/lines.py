@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from segengine.figures.axes import SMALL, below, beside, legend
 from segengine.figures.palette import dash, series
 from segengine.figures.scales import Scale, scale_of
 from segengine.figures.svg import Drawing, Mark, area, fitting, group, point, polyline, rect, text, text_width
 
+T = TypeVar("T")
 DOTTED = 15
 """Series of up to so many points carry markers."""
 
@@ -157,7 +159,7 @@ def _series(line: Line, across: Scale, up: Scale, *, dotted: bool) -> Mark:
     return group(*drawn, polyline(middle, role, 2, dash(line.place)), *dots, about=line.name)
 
 
-def thinned(rows: Sequence[tuple[str, ...]], most: int = 25) -> tuple[tuple[str, ...], ...]:
+def thinned(rows: Sequence[T], most: int = 25) -> tuple[T, ...]:
     """At most about `most` rows for a table, the last among them."""
     step = max(1, math.ceil(len(rows) / most))
     return tuple(reversed(rows[::-step]))

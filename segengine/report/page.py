@@ -13,6 +13,7 @@ from segengine.figures.panels import Pixels, tile
 from segengine.figures.series import look_up
 from segengine.figures.sheets import augmented_caption, legend_name, present
 from segengine.report import words
+from segengine.report.charts import charts
 from segengine.report.classes import extremes
 from segengine.report.run_report import RunReport
 
@@ -30,8 +31,8 @@ TILE, SMALL_TILE = 360, 270  # pixels of a tile's longer side
 MOST_TILE_BYTES, PICTURE_BYTES = 130_000, 600_000  # of one tile, of all together
 
 
-def run_page(report: RunReport, figures: Sequence[Figure]) -> str:
-    """The whole page as HTML, every text from outside escaped; `figures` are the run's charts."""
+def run_page(report: RunReport, figures: Sequence[Figure] | None = None) -> str:
+    """The whole page as HTML, every text from outside escaped; `figures` are the run's charts, where they are drawn already."""
     style = page_css(resource("segengine.report", "run.css"))
     pictures = 3 * len(report.examples) + 2 * len(report.augmentations)
     limit = min(MOST_TILE_BYTES, PICTURE_BYTES // max(1, pictures))
@@ -43,7 +44,7 @@ def run_page(report: RunReport, figures: Sequence[Figure]) -> str:
             headline=words.headline(report), training=words.training(report), notes=words.notes(report),
             tiles=_headline_numbers(report),
             tables=[score_table(split, scores, report.labels) for split, scores in report.scores.items()],
-            figures=figures,
+            figures=list(charts(report)) if figures is None else figures,
             examples=[_example(example, report.labels, limit) for example in report.examples],
             example_legend=_legend(report.labels, [m for e in report.examples for m in (e.prediction, e.truth)]),
             augmentations=[_augmented(row, report.labels, limit) for row in report.augmentations],
@@ -61,8 +62,13 @@ def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLik
     Rows come in parts with a heading each; of many classes these are the ten lowest and the ten highest by Dice, and `rest` has
     the others.
     """
+    columns = [column for column in COLUMNS if column[0] in scores["mean"] or not column[0].endswith("_per_group")]
     over = scores["mean"].get("over", ())
-    rows = {label.name: _row(label, scores["classes"].get(label.name, {}), over) for label in labels}
+    keys = [key for key, _ in columns]
+    rows = {
+        label.name: _row(label, scores["classes"].get(label.name, {}), keys, counted=label.name in over)
+        for label in labels
+    }
     low, high = extremes(
         [name for name in rows if name in over], {n: finite(v.get("dice")) for n, v in scores["classes"].items()}
     )
@@ -72,21 +78,21 @@ def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLik
     return {
         "split": split,
         "images": count(scores.get("images")),
-        "headings": [heading for _, heading in COLUMNS],
+        "headings": [heading for _, heading in columns],
         "parts": parts,
         "rest": [row for name, row in rows.items() if low and name not in (*low, *high)],
-        "mean": [_cell(scores["mean"].get(key)) for key, _ in COLUMNS],
+        "mean": [_cell(scores["mean"].get(key)) for key in keys],
         "over": words.classes(list(over)),
     }
 
 
-def _row(label: LabelLike, values: Mapping[str, Any], over: Sequence[str]) -> dict[str, Any]:
+def _row(label: LabelLike, values: Mapping[str, Any], keys: Sequence[str], *, counted: bool) -> dict[str, Any]:
     return {
         "name": label.name,
         "colour": hexadecimal(label.colour),
         "raw": str(label.raw),
-        "counted": label.name in over,
-        "cells": [_cell(values.get(key)) for key, _ in COLUMNS],
+        "counted": counted,
+        "cells": [_cell(values.get(key)) for key in keys],
         "pixels": count(values.get("pixels")),
         "images": count(values.get("images")),
     }

@@ -12,16 +12,11 @@ from PIL import Image
 
 from segengine.figures.examples import Augmented, Example
 from segengine.figures.numbers import compact, count, duration, plural, score
-from segengine.report.charts import charts
-from segengine.report.page import run_page as page_of
+from segengine.report.page import run_page
 from segengine.report.words import headline, notes, training
 from segengine.report.write import write_run_report
 
 HOSTILE = "<script>alert('x')</script>"
-
-
-def run_page(report) -> str:
-    return page_of(report, list(charts(report)))
 
 
 class Tags(HTMLParser):
