@@ -168,7 +168,7 @@ def class_figure(judged: Judged, table: Table) -> Figure:
     title = f"{judged.word}{judged.measure.in_unit} by class, {HOW[judged.kind]}"
     starred = any(not facts.averaged for facts in classes)
     names = [judged.names[i] for i in judged.ranked]
-    return replace(score_map(title, rows, names, sign=judged.measure.sign, starred=starred), table=table)
+    return score_map(title, rows, names, sign=judged.measure.sign, starred=starred, table=table)
 
 
 def curve_figures(judged: Judged) -> list[Figure]:

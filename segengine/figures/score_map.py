@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segengine.figures.cells import Cell, Grid
-from segengine.figures.figure import NARROW, Figure, Numbers
+from segengine.figures.figure import NARROW, Figure
 
 Row = tuple[str, Sequence[float | None]]
 
 
 def score_map(
-    title: str, rows: Sequence[Row], names: Sequence[str], *, sign: int = 1, unit: str = "", starred: bool = False
+    title: str, rows: Sequence[Row], names: Sequence[str], *, sign: int = 1, starred: bool = False, table: object = None
 ) -> Figure:
     """Classes down, variants `names` across, the last row their means; the stronger the colour, the better.
 
-    `sign` -1: lower is better. `starred`: classes with a star are outside the mean.
+    `sign` -1: lower is better. `starred`: classes with a star are outside the mean. `table` holds the numbers.
     """
     known = [value for _, values in rows for value in values if value is not None]
     low, span = min(known, default=0.0), max(max(known, default=1.0) - min(known, default=0.0), 1e-9)
@@ -37,7 +37,5 @@ def score_map(
         f"{title}: {len(rows) - 1} classes, {len(names)} variants; the stronger the colour, the "
         f"{'higher' if sign > 0 else 'lower, and better'}.{hardest}{' A star marks classes outside the mean.' if starred else ''}"
     )
-    texts = tuple((label, *("–" if v is None else f"{v:.3f}" for v in values)) for label, values in rows)
-    table = Numbers(f"{title}{unit}", ("class", *names), texts)
     wide = max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names))
     return Figure("classes", title, described, grid.draw, table, wide, max(NARROW, 150.0 + 46 * len(names)))

@@ -46,9 +46,9 @@ def mark(tag: str, *children: Mark | str, **attributes: Value) -> Mark:
     return Mark(tag, given, children)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, role: str, *, width: float = 1, dash: str | None = None) -> Mark:
+def line(x1: float, y1: float, x2: float, y2: float, role: str, *, width: float = 1) -> Mark:
     """A straight line."""
-    return mark("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=role, stroke_width=width, stroke_dasharray=dash)
+    return mark("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=role, stroke_width=width)
 
 
 def rect(x: float, y: float, width: float, height: float, role: str, **more: Value) -> Mark:

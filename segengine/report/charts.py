@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from segengine.figures.confusion import confusion_figure
 from segengine.figures.figure import Figure, Numbers
@@ -11,7 +11,6 @@ from segengine.figures.lines import Line, LineChart, Panel, thinned
 from segengine.figures.numbers import DASH, plural, score
 from segengine.figures.scales import shown
 from segengine.figures.series import Rows, best_epoch, look_up
-from segengine.report.classes import extremes
 from segengine.report.run_report import RunReport
 
 METRICS = (("dice", "Dice"), ("iou", "IoU"), ("precision", "precision"), ("recall", "recall"))
@@ -20,6 +19,8 @@ _SERIES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (  # 
     ("Validation score, mean over classes", (("Dice", ("validation", "mean", "dice")), ("IoU", ("validation", "mean", "iou")))),
     ("Learning rate", (("learning rate", ("learning_rate",)),)),
 )  # fmt: skip
+MOST = 20
+"""Of more classes, the lowest and the highest ten come first, and the others on demand."""
 _LOGARITHMIC = 30
 """Losses that span more than this factor are drawn on a logarithmic axis."""
 
@@ -72,6 +73,19 @@ def class_curves(rows: Rows, labels: Sequence[LabelLike], best: int | None = Non
         "The last validation scores of each class", ("class", *(name for _, name in METRICS)), tuple(listed)
     )
     return Figure("classes", "Each class on the validation images", describe_classes(rows, labels), chart.draw, table)
+
+
+def extremes(names: Sequence[str], scores: Mapping[str, float | None]) -> tuple[list[str], list[str]]:
+    """The ten classes of the lowest scores, the lowest first, and the ten of the highest, the highest first.
+
+    Both are empty of at most 20 classes. Classes without a score are in neither.
+    """
+    if len(names) <= MOST:
+        return [], []
+    known = [(value, place, name) for place, name in enumerate(names) if (value := scores.get(name)) is not None]
+    ranked = [name for _, _, name in sorted(known)]
+    low = ranked[: min(MOST // 2, len(ranked) // 2)]
+    return low, ranked[len(low) :][::-1][: MOST // 2]
 
 
 def describe_curves(rows: Rows, best: int | None = None) -> str:

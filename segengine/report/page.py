@@ -13,8 +13,7 @@ from segengine.figures.panels import Pixels, tile
 from segengine.figures.series import look_up
 from segengine.figures.sheets import augmented_caption, legend_name, present
 from segengine.report import words
-from segengine.report.charts import charts
-from segengine.report.classes import extremes
+from segengine.report.charts import charts, extremes
 from segengine.report.run_report import RunReport
 
 COLUMNS = (  # key in a class's scores, heading

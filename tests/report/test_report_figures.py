@@ -9,8 +9,7 @@ from PIL import Image
 
 from segengine.figures.palette import colours
 from segengine.figures.series import best_epoch, series
-from segengine.report.charts import charts, class_curves, curves, describe_classes, describe_curves
-from segengine.report.classes import extremes
+from segengine.report.charts import charts, class_curves, curves, describe_classes, describe_curves, extremes
 
 LIGHT = colours("light")
 
