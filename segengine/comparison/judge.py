@@ -13,8 +13,9 @@ from segengine.comparison.costs import Cost, costs_of
 from segengine.comparison.courses import Course, courses
 from segengine.comparison.measures import METRICS, Kind, Measure, Metric
 from segengine.comparison.pairs import sentence, why_undefined
+from segengine.comparison.samples import differences
 from segengine.comparison.sentences import Sentences, sentences
-from segengine.comparison.statistics.differences import DEFAULTS, Choices, Differences, PairDifference, differences
+from segengine.comparison.statistics.differences import DEFAULTS, Choices, Differences, PairDifference
 from segengine.comparison.statistics.score_intervals import ScoreIntervals, score_intervals
 from segengine.comparison.summary import Comparison, ScoreTable
 from segengine.comparison.units import Unit

@@ -30,14 +30,8 @@ REFERENCES = {
         "Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. "
         "Statistical Applications in Genetics and Molecular Biology 9(1), 39."
     ),
-    "Holm 1979": (
-        "Holm, S. (1979). A simple sequentially rejective multiple test procedure. "
-        "Scandinavian Journal of Statistics 6(2), 65-70."
-    ),
-    "Davison & Hinkley 1997": (
-        "Davison, A. C. & Hinkley, D. V. (1997). Bootstrap Methods and their Application. Cambridge University Press."
-    ),
-    "Kendall 1938": "Kendall, M. G. (1938). A new measure of rank correlation. Biometrika 30(1-2), 81-93.",
+    "Westfall & Young 1993": "Westfall, P. H. & Young, S. S. (1993). Resampling-Based Multiple Testing. Wiley, New York.",
+    "Kendall 1945": "Kendall, M. G. (1945). The treatment of ties in ranking problems. Biometrika 33(3), 239-251.",
 }  # fmt: skip
 """What can be cited, as it is cited in the text."""
 
@@ -124,11 +118,11 @@ def _trained(judged: Judged) -> str:
 
 
 def _ranking(judged: Judged) -> str:
-    several = all(len(variant.seeds) > 1 for variant in judged.comparison.variants)
+    several = all(row.about == "variants" for row in judged.found[0].means)
     what = f"{judged.case}s" + (" and seeds" if several else "")
     return (
-        f"The stability of the order was assessed with {judged.choices.resamples:,} bootstrap resamples of {what} "
-        "(Davison & Hinkley 1997) and Kendall's tau with the order seen (Kendall 1938)."
+        f"The stability of the order was assessed with {judged.choices.resamples:,} draws with the variance from {what}, as "
+        "wide as the simultaneous intervals, and Kendall's tau-b with the order seen (Kendall 1945)."
     )
 
 
@@ -136,31 +130,31 @@ def statistics(found: Differences) -> str:
     """How the differences were judged, with citations."""
     unit = "group" if found.grouped else "image"
     level = f"{100 * found.choices.confidence:g} %"
-    flips = "all sign flips" if found.exact else f"{found.choices.resamples:,} random sign flips"
+    exchanges = "all exchanges" if found.exact else f"{found.choices.resamples:,} random exchanges"
     several = any(row.about == "variants" for row in found.rows)
     single = any(row.about == "models" for row in found.rows)
     said = [
         f"Paired differences over the same {found.units} {unit}s ({found.images} images) have standard errors by the "
-        f"jackknife over {unit}s (Efron & Tibshirani 1993) and {level} t intervals with degrees of freedom from the "
-        "kurtosis (Satterthwaite 1946; Box 1954)"
+        f"jackknife over {unit}s (Efron & Tibshirani 1993), with degrees of freedom from the kurtosis (Satterthwaite 1946; Box "
+        f"1954), and simultaneous {level} intervals"
     ]
     if several:
         said.append(
-            f"For variants with several seeds the variance between seeds is added (Welch 1947), {unit}s crossed with "
-            "seeds, and the same t is the test: the verdict is about training anew and about new images"
+            f"For variants with at least 3 seeds the variance between seeds is added (Welch 1947), {unit}s crossed with "
+            "seeds, and t tests are Bonferroni-adjusted: the verdict is about training anew, given this training set and "
+            "split, and about new images"
         )
     if single:
         said.append(
-            f"Where a variant has one seed the verdict is about the trained models alone, tested by {flips} of the "
-            f"jackknife pseudo-values of the {unit}s (Fisher 1935; Phipson & Smyth 2010)"
+            f"With fewer than 3 seeds, or fewer than 10 {unit}s with a class, the verdict is about the trained models alone, "
+            f"tested by {exchanges} of the two variants' results in random {unit}s, jointly for all pairs (Fisher 1935; "
+            "Westfall & Young 1993; Phipson & Smyth 2010)"
         )
     said.append(
-        "P values are Holm-adjusted (Holm 1979) over pairs for the mean, over pairs and classes for the classes"
-    )
-    said.append(
-        f"A variant is called better or worse where its adjusted p is at most {1 - found.choices.confidence:.2g} and the "
-        "interval excludes 0, and two are called practically equal where the interval lies within "
-        f"±{found.measure.factor * found.choices.margin:g} {found.measure.unit}"
+        "P values and intervals are adjusted over pairs for the mean, over pairs and classes for the classes: a variant is "
+        f"called better or worse exactly where its adjusted p is at most {1 - found.choices.confidence:.2g} and the interval "
+        "excludes 0. Two are called practically equal where two one-sided tests, adjusted likewise, show a difference "
+        f"within ±{found.measure.factor * found.choices.margin:g} {found.measure.unit}"
     )
     said.append(
         "How many more images or seeds are needed is for a power of 80 % to find the difference seen, or the margin if "

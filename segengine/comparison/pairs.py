@@ -30,20 +30,27 @@ def sentence(found: Differences, row: PairDifference, undefined: str = "it is un
     measure = found.measure
     numbers = f"{points(row.difference, measure)} {measure.unit} of {what}, {_interval(found, row)}"
     if row.verdict in ("better", "worse"):
-        return f"{who}{row.first} is {row.verdict} than {row.second}: {numbers}, p {shown_p(row.p_holm)}"
+        small = (
+            f", a difference within ±{measure.factor * found.choices.margin:g} {measure.unit}"
+            if row.within_margin
+            else ""
+        )
+        return f"{who}{row.first} is {row.verdict} than {row.second}: {numbers}, p {shown_p(row.p_adjusted)}{small}"
     if row.verdict == "practically equal":
         margin = f"within ±{measure.factor * found.choices.margin:g} {measure.unit}"
         return f"{who}{row.first} and {row.second} are practically equal ({margin}): {numbers}"
     more = f"; {needs(found, row.needed)}" if row.needed is not None else ""
-    return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_holm)}{more}"
+    return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_adjusted)}{more}"
 
 
 def _why(found: Differences, row: PairDifference, undefined: str) -> str:
     """Why a pair isn't tested."""
     if row.difference is None:
         return undefined
-    have = "" if row.score is None else f" with {row.score}"
-    return f"{row.units} {_units(found, row.units)}{have}; a test needs at least {MINIMUM_UNITS}"
+    named = row.score or (row.scarce if row.reason == "scarce class" else None)
+    have = "" if named is None else f" with {named}"
+    instead = " (add data, or take it out of the mean)" if row.score is None and named is not None else ""
+    return f"{row.units} {_units(found, row.units)}{have}; a test needs at least {MINIMUM_UNITS}{instead}"
 
 
 def why_undefined(judged: Judged, found: Differences, row: PairDifference) -> str:

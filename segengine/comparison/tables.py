@@ -196,7 +196,7 @@ def _difference_columns(judged: Judged, rows: Sequence[tuple[Differences, PairDi
             ),
             "interval",
         ),
-        Column("p (Holm)", tuple(numeric(row.p_holm, shown_p(row.p_holm)) for _, row in rows), "p_holm"),
+        Column("p (adjusted)", tuple(numeric(row.p_adjusted, shown_p(row.p_adjusted)) for _, row in rows), "p_adjusted"),
         Column(
             f"SE from {judged.case}s", tuple(_error(row.sd_units, measure.factor) for _, row in rows), "se_units"
         ),

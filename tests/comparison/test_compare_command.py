@@ -131,7 +131,7 @@ def test_differences_stand_in_all_three_forms_with_their_methods(make, root, sai
         0.9,
         500,
     )
-    assert [row["verdict"] for row in pooled["pairs"]] == ["practically equal"] * 3
+    assert [(row["verdict"], row["within_margin"]) for row in pooled["pairs"]] == [("better", True)] * 3
     assert [row["score"] for row in pooled["pairs"]] == [None, "liver", "spleen"]
     assert pooled["ranking"]["variants"][0]["best"] == 1.0
 

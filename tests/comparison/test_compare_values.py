@@ -12,7 +12,7 @@ import pytest
 
 from segengine.cli.main import main
 from segengine.comparison.gallery import most_disagreed
-from segengine.comparison.statistics.differences import differences
+from segengine.comparison.samples import differences
 from segengine.comparison.summary import Comparison, compare_folders
 from segengine.comparison.values import measured, with_values
 from segengine.metrics.scores import scores_of
@@ -76,7 +76,7 @@ def test_the_nearer_surface_is_better_in_words_order_and_ranking(make, root, sai
     assert "of these two trained models, resnet is better than vgg: " in out.replace("Of these", "of these")
     assert "mm of mean HD95 (per group), 95 % interval -4" in out
     assert "resnet first in 100 % (rank 1), vgg first in 0 % (rank 2)" in out
-    assert "the interval lies within ±0.5 mm" in out
+    assert "a difference within ±0.5 mm" in out
     assert "pooled" not in out
 
 

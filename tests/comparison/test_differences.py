@@ -1,19 +1,18 @@
 """Differences of variants: intervals, tests, verdicts and what is said, against plain loops and known cases."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from segengine.comparison.methods import statistics as methods
 from segengine.comparison.pairs import needs, sentence
+from segengine.comparison.samples import differences
 from segengine.comparison.sentences import order
-from segengine.comparison.statistics.differences import Choices, Differences, differences
+from segengine.comparison.statistics.differences import Choices, Differences
 from segengine.comparison.statistics.intervals import Jackknife, estimate, jackknife, unit_variance
-from segengine.comparison.statistics.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
-from segengine.comparison.statistics.power import Needed, Sources, needed
-from segengine.comparison.statistics.ranking import ranking
+from segengine.comparison.statistics.permutation import MINIMUM_UNITS, Null, exact_count, exchanged, holm, share, signs
+from segengine.comparison.statistics.power import Needed, Sources, more, power
+from segengine.comparison.statistics.ranking import fair_ranks, ranking, tau_b
 from segengine.comparison.statistics.ratios import places, ratios
 from segengine.comparison.summary import ClassFacts, Comparison
 from segengine.comparison.units import Unit, Units
@@ -102,28 +101,51 @@ def test_seeds_that_all_score_alike_add_no_variance():
     assert several.df == pytest.approx(alone.df)
 
 
-def test_sign_flips_are_exact_for_few_units_and_equal_a_plain_loop():
+def test_exchanges_are_exact_for_few_units_and_equal_a_plain_loop():
     rng = np.random.default_rng(5)
-    first, second = rng.uniform(0.5, 0.9, (2, 8, 1))
-    flips, exact = signs(8, 2000, rng)
-    assert (exact, flips.shape) == (True, (128, 8))
-    models = [jackknife(each, np.ones_like(each), [0]) for each in (first, second)]
-    models = [Jackknife(each.scores[None], each.influence[None]) for each in models]
-    seen = models[0].scores[0] - models[1].scores[0]
-    nulls = flipped(models, flips)
-    p = p_of(seen, nulls[:, 0] - nulls[:, 1], np.array([0.5]), exact=exact)
-    gap = (first - second)[:, 0]
-    every = [abs(np.dot(row, gap)) >= abs(gap.sum()) - 1e-12 for row in product((-1, 1), repeat=8)]
-    assert p[0] == pytest.approx(np.mean(every))
+    first, second = (ratios(counts(rng, 8, 1.0), np.arange(8), "dice", "pooled") for _ in range(2))
+    (flips,) = signs(8, 2000, 0)
+    assert (exact_count(8, 2000), flips.shape) == (128, (128, 8))
+    found = exchanged(
+        tuple(a.sum(0) + b.sum(0) for a, b in zip(first, second, strict=True)),
+        tuple(flips @ (a - b) for a, b in zip(first, second, strict=True)),
+    )
+    for row, got in zip(flips, found, strict=True):
+        swap = row[:, None] < 0
+        one = [np.where(swap, b, a).sum(0) for a, b in zip(first, second, strict=True)]
+        other = [np.where(swap, a, b).sum(0) for a, b in zip(first, second, strict=True)]
+        assert got == pytest.approx(one[0] / one[1] - other[0] / other[1])
+
+
+def test_exchanges_of_plain_scores_are_scipys_paired_permutation_test():
+    rng = np.random.default_rng(5)
+    first, second = rng.uniform(0.5, 0.9, (2, 9, 1))
+    (flips,) = signs(9, 2000, 0)
+    null = exchanged((first.sum(0) + second.sum(0), np.full(1, 18.0)), (flips @ (first - second), np.zeros((256, 1))))
+    seen = first.mean() - second.mean()
+    expected = stats.permutation_test(
+        (first[:, 0], second[:, 0]), lambda a, b: a.mean() - b.mean(), permutation_type="samples", n_resamples=np.inf
+    )
+    assert Null(np.sort(np.abs(null[:, 0])), exact=True).p(np.array([seen]))[0] == pytest.approx(expected.pvalue)
+
+
+def test_random_exchanges_give_the_upper_end_of_scipys_interval_for_their_share():
+    for reached in (0, 3, 80, 2000):
+        expected = stats.binomtest(reached, 2000).proportion_ci(0.95, "exact").high
+        assert share(np.array([reached]), 2000, exact=False)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "exact"), [(64, True), (2000, False)])
+def test_a_statistic_is_above_the_critical_value_exactly_where_its_p_is_at_most_the_level(count, exact):
+    null = Null(np.sort(np.random.default_rng(0).chisquare(2, count)), exact)
+    for level in (0.05, 0.1):
+        critical = null.critical(level)
+        for statistic in (*null.maxima, *np.linspace(0, 20, 101)):
+            assert (null.p(np.array([statistic]))[0] <= level) == (statistic > critical)
 
 
 def test_six_units_are_the_fewest_that_can_show_anything():
     assert 2 / 2**MINIMUM_UNITS < 0.05 < 2 / 2 ** (MINIMUM_UNITS - 1)
-
-
-def test_an_unreached_difference_has_at_most_the_smallest_p_that_flips_can_show():
-    assert p_of(np.array([9.0]), np.zeros((99, 1)), np.array([1e-9]), exact=False)[0] == 1e-9
-    assert p_of(np.array([9.0]), np.zeros((99, 1)), np.array([0.3]), exact=False)[0] == 0.01
 
 
 def test_holm_is_holms_and_leaves_out_what_is_untested():
@@ -131,17 +153,25 @@ def test_holm_is_holms_and_leaves_out_what_is_untested():
     assert holm(p) == pytest.approx(np.array([0.03, np.nan, 0.06, 0.06]), nan_ok=True)
 
 
-def test_power_counts_agree_with_the_formula():
-    found = needed(Sources(units=0.01**2, seeds=0.0, unit_count=50, seed_count=0), target=0.02, alpha=0.05)
-    total = 50 + found.units
-    for n, enough in ((total, True), (total - 1, False)):
-        quantiles = stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)
-        assert (quantiles * 0.01 * np.sqrt(50 / n) <= 0.02) == enough
+def test_power_of_units_alone_is_that_of_a_paired_t_test():
+    from statsmodels.stats.power import TTestPower
+
+    sources = Sources(images=0.01**2, units_df=49.0, unit_count=50)
+    for units in (60, 100, 200):
+        expected = TTestPower().power(0.02 / (0.01 * np.sqrt(50)), units, 0.05)
+        assert power(sources, 0.02, 0.05, units, 0) == pytest.approx(expected, abs=0.005)
+    found = more(sources, 0.02, 0.05)
     assert found.seeds is None
-    stuck = needed(Sources(units=0.01**2, seeds=0.01**2, unit_count=50, seed_count=3), target=0.02, alpha=0.05)
-    assert stuck.units is None
-    assert stuck.seeds is None
-    assert stuck.both[0] > 0 < stuck.both[1]
+    assert power(sources, 0.02, 0.05, 50 + found.units, 0) >= 0.8 > power(sources, 0.02, 0.05, 50 + found.units - 1, 0)
+
+
+def test_no_number_of_images_cures_seeds_that_differ_and_impossible_numbers_are_none():
+    seeds = Sources(0.0, 49.0, 50, (0.01**2, 0.01**2), (0.0, 0.0), (3, 3))
+    found = more(seeds, 0.02, 0.05)
+    assert found.units is None
+    assert 5 < found.seeds < 60
+    hopeless = more(seeds, 1e-6, 0.05)
+    assert (hopeless, hopeless.realistic) == (Needed(None, None, None), False)
 
 
 def test_a_clear_gap_between_models_is_better_and_never_spoken_of_as_backbones():
@@ -152,7 +182,7 @@ def test_a_clear_gap_between_models_is_better_and_never_spoken_of_as_backbones()
     said = sentence(found, row)
     assert said.startswith("of these two trained models, resnet is better than vgg: +")
     assert "backbone" not in said + methods(found) + " ".join(order(found))
-    assert found.ranking.best == (1.0, 0.0)
+    assert found.ranking.best[0] > 0.95
     reverse = differences(comparison({"vgg": 1.0, "resnet": 2.0}), "dice", "pooled")
     assert reverse.means[0].verdict == "worse"
 
@@ -213,11 +243,30 @@ def test_the_order_is_as_firm_as_the_gaps():
     for score in (0.9, 0.5, 0.495):
         influence = 0.002 * rng.standard_normal((1, 50, 1))
         models.append(Jackknife(np.full((1, 1), score), influence - influence.mean(1, keepdims=True)))
-    found = ranking(models, 1000, rng)
+    found = ranking(models, np.full(3, 0.04), 1000, 0)
     assert found.best == (1.0, 0.0, 0.0)
     assert found.ranks[0] == (1, 1)
     assert found.ranks[1] == found.ranks[2] == (2, 3)
     assert 2 / 3 < found.stability < 1
+
+
+def test_ties_share_ranks_and_firsts_whatever_their_order():
+    same = Jackknife(np.full((1, 1), 0.7), np.zeros((1, 9, 1)))
+    worse = Jackknife(np.full((1, 1), 0.5), np.zeros((1, 9, 1)))
+    for models in ([same, same, worse], [worse, same, same]):
+        found = ranking(models, np.zeros(3), 200, 0)
+        assert found.best == tuple(0.0 if each is worse else 0.5 for each in models)
+        assert found.mean_rank == tuple(3.0 if each is worse else 1.5 for each in models)
+        assert found.ranks == tuple((3, 3) if each is worse else (1, 2) for each in models)
+        assert found.stability == 1.0
+
+
+def test_tau_b_and_ranks_are_scipys():
+    rng = np.random.default_rng(1)
+    values, other = rng.integers(0, 4, (20, 6)), rng.integers(0, 4, 6)
+    expected = [stats.kendalltau(row, other).statistic for row in values]
+    assert tau_b(values.astype(float), other.astype(float)) == pytest.approx(expected)
+    assert fair_ranks(values)[2] == pytest.approx(stats.rankdata(values, axis=1))
 
 
 def test_the_same_counts_give_the_same_numbers():

@@ -24,7 +24,8 @@ from segengine.comparison.render.json import MOST_SAID, document
 from segengine.comparison.render.markdown import markdown
 from segengine.comparison.render.page import comparison_page
 from segengine.comparison.render.terminal import terminal
-from segengine.comparison.statistics.differences import Choices, differences
+from segengine.comparison.samples import differences
+from segengine.comparison.statistics.differences import Choices
 from segengine.comparison.summary import Comparison, compare_folders
 from segengine.comparison.table import Column, numeric
 from segengine.metrics.confusion import ImageCounts

@@ -1,9 +1,8 @@
-"""Every pair of variants: the paired difference of the mean and of each class, its interval, its test, its verdict."""
+"""Every pair of variants: the paired difference of the mean and of each class, its intervals, its tests, its verdict."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -12,28 +11,49 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.comparison.measures import SHARE, Kind, Measure, Metric
-from segengine.comparison.statistics.intervals import Floats, Jackknife, estimate, jackknife
-from segengine.comparison.statistics.permutation import MINIMUM_UNITS, flipped, holm, p_of, signs
-from segengine.comparison.statistics.power import Needed, Sources, needed
+from segengine.comparison.measures import SHARE, Kind, Measure
+from segengine.comparison.statistics.family import Half, Rules, family
+from segengine.comparison.statistics.intervals import (
+    MINIMUM_SEEDS,
+    MINIMUM_UNITS_OF_TRAINING,
+    Estimate,
+    Floats,
+    Jackknife,
+    estimate,
+    jackknife,
+)
+from segengine.comparison.statistics.permutation import MINIMUM_UNITS, holm
+from segengine.comparison.statistics.power import Needed, needed
 from segengine.comparison.statistics.ranking import Ranking, ranking
-from segengine.comparison.statistics.ratios import places, unit_ratios
-from segengine.comparison.summary import Comparison
+from segengine.comparison.statistics.sample import Sample
+from segengine.errors import ComparisonError
 
 Verdict = Literal["better", "worse", "practically equal", "not distinguishable", "not tested"]
+Reason = Literal["", "too few units", "scarce class", "undefined", "too few seeds"]
+Claim = Literal["models", "training", "training within folds"]
 _TURNED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 _SEED = 20_220_831
-_PARTS = ("scores", "influence")
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user may choose: the margin within which scores are practically equal (0..1), resamples, confidence."""
+    """What the user may choose: the margin within which scores are practically equal (0..1), resamples, confidence.
+
+    Raises:
+        ComparisonError: the margin is negative or not a finite number, or the others are out of range.
+    """
 
     margin: float = 0.005
     resamples: int = 2000
     confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.margin) and self.margin >= 0):
+            raise ComparisonError(f"the margin is {self.margin:g}; give a finite number from 0")
+        if not (0 < self.confidence < 1 and self.resamples >= 1):
+            raise ComparisonError(
+                f"confidence {self.confidence:g} or {self.resamples} resamples: not a share or a count"
+            )
 
 
 DEFAULTS = Choices()
@@ -43,8 +63,19 @@ DEFAULTS = Choices()
 class PairDifference:
     """One difference first - second, of the mean (`score` None) or of a class; None where it is undefined or untested.
 
-    `about`: "models" where one of the two has a single seed, else "variants". `units`: groups or images that have the
-    class. `sd_units` and `sd_seeds` are the two parts of the standard error. `p_holm` decides, with the interval.
+    `low`, `high`: the simultaneous interval of its family (the means of all pairs; or all pairs and classes), which
+    leaves out 0 exactly where the verdict is better or worse and where `p_adjusted` <= 1 - confidence. `single_low`,
+    `single_high`: the t interval of this difference alone. `p` is unadjusted, `p_holm` is Holm's of it, for reference.
+    `p_equal`: of two one-sided tests that the difference is beyond the margin, adjusted like `p_adjusted`;
+    `within_margin` where it is at most 1 - confidence, also beside a proven difference, which then is one that is too
+    small to matter. All intervals lie within what is possible.
+
+    `about`: "models" where one of the two has fewer than 3 seeds, or fewer than 10 units have the class (the mean's scarcest),
+    else "variants"; `claim` says of the latter whether cross-validation folds, which share training images, limit it.
+    `units`: groups or images that have the class, of a mean those of its scarcest class, which is `scarce` where it has
+    fewer than all. `sd_units` and `sd_seeds` are the parts of the standard error from units and from seeds. `reason`: why
+    there is no test ("too few units", "scarce class", "undefined"), or "too few seeds" where the interval is wider than
+    all that is possible.
     """
 
     first: str
@@ -63,23 +94,35 @@ class PairDifference:
     p_holm: float | None
     verdict: Verdict
     needed: Needed | None
+    p_adjusted: float | None = None
+    single_low: float | None = None
+    single_high: float | None = None
+    p_equal: float | None = None
+    within_margin: bool = False
+    reason: Reason = ""
+    scarce: str | None = None
+    claim: Claim = "models"
 
     def seen_from(self, first: str) -> PairDifference:
         """The same difference with `first` as the first of the pair."""
         if self.first == first:
             return self
-        difference, low, high = (None if x is None else -x for x in (self.difference, self.high, self.low))
+        ends = (self.difference, self.high, self.low, self.single_high, self.single_low)
+        difference, low, high, single_low, single_high = (None if x is None else -x for x in ends)
         return replace(
             self, first=self.second, second=self.first, seeds=self.seeds[::-1], difference=difference, low=low, high=high,
-            verdict=_TURNED.get(self.verdict, self.verdict),
+            single_low=single_low, single_high=single_high, verdict=_TURNED.get(self.verdict, self.verdict),
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Differences:
-    """All differences of one metric of one kind; pairs in the order of the variants, the mean before its classes."""
+    """All differences of one metric of one kind; pairs in the order of the variants, the mean before its classes.
 
-    metric: Metric
+    `exact`: all exchanges of units were made, not random ones. `undefined`: averaged classes that are left out.
+    """
+
+    metric: str
     kind: Kind
     choices: Choices
     grouped: bool
@@ -97,157 +140,145 @@ class Differences:
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
-    """All variants' scores, each [S, ...] with a column for each class and the mean; `held` [V, C] units by variant."""
+class Judged:
+    """All pairs of a sample: rows of PairDifference, and the ranking. See `judge_sample`."""
 
-    names: tuple[str, ...]
-    classes: tuple[str, ...]
-    variants: tuple[Jackknife, ...]
+    rows: tuple[PairDifference, ...]
+    ranking: Ranking | None
+    undefined: tuple[str, ...]
+    exact: bool
+
+
+class Pair(NamedTuple):
+    """Two variants; columns of arrays are `columns` classes and, last, the mean."""
+
+    first: int
+    second: int
+    estimate: Estimate
     held: NDArray[np.int64]
-    units: int
-    tested: tuple[int, ...]
-    undefined: tuple[int, ...]
+    training: NDArray[np.bool_]
 
 
-def differences(comparison: Comparison, metric: Metric, kind: Kind, choices: Choices = DEFAULTS) -> Differences:
-    """Compare all pairs of variants. The same counts and choices give the same result to the last digit."""
-    averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
-    table = _table(comparison, averaged, metric, kind)
-    flips, exact = signs(table.units, choices.resamples, np.random.default_rng(_SEED))
-    pairs = list(combinations(range(len(table.variants)), 2))
-    found = _tests(table, flips, choices, exact=exact)
-    adjusted = np.full_like(found.p, np.nan)
-    adjusted[:, -1] = holm(found.p[:, -1])
-    if table.tested:
-        adjusted[:, table.tested] = holm(found.p[:, table.tested])
-    measure = comparison.measure(metric)
-    alpha = (1 - choices.confidence) / max(1, len(pairs))
-    cells = [a.tolist() for a in (*found.estimate, *found.interval, found.p, adjusted)]
-    rows = [
-        _row(table, pair, _Cell(*(cell[place][k] for cell in cells)), k, choices, alpha=alpha, sign=measure.sign)
-        for place, pair in enumerate(pairs)
-        for k in (-1, *averaged)
-    ]
-    known = all(np.isfinite(each.scores[:, -1]).all() for each in table.variants)
-    ranked = len(table.variants) > 1 and table.units >= MINIMUM_UNITS and known
-    return Differences(
-        metric, kind, choices,
-        grouped=table.units < comparison.image_count, images=comparison.image_count, units=table.units, exact=exact,
-        undefined=tuple(comparison.classes[k].name for k in table.undefined), rows=tuple(rows),
-        ranking=ranking(table.variants, choices.resamples, np.random.default_rng(_SEED), sign=measure.sign) if ranked else None,
-        measure=measure,
-    )  # fmt: skip
+def judge_sample(sample: Sample, choices: Choices = DEFAULTS) -> Judged:
+    """Compare all pairs of variants. The same arrays and choices give the same result to the last digit."""
+    columns, rules = list(sample.compared()), Rules(1 - choices.confidence, choices.margin, choices.resamples, _SEED)
+    pairs, half = judge_pairs(sample, rules)
+    holms = np.concatenate([holm(half.p[:, :-1]), holm(half.p[:, -1:])], axis=1) if pairs else half.p
+    rows = []
+    for place, pair in enumerate(pairs):
+        rows += [
+            _row(sample, pair, k, half, holms, at=place, columns=columns, choices=choices)
+            for k in (-1, *range(len(columns)))
+        ]
+        rows += [_untested(sample, pair, k) for k in sample.averaged if k not in columns]
+    order = {None: -1} | {sample.classes[k]: place for place, k in enumerate(sample.averaged)}
+    number = {name: place for place, name in enumerate(sample.variants)}
+    rows.sort(key=lambda row: (number[row.first], number[row.second], order[row.score]))
+    undefined = tuple(sample.classes[k] for k in sample.averaged if k not in columns)
+    known = len(pairs) > 0 and bool(np.isfinite(half.width[:, -1]).all()) and sample.values is None
+    ranked = _ranking(sample, pairs, columns, half.width[:, -1], choices) if known else None
+    return Judged(tuple(rows), ranked, undefined, half.exact)
 
 
-def _table(comparison: Comparison, averaged: Sequence[int], metric: Metric, kind: Kind) -> _Table:
-    by_variant, place = comparison.units.by_variant(), places(comparison.units.groups)
-    sums = [[unit_ratios(unit, place, metric, kind) for unit in members] for members in by_variant.values()]
-    denominators = [b for each in sums for _, b in each]
-    defined = np.array([np.all([b.sum(axis=0) > 0 for _, b in each], axis=0) for each in sums])[:, averaged]
-    everywhere = np.atleast_1d(defined[defined.any(axis=1)].all(axis=0)) & defined.any()
-    over = [k for k, there in zip(averaged, everywhere.tolist(), strict=True) if there]
-    units = len(denominators[0])
-    held = np.array([np.min([(b > 0).sum(axis=0) for _, b in each], axis=0) for each in sums])
-    variants = []
-    for each in sums:
-        models = [jackknife(a, b, over) for a, b in each]
-        variants.append(Jackknife(np.stack([m.scores for m in models]), np.stack([m.influence for m in models])))
-    held = np.concatenate([held, np.full((len(held), 1), units)], axis=1)
-    undefined = tuple(k for k in averaged if k not in over)
-    classes = tuple(facts.name for facts in comparison.classes)
-    return _Table(tuple(by_variant), classes, tuple(variants), held, units, tuple(averaged), undefined)
+def judge_pairs(sample: Sample, rules: Rules) -> tuple[list[Pair], Half]:
+    """Estimates of all pairs, and their tests; columns are those of `sample.compared()` and, last, the mean."""
+    columns = list(sample.compared())
+    pairs = [_pair(sample, i, j, columns) for i, j in combinations(range(len(sample.variants)), 2)]
+    tested = np.array([_tested(pair) for pair in pairs], dtype=bool).reshape(len(pairs), len(columns) + 1)
+    training = np.array([pair.training for pair in pairs], dtype=bool).reshape(tested.shape)
+    return pairs, family(sample, columns, [pair.estimate for pair in pairs], tested, rules, training=training)
 
 
-@dataclass(frozen=True, eq=False)
-class _Tests:
-    """What was found of all pairs, arrays [P, C]: difference, variances by units and by seeds, df; interval; p."""
-
-    estimate: tuple[Floats, Floats, Floats, Floats]
-    interval: tuple[Floats, Floats]
-    p: Floats
-
-
-def _tests(table: _Table, flips: Floats, choices: Choices, *, exact: bool) -> _Tests:
-    """Estimates, intervals and p of every pair, in the order of `combinations`; one variant against many at a time.
-
-    The p is that of sign flips where it's about models, of the t test with both variances else, NaN where none is made.
-    """
-    counts = np.array([len(each.scores) for each in table.variants])
-    nulls = None
-    if table.units >= MINIMUM_UNITS:
-        nulls = np.ascontiguousarray(flipped(table.variants, flips).swapaxes(0, 1))
-    several = len(counts) * (len(counts) - 1) // 2
-    out = np.full((7, several, table.held.shape[1]), np.nan)
-    start = 0
-    for i in range(len(counts) - 1):
-        for others in _alike(counts, i + 1):
-            second = Jackknife(*(np.stack([getattr(table.variants[j], part) for j in others]) for part in _PARTS))
-            each = estimate(table.variants[i], second)
-            low, high = each.interval(choices.confidence)
-            p = np.full_like(each.difference, np.nan)
-            if nulls is not None:
-                p = each.p()
-                if min(counts[i], counts[others[0]]) < 2:
-                    under_null = (nulls[i] - nulls[others]).swapaxes(0, 1)
-                    p = p_of(each.difference, under_null, p, exact=exact)
-                p = np.where(np.minimum(table.held[i], table.held[others]) < MINIMUM_UNITS, np.nan, p)
-            rows = start + others - i - 1
-            out[:, rows] = each.difference, each.units, each.seeds, each.df, low, high, p
-        start += len(counts) - i - 1
-    return _Tests((out[0], out[1], out[2], out[3]), (out[4], out[5]), out[6])
+def _pair(sample: Sample, i: int, j: int, columns: list[int]) -> Pair:
+    first, second = sample.pair(i, j)
+    found = estimate(
+        *(_chosen(jackknife(a, b, columns), columns) for a, b in (first, second)), paired=(i, j) in sample.paired
+    )
+    held = sample.held(first[1], second[1])[columns]
+    least = held.min() if len(columns) else 0
+    held = np.append(held, least)
+    training = (held >= MINIMUM_UNITS_OF_TRAINING) & bool(sample.counts[[i, j]].min() >= MINIMUM_SEEDS)
+    return Pair(i, j, found.where(training), held, training)
 
 
-def _alike(counts: NDArray[np.int64], start: int) -> Iterator[NDArray[np.int64]]:
-    """The variants from `start` on in parts with equal numbers of seeds, small enough for a processor's cache."""
-    for count in np.unique(counts[start:]):
-        places = start + np.flatnonzero(counts[start:] == count)
-        for first in range(0, len(places), _AT_ONCE):
-            yield places[first : first + _AT_ONCE]
+def _chosen(each: Jackknife, columns: list[int]) -> Jackknife:
+    chosen = [*columns, -1]
+    return Jackknife(each.scores[..., chosen], each.influence[..., chosen])
 
 
-class _Cell(NamedTuple):
-    """One difference of one pair, as plain numbers; NaN where undefined or untested."""
-
-    difference: float
-    units: float
-    seeds: float
-    df: float
-    low: float
-    high: float
-    p: float
-    adjusted: float
+def _tested(pair: Pair) -> NDArray[np.bool_]:
+    return np.asarray((pair.held >= MINIMUM_UNITS) & np.isfinite(pair.estimate.difference))
 
 
 def _row(
-    table: _Table, pair: tuple[int, int], found: _Cell, k: int, choices: Choices, *, alpha: float, sign: int
+    sample: Sample, pair: Pair, k: int, half: Half, holms: Floats, *, at: int, columns: list[int], choices: Choices
 ) -> PairDifference:
-    """`alpha` is the level of a mean's test among all pairs (Bonferroni); `sign` is -1 where lower is better."""
-    i, j = pair
-    counts = len(table.variants[i].scores), len(table.variants[j].scores)
-    models = min(counts) < 2
-    tested, more = not math.isnan(found.adjusted) and not math.isnan(found.difference), None
-    verdict: Verdict = "not tested"
-    if tested:
-        verdict = _verdict(found.low, found.high, found.adjusted, choices, sign)
-        if verdict == "not distinguishable" and k == -1:
-            sources = Sources(found.units, found.seeds, table.units, 0 if models else min(counts))
-            more = needed(sources, max(abs(found.difference), choices.margin), alpha)
+    """`k`: a column, -1 the mean; `at`: the pair's row."""
+    found, counts = pair.estimate, (int(sample.counts[pair.first]), int(sample.counts[pair.second]))
+    difference, width = float(found.difference[k]), float(half.width[at, k])
+    scarce = _scarce(sample, pair, columns) if k == -1 else None
+    about: Literal["models", "variants"] = "variants" if pair.training[k] else "models"
+    claim: Claim = ("training within folds" if sample.folds else "training") if pair.training[k] else "models"
+    head = (sample.variants[pair.first], sample.variants[pair.second], None if k == -1 else sample.classes[columns[k]])
+    units = int(pair.held[k])
+    if math.isnan(width):
+        few: Reason = "scarce class" if scarce is not None and sample.units >= MINIMUM_UNITS else "too few units"
+        return PairDifference(
+            *head, about, counts, units, _plain(difference), None, None, None, None, None, None, None, "not tested", None,
+            reason="undefined" if math.isnan(difference) else few, scarce=scarce, claim=claim,
+        )  # fmt: skip
+    most = 1.0 if sample.share else math.inf
+    low, high = max(difference - width, -most), min(difference + width, most)
+    alone = float(found.half_width(1 - choices.confidence)[k])
+    verdict, within = _verdict(low, high, float(half.p_equal[at, k]), choices, sample.sign)
+    adjusted = float(half.adjusted[at, k])
+    more = None
+    if verdict == "not distinguishable" and k == -1:
+        more = needed(found, choices.margin, width)
     return PairDifference(
-        table.names[i], table.names[j], None if k == -1 else table.classes[k], "models" if models else "variants", counts,
-        int(min(table.held[i, k], table.held[j, k])), _plain(found.difference), found.low if tested else None,
-        found.high if tested else None, found.units**0.5 if tested else None, found.seeds**0.5 if tested else None,
-        found.df if tested else None, _plain(found.p), _plain(found.adjusted), verdict, more,
+        *head, about, counts, units, difference, low, high, float(found.units[k]) ** 0.5, float(found.seeds[k]) ** 0.5,
+        float(found.df[k]), float(half.p[at, k]), float(holms[at, k]), verdict, more, adjusted,
+        max(difference - alone, -most), min(difference + alone, most), float(half.p_equal[at, k]), within,
+        "too few seeds" if pair.training[k] and width >= most else "", scarce, claim,
     )  # fmt: skip
 
 
-def _verdict(low: float, high: float, adjusted: float, choices: Choices, sign: int) -> Verdict:
-    """Equal inside the margin even if a difference is certain: it's too small to matter."""
-    if -choices.margin < low and high < choices.margin:
-        return "practically equal"
-    if adjusted <= 1 - choices.confidence and (low > 0 or high < 0):
-        return "better" if (low > 0) == (sign > 0) else "worse"
-    return "not distinguishable"
+def _untested(sample: Sample, pair: Pair, k: int) -> PairDifference:
+    """The row of an averaged class that can't be compared."""
+    counts = (int(sample.counts[pair.first]), int(sample.counts[pair.second]))
+    return PairDifference(
+        sample.variants[pair.first], sample.variants[pair.second], sample.classes[k],
+        "models", counts, 0, None, None, None, None, None, None, None, None,
+        "not tested", None, reason="undefined",
+    )  # fmt: skip
+
+
+def _scarce(sample: Sample, pair: Pair, columns: list[int]) -> str | None:
+    """The averaged class that the fewest units have, where not all have it."""
+    if not columns or pair.held[-1] >= sample.units:
+        return None
+    return sample.classes[columns[int(pair.held[:-1].argmin())]]
+
+
+def _verdict(low: float, high: float, p_equal: float, choices: Choices, sign: int) -> tuple[Verdict, bool]:
+    """Better or worse exactly where the interval leaves out 0; and whether the difference is proven to be within the margin."""
+    equal = p_equal <= 1 - choices.confidence
+    if low > 0 or high < 0:
+        return ("better" if (low > 0) == (sign > 0) else "worse"), equal
+    return ("practically equal" if equal else "not distinguishable"), equal
 
 
 def _plain(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _ranking(sample: Sample, pairs: list[Pair], columns: list[int], widths: Floats, choices: Choices) -> Ranking:
+    """There is none where a mean isn't tested, or where values are compared on other images in each pair."""
+    variants = []
+    for a, b in zip(sample.numerators, sample.denominators, strict=True):
+        each = jackknife(a, b, columns)
+        variants.append(Jackknife(each.scores[:, -1:], each.influence[..., -1:]))
+    training = all(pair.training[-1] for pair in pairs)
+    return ranking(
+        variants, widths, choices.resamples, _SEED, sign=sample.sign, confidence=choices.confidence, training=training
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,43 @@ class Jackknife:
     influence: Floats
 
 
+MINIMUM_SEEDS = 3
+"""The fewest seeds of each variant from which a verdict about training follows: with two no interval held what it promised."""
+
+MINIMUM_UNITS_OF_TRAINING = 10
+"""The fewest units that have a class from which a verdict about training follows: with 6 to 9 no interval held either."""
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """A difference of two variants, float64 [..., C] each: its variance by source and its degrees of freedom.
 
     `units`: from the choice of images (groups); `seeds`: what training adds to that, 0 where the verdict is about models.
+    `influence` [..., G, C] of each unit on the difference, sum 0. `parts` are the variances these are made of; None where a
+    variant has one seed.
     """
 
     difference: Floats
     units: Floats
     seeds: Floats
     df: Floats
+    influence: Floats
+    parts: Parts | None = None
+
+    @property
+    def pseudo(self) -> Floats:
+        """Jackknife pseudo-values [..., G, C] (Tukey 1958), whose mean is the difference."""
+        count = self.influence.shape[-2]
+        return np.asarray(self.difference[..., None, :] + (count - 1) * self.influence)
+
+    def where(self, training: NDArray[np.bool_]) -> Estimate:
+        """The estimate about these models in all columns [C] but those of `training`."""
+        if self.parts is None:
+            return self
+        return replace(
+            self, units=np.where(training, self.units, self.parts.units), seeds=np.where(training, self.seeds, 0.0),
+            df=np.where(training, self.df, self.parts.units_df),
+        )  # fmt: skip
 
     @property
     def error(self) -> Floats:
@@ -41,19 +67,43 @@ class Estimate:
 
     def interval(self, confidence: float) -> tuple[Floats, Floats]:
         """The t interval, both ends [..., C]."""
+        half = self.half_width(1 - confidence)
+        return self.difference - half, self.difference + half
+
+    def half_width(self, level: float) -> Floats:
+        """Half the width of the t interval with confidence 1 - `level`."""
         from scipy.special import stdtrit
 
-        half = stdtrit(self.df, 0.5 + confidence / 2) * self.error
-        return self.difference - half, self.difference + half
+        return np.asarray(stdtrit(self.df, 1 - level / 2) * self.error)
 
     def p(self) -> Floats:
         """Two-sided p of the t test that the difference is 0; 1 where two variants don't differ anywhere."""
+        return 2 * self.tail(np.abs(self.difference))
+
+    def tail(self, distance: Floats) -> Floats:
+        """One-sided p of a distance from the hypothesis, by t."""
         from scipy.special import stdtr
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.abs(self.difference) / self.error
-        t = np.where((self.error == 0) & (self.difference == 0), 0.0, t)
-        return np.asarray(2 * stdtr(self.df, -t))
+            t = distance / self.error
+        return np.asarray(stdtr(self.df, -np.where((self.error == 0) & (distance == 0), 0.0, t)))
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Variances float64 [..., C] of a difference of seed means, as estimated.
+
+    `units` by the jackknife and `seeds` from the scores by seed both contain `interaction`, what units and seeds add only
+    together (one training is good at these images, another at those). `seeds` and `interaction` have one entry for each
+    set of `counts` seeds drawn independently: two variants, or one where seeds are paired. `units_df`: degrees of freedom.
+    """
+
+    units: Floats
+    units_df: Floats
+    seeds: tuple[Floats, ...]
+    interaction: tuple[Floats, ...]
+    counts: tuple[int, ...]
+    unit_count: int
 
 
 def jackknife(numerators: Floats, denominators: Floats, averaged: Sequence[int]) -> Jackknife:
@@ -93,12 +143,13 @@ def unit_variance(influence: Floats) -> tuple[Floats, Floats]:
     return squares * (count - 1) / count, np.clip(df, 1, count - 1)
 
 
-def estimate(first: Jackknife, second: Jackknife) -> Estimate:
-    """The difference first - second of means over seeds; both on the same units, seeds drawn independently.
+def estimate(first: Jackknife, second: Jackknife, *, paired: bool = False) -> Estimate:
+    """The difference first - second of means over seeds; both on the same units.
 
-    Scores [..., S, C] and influences [..., S, G, C]; S may differ. If either has one seed the verdict can only be about
-    these models: the units are all that varies. Else, as in a mixed model with units crossed with variants and seeds
-    nested in variants, the variance of the difference is
+    Scores [..., S, C] and influences [..., S, G, C]; S may differ. Seeds are drawn independently for each variant unless
+    `paired`: then seed s of both shares initial weights and order, and S is equal. If either has fewer than
+    `MINIMUM_SEEDS` the verdict can only be about these models: the units are all that varies. Else, as in a mixed model
+    with units crossed with variants and seeds nested in variants, the variance of the difference is
 
         max(units + seeds - interaction, units - min(interaction, units) / 2)
 
@@ -106,29 +157,42 @@ def estimate(first: Jackknife, second: Jackknife) -> Estimate:
     (Welch 1947); interaction: what units times seeds add to both, estimated from the residuals, so that it isn't counted
     twice. Without the bound it would be unbiased; the truth is never below units - interaction. Degrees of freedom by
     Satterthwaite (1946), where each variant's seeds enter by s_v^2 / S_v less an eighth of its interaction, which is
-    chance of many units, not of few seeds. With two seeds, whose scores too often lie close by chance, the bound takes
-    off a quarter instead of half, and the seeds enter by all of s_v^2 / S_v. These shares were chosen by simulation.
+    chance of many units, not of few seeds. These shares were chosen by simulation.
     """
+    counts = (first.scores.shape[-2], second.scores.shape[-2])
     influence = first.influence.mean(axis=-3) - second.influence.mean(axis=-3)
     difference = first.scores.mean(axis=-2) - second.scores.mean(axis=-2)
     units, df = unit_variance(influence)
-    if first.scores.shape[-2] < 2 or second.scores.shape[-2] < 2:
-        return Estimate(difference, units, np.zeros_like(units), df)
-    parts = [_seed_parts(each) for each in (first, second)]
-    interaction = sum(both for _, both, _ in parts)
-    least = np.minimum(interaction, units) / (2 if min(few for _, _, few in parts) > 1 else 4)
-    added = np.maximum(sum(seed for seed, _, _ in parts) - interaction, -least)
-    from_seeds = sum(np.maximum(seed - (both / 8 if few > 1 else 0.0), 0.0) ** 2 / few for seed, both, few in parts)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        joint = np.maximum(units, units + added) ** 2 / (units**2 / df + from_seeds)
-    df = np.where(np.isfinite(joint), np.clip(joint, 1.0, None), df)
+    if min(counts) < 2:
+        return Estimate(difference, units, np.zeros_like(units), df, influence)
+    one = [Jackknife(first.scores - second.scores, first.influence - second.influence)] if paired else []
+    sets = one or [first, second]
+    seeds, interaction = zip(*(_seed_parts(each) for each in sets), strict=True)
+    parts = Parts(units, df, tuple(seeds), tuple(interaction), counts[: len(sets)], influence.shape[-2])
+    if min(counts) < MINIMUM_SEEDS:
+        return Estimate(difference, units, np.zeros_like(units), df, influence, parts)
+    variance, joint = combined(parts)
     # Where the seeds add less than nothing, the units' part held more of the interaction than there is.
-    return Estimate(difference, units + np.minimum(added, 0), np.maximum(added, 0), df)
+    return Estimate(difference, np.minimum(units, variance), np.maximum(variance - units, 0), joint, influence, parts)
 
 
-def _seed_parts(each: Jackknife) -> tuple[Floats, Floats, int]:
-    """Variance of a variant's mean from its seeds, the interaction with units that it contains, degrees of freedom."""
+def combined(parts: Parts) -> tuple[Floats, Floats]:
+    """Variance of the difference from all its parts, and its degrees of freedom: see `estimate`."""
+    units, interaction = parts.units, sum(parts.interaction)
+    added = np.maximum(sum(parts.seeds) - interaction, -np.minimum(interaction, units) / 2)
+    from_seeds = sum(
+        np.maximum(seed - both / 8, 0.0) ** 2 / (count - 1)
+        for seed, both, count in zip(parts.seeds, parts.interaction, parts.counts, strict=True)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        joint = np.maximum(units, units + added) ** 2 / (units**2 / parts.units_df + from_seeds)
+    df = np.where(np.isfinite(joint), np.clip(joint, 1.0, None), parts.units_df)
+    return np.asarray(units + added), np.asarray(df)
+
+
+def _seed_parts(each: Jackknife) -> tuple[Floats, Floats]:
+    """Variance of a variant's mean from its seeds, and the interaction with units that it contains."""
     count, units = each.influence.shape[-3:-1]
     seed = each.scores.var(axis=-2, ddof=1) / count
     interaction = each.influence.var(axis=-3, ddof=1).sum(axis=-2) * (units - 1) / units / count
-    return seed, interaction, count - 1
+    return seed, interaction

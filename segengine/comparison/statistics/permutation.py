@@ -1,51 +1,98 @@
-"""Paired tests by exchanging the two variants' names in each unit, and the correction for several tests."""
+"""Exchange tests: two variants' results are swapped in random units, jointly for all pairs, and every score is computed anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.comparison.statistics.intervals import Floats, Jackknife
+from segengine.comparison.statistics.intervals import Floats
 
 MINIMUM_UNITS = 6
-"""The fewest units with which a two-sided sign-flip test can give p below 0.05: 2 / 2^6 = 0.03."""
+"""The fewest units with which a two-sided exchange test can give p below 0.05: 2 / 2^6 = 0.03."""
+_AT_ONCE = 2048
+_TIE = 1e-9
+"""Relative tolerance within which two statistics count as tied."""
 
 
-def signs(units: int, resamples: int, rng: np.random.Generator) -> tuple[Floats, bool]:
-    """Signs +1 or -1 float64 [R, G], and whether they are all there are (up to the sign of a whole row)."""
-    if units - 1 < 63 and 2 ** (units - 1) <= resamples:
-        rows = np.arange(2 ** (units - 1))[:, None]
-        return np.where((rows >> np.arange(units)) & 1, -1.0, 1.0), True
-    return np.where(rng.integers(0, 2, (resamples, units)) == 1, -1.0, 1.0), False
+def exact_count(units: int, resamples: int) -> int | None:
+    """The number of all distinct exchanges of `units`, where there are no more than `resamples` of them; else None."""
+    return 2 ** (units - 1) if units - 1 < 63 and 2 ** (units - 1) <= resamples else None
 
 
-def flipped(variants: Sequence[Jackknife], flips: Floats) -> Floats:
-    """What each variant adds to the statistic under each row of signs: float64 [R, V, C].
+def signs(units: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """Signs +1 or -1 float64 [R, G] in chunks of at most 2,048 rows: all there are (up to the sign of a row), or random ones.
 
-    The values whose signs change are the jackknife pseudo-values, score + (G - 1) influence (Tukey 1958), whose mean is
-    the score; for a mean over images without groups they are the images' own scores.
+    -1 swaps the two variants in that unit. The same arguments give the same signs.
     """
-    units = flips.shape[1]
-    pseudo = np.stack([v.scores.mean(axis=0) + (units - 1) * v.influence.mean(axis=0) for v in variants], axis=1)
-    return np.asarray((flips @ pseudo.reshape(units, -1) / units).reshape(len(flips), *pseudo.shape[1:]))
+    exact = exact_count(units, resamples)
+    rng = np.random.default_rng(seed)
+    for start in range(0, exact or resamples, _AT_ONCE):
+        count = min(_AT_ONCE, (exact or resamples) - start)
+        if exact is None:
+            yield np.where(rng.integers(0, 2, (count, units), dtype=np.int8) == 1, -1.0, 1.0)
+        else:
+            rows = np.arange(start, start + count)[:, None]
+            yield np.where((rows >> np.arange(units)) & 1, -1.0, 1.0)
 
 
-def p_of(difference: Floats, under_null: Floats, tail: Floats, *, exact: bool) -> Floats:
-    """Two-sided p [..., C] of `difference` [..., C] among what sign flips gave [R, ..., C].
+def exchanged(sums: tuple[Floats, Floats], swapped: tuple[Floats, Floats]) -> Floats:
+    """Differences of two ratios after exchanges, float64 [R, ...].
 
-    Random flips count the observed one too (Phipson & Smyth 2010). Where none of them reached it, p is known only to be
-    at most 1 / (R + 1); then `tail`, the p of the t test, stands in if it is smaller, so that a correction for many
-    tests doesn't need more flips than can be drawn (in the spirit of Knijnenburg et al. 2009).
+    With a and b the numerators and denominators of both variants in unit g, and s_g the signs: `sums` [...] are
+    sum_g (a_1 + a_2) and sum_g (b_1 + b_2), `swapped` [R, ...] are sum_g s_g (a_1 - a_2) and sum_g s_g (b_1 - b_2). The
+    result is (A + x) / (B + y) - (A - x) / (B - y). All signs +1 give the difference itself.
     """
-    reached = (np.abs(under_null) >= np.abs(difference) * (1 - 1e-9) - 1e-15).sum(axis=0)
+    (a, b), (x, y) = sums, swapped
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(2 * (x * b - a * y) / (b * b - y * y))
+
+
+@dataclass(frozen=True, eq=False)
+class Null:
+    """Null distribution of a statistic: sorted float64 [R] of the maximum over a family; `exact` where all exchanges are in it."""
+
+    maxima: Floats
+    exact: bool
+
+    def p(self, statistic: Floats) -> Floats:
+        """Adjusted p of each statistic, single step (Westfall & Young 1993).
+
+        The share of exchanges whose maximum reaches it. Of random exchanges, the upper end of the 95 % interval of that
+        share (Clopper & Pearson 1934), so that no verdict depends on which exchanges were drawn.
+        """
+        reached = len(self.maxima) - np.searchsorted(self.maxima, np.abs(statistic) * (1 - _TIE), side="left")
+        return share(reached, len(self.maxima), exact=self.exact)
+
+    def critical(self, level: float) -> float:
+        """The statistic above which `p` is at most `level`; infinite where no statistic can reach it."""
+        count = len(self.maxima)
+        reached = allowed(count, level, exact=self.exact)
+        return np.inf if reached is None else float(self.maxima[max(count - reached - 1, 0)]) * (1 + _TIE)
+
+
+@lru_cache
+def allowed(count: int, level: float, *, exact: bool) -> int | None:
+    """By how many of `count` exchanges a statistic may be reached with a p of at most `level`; None where by none."""
+    low, high = -1, int(level * count) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = share(np.array([middle]), count, exact=exact)[0] <= level
+        low, high = (middle, high) if found else (low, middle)
+    return low if low >= 0 else None
+
+
+def share(reached: NDArray[np.int64], count: int, *, exact: bool) -> Floats:
+    """P of a statistic that `reached` of `count` exchanges reach: exact, or an upper confidence limit of it."""
+    from scipy.special import betaincinv
+
     if exact:
-        p = reached / len(under_null)
-    else:
-        p = (reached + 1) / (len(under_null) + 1)
-        p = np.where(reached == 0, np.minimum(p, tail), p)
-    return np.where(np.isnan(difference), np.nan, p)
+        return np.asarray(np.minimum(1.0, reached / count))
+    upper = betaincinv(np.minimum(reached, count - 1) + 1, np.maximum(count - reached, 1), 0.975)
+    return np.asarray(np.where(reached >= count, 1.0, upper))
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:

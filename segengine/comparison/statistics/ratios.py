@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.comparison.measures import Kind, Metric
+from segengine.comparison.measures import Kind
 from segengine.comparison.statistics.intervals import Floats
-from segengine.comparison.units import Unit
 from segengine.metrics.stacked import Stacked
+
+
+class Measured(Protocol):
+    """One model's counts int64 [N, 3, K] and, by metric, its values float64 [N, K], NaN where an image has none."""
+
+    @property
+    def stacked(self) -> Stacked: ...
+    @property
+    def values(self) -> Mapping[str, NDArray[np.float64]]: ...
 
 
 def places(groups: Sequence[str]) -> NDArray[np.int64]:
@@ -18,45 +27,40 @@ def places(groups: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
 
 
-def unit_ratios(unit: Unit, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
-    """Numerators and denominators [G, K] of a metric from a unit's values of each image, or from its counts."""
+def unit_ratios(unit: Measured, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:
+    """Numerators and denominators [G, K] of a metric from a model's values of each image, or from its counts."""
     if metric in unit.values:
-        sums = value_ratios(unit.values[metric], place)
-        return per_group(*sums) if kind == "per_group" else sums
+        return value_ratios(unit.values[metric], place, kind)
     return ratios(unit.stacked, place, metric, kind)
 
 
-def ratios(stacked: Stacked, place: NDArray[np.int64], metric: Metric, kind: Kind) -> tuple[Floats, Floats]:
+def ratios(stacked: Stacked, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:
     """Numerators and denominators float64 [G, K] whose sums' ratio is the score; counts int64 [N, 3, K].
 
     Pooled Dice is sum 2 tp / sum (truth + predicted), IoU sum tp / sum (truth + predicted - tp). Per image the numerator
     is the sum of a group's image scores and the denominator their number: an image with the class in neither truth nor
     prediction has no score and counts in neither. It does so for each model by itself, as in the tables of scores: were
     only images taken in which both have a score, a wrongly predicted class would be forgiven where the other is right.
-    Per group they are a group's pooled score and 1, where it has one.
+    Per group the numerator is the group's pooled score and the denominator 1, or 0 and 0 where it has none, so that each
+    patient counts once, however many slices it has (Metrics Reloaded, Maier-Hein et al. 2024).
     """
     right, truth, predicted = (stacked[:, row].astype(np.float64) for row in range(3))
     union = truth + predicted
     numerators, denominators = (2 * right, union) if metric == "dice" else (right, union - right)
     if kind == "per_image":
-        defined = denominators > 0
-        numerators = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined)
-        denominators = defined.astype(np.float64)
-    sums = summed(numerators, place), summed(denominators, place)
-    return per_group(*sums) if kind == "per_group" else sums
+        numerators, denominators = _own(numerators, denominators)
+    numerators, denominators = summed(numerators, place), summed(denominators, place)
+    return _own(numerators, denominators) if kind == "per_group" else (numerators, denominators)
 
 
-def per_group(numerators: Floats, denominators: Floats) -> tuple[Floats, Floats]:
-    """Each group's own score [G, K] and 1, so that the mean is over groups; 0 and 0 where a group has no score."""
-    defined = denominators > 0
-    scores = np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined)
-    return scores, defined.astype(np.float64)
+def value_ratios(values: Floats, place: NDArray[np.int64], kind: Kind = "per_image") -> tuple[Floats, Floats]:
+    """The same of a metric's values float64 [N, K], NaN where an image has none: their sum and their number in each group.
 
-
-def value_ratios(values: Floats, place: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The same of a metric's values float64 [N, K], NaN where an image has none: their sum and their number in each group."""
+    Per group: the mean of the group's values, and 1.
+    """
     defined = ~np.isnan(values)
-    return summed(np.where(defined, values, 0.0), place), summed(defined.astype(np.float64), place)
+    sums = summed(np.where(defined, values, 0.0), place), summed(defined.astype(np.float64), place)
+    return _own(*sums) if kind == "per_group" else sums
 
 
 def summed(values: Floats, place: NDArray[np.int64]) -> Floats:
@@ -64,3 +68,9 @@ def summed(values: Floats, place: NDArray[np.int64]) -> Floats:
     order = np.argsort(place, kind="stable")
     starts = np.flatnonzero(np.diff(place[order], prepend=-1))
     return np.asarray(np.add.reduceat(values[order], starts, axis=0))
+
+
+def _own(numerators: Floats, denominators: Floats) -> tuple[Floats, Floats]:
+    """Each row's own ratio, and 1; 0 and 0 where it has none."""
+    defined = denominators > 0
+    return np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined), defined.astype(np.float64)

@@ -27,8 +27,8 @@ class ScoreIntervals:
 def score_intervals(comparison: Comparison, metric: Metric, kind: Kind, confidence: float) -> list[ScoreIntervals]:
     """For each variant. Units are groups or images; several seeds add their variance, as for differences.
 
-    A class needs as many units that have it as a test does. So does the mean, and that it is over the same classes for
-    every seed.
+    A class needs as many units that have it as a test does. So does the mean, of its scarcest class, and that it is over
+    the same classes for every seed.
     """
     place = places(comparison.units.groups)
     most = 1.0 if comparison.measure(metric).is_share else np.inf
@@ -51,7 +51,8 @@ def _of(
     if units < MINIMUM_UNITS:
         return ScoreIntervals(None, (None,) * counts.shape[1])
     low, high = (np.clip(end, 0.0, most) for end in estimate(variant, nothing).interval(confidence))
-    known = np.append(counts.min(axis=0) >= MINIMUM_UNITS, True) & np.isfinite(low) & np.isfinite(high)
+    enough = counts.min(axis=0) >= MINIMUM_UNITS
+    known = np.append(enough, enough[over].all()) & np.isfinite(low) & np.isfinite(high)
     ends: list[Interval | None] = [
         (float(a), float(b)) if ok else None for a, b, ok in zip(low, high, known, strict=True)
     ]

@@ -1,0 +1,216 @@
+"""Tests and intervals of all pairs together: exchanges of units give the family's critical value, seeds add a bound by t."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segengine.comparison.statistics.intervals import Estimate, Floats
+from segengine.comparison.statistics.permutation import Null, exact_count, exchanged, share, signs
+from segengine.comparison.statistics.sample import Sample
+
+_CELLS = 8_000_000
+"""The most numbers of one kind that are held at a time: 64 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """Of P pairs and C columns (the classes and, last, the mean), float64 [P, C], NaN where nothing is tested.
+
+    `width`: half of the simultaneous interval, `equal`: half of that of the two one-sided tests (confidence 1 - 2 alpha);
+    `p` unadjusted, `adjusted`, and `p_equal` of the two one-sided tests. `exact`: all exchanges were made.
+    """
+
+    width: Floats
+    equal: Floats
+    p: Floats
+    adjusted: Floats
+    p_equal: Floats
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Level of each family of tests, margin of equality, number of random exchanges and the seed they are drawn with."""
+
+    level: float
+    margin: float
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """Estimates of all pairs, [P, C]: difference, variance by units alone, and `scale`, that of the exchange statistic.
+
+    scale^2 = (difference^2 + (G - 1) units) / G is the mean square of what exchanges give where scores are linear in units.
+    """
+
+    difference: Floats
+    units: Floats
+    scale: Floats
+    count: int
+
+    @classmethod
+    def of(cls, estimates: Sequence[Estimate], units: int) -> Stacked:
+        difference = np.stack([each.difference for each in estimates])
+        own = np.stack([each.units if each.parts is None else each.parts.units for each in estimates])
+        return cls(difference, own, np.sqrt((difference**2 + (units - 1) * own) / units), units)
+
+    def statistic(self, difference: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.scale > 0, np.abs(difference) / self.scale, 0.0)
+
+    def width(self, critical: float) -> Floats:
+        """Half-widths that leave out 0 exactly where the statistic is above `critical`.
+
+        A statistic u of G units is t = u sqrt((G - 1) / (G - u^2)) in standard errors of the difference.
+        """
+        if not critical**2 < self.count:
+            return np.asarray(np.maximum(critical * self.scale, np.abs(self.difference)))
+        return np.asarray(critical * np.sqrt((self.count - 1) / (self.count - critical**2)) * np.sqrt(self.units))
+
+    def statistic_of(self, distance: Floats) -> Floats:
+        """The statistic whose half-width is `distance`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(distance > 0, distance / np.sqrt(self.units), 0.0)
+            return np.asarray(np.where(np.isinf(t), 1.0, t / np.sqrt(self.count - 1 + t * t)) * np.sqrt(self.count))
+
+
+def family(
+    sample: Sample, columns: Sequence[int], estimates: Sequence[Estimate], tested: NDArray[np.bool_], rules: Rules,
+    *, training: NDArray[np.bool_],
+) -> Half:  # fmt: skip
+    """Half-widths and p of all pairs, in two families: the means, and all pairs and classes.
+
+    Of the m tests of a family those about trained models are judged together by the largest statistic under joint
+    exchanges (Westfall & Young 1993), those about training (`training` bool [P, C]) by the t test with the variance from
+    seeds at level / m each (Bonferroni); where there are both kinds, the first have their share of the level.
+    """
+    exact = exact_count(sample.units, rules.resamples)
+    out = {name: np.full(tested.shape, np.nan) for name in ("width", "equal", "p", "adjusted", "p_equal")}
+    stacked = Stacked.of(estimates, sample.units) if len(estimates) else None
+    models = tested & ~training
+    if stacked is not None and models.any():
+        maxima, reached = _exchanges(sample, columns, stacked, estimates, models, rules=rules)
+        out["p"] = share(reached, exact or rules.resamples, exact=exact is not None)
+        for part, null in zip((slice(-1, None), slice(None, -1)), maxima, strict=True):
+            if models[:, part].any():
+                portion = models[:, part].sum() / tested[:, part].sum()
+                found = _by_exchange(
+                    _part(stacked, part), Null(np.sort(null), exact is not None), float(portion), rules
+                )
+                for name, each in found.items():
+                    out[name][:, part] = each
+    for part in (slice(-1, None), slice(None, -1)):
+        several = int(tested[:, part].sum())
+        for place in np.flatnonzero((tested & training)[:, part].any(axis=1)).tolist():
+            for name, bound in _by_t(estimates[place], several, rules).items():
+                out[name][place, part] = np.where(training[place, part], bound[part], out[name][place, part])
+    return Half(**{name: np.where(tested, each, np.nan) for name, each in out.items()}, exact=exact is not None)
+
+
+def _by_exchange(of: Stacked, law: Null, portion: float, rules: Rules) -> dict[str, Floats]:
+    """Half-widths and p [P, ...] of tests about models, which are a `portion` of their family."""
+    inside = rules.margin - np.abs(of.difference)
+    p_equal = np.where(inside > 0, law.p(of.statistic_of(np.maximum(inside, 0))) / 2, 1.0)
+    return {
+        "adjusted": np.minimum(1.0, law.p(of.statistic(of.difference)) / portion),
+        "p_equal": np.minimum(1.0, p_equal / portion),
+        "width": of.width(law.critical(rules.level * portion)), "equal": of.width(law.critical(2 * rules.level * portion)),
+    }  # fmt: skip
+
+
+def _part(stacked: Stacked, part: slice) -> Stacked:
+    return Stacked(stacked.difference[:, part], stacked.units[:, part], stacked.scale[:, part], stacked.count)
+
+
+def _by_t(found: Estimate, several: int, rules: Rules) -> dict[str, Floats]:
+    """Half-widths and p [C] of the t test among `several` tests."""
+    p, inside = found.p(), rules.margin - np.abs(found.difference)
+    outside = np.where(inside > 0, several * found.tail(np.maximum(inside, 0)), 1.0)
+    return {
+        "p": p, "adjusted": np.minimum(1.0, several * p), "p_equal": np.minimum(1.0, outside),
+        "width": found.half_width(rules.level / several), "equal": found.half_width(2 * rules.level / several),
+    }  # fmt: skip
+
+
+def _exchanges(
+    sample: Sample, columns: Sequence[int], stacked: Stacked, estimates: Sequence[Estimate], tested: NDArray[np.bool_],
+    *, rules: Rules,
+) -> tuple[tuple[Floats, Floats], NDArray[np.int64]]:  # fmt: skip
+    """The largest statistic of each exchange, float64 [R] of the means and of the classes; how often each was reached [P, C]."""
+    pairs = list(combinations(range(len(sample.variants)), 2))
+    least = np.abs(stacked.difference) * (1 - 1e-9) - 1e-15
+    inverse = np.where(tested & (stacked.scale > 0), 1 / np.where(stacked.scale > 0, stacked.scale, 1.0), 0.0)
+    reached = np.zeros(tested.shape, dtype=np.int64)
+    largest: tuple[list[Floats], list[Floats]] = ([], [])
+    for flips in _chunks(sample, len(columns), rules):
+        most = np.zeros((2, len(flips)))
+        shared = _Swapped.of(sample, columns, flips) if sample.values is None else None
+        for place, (i, j) in enumerate(pairs):
+            if not tested[place].any():
+                continue
+            found = np.abs(_exchanged_pair(sample, columns, flips, (i, j), shared=shared, found=estimates[place]))
+            reached[place] += (found >= least[place]).sum(axis=0)
+            found *= inverse[place]
+            np.fmax(most[0], found[:, -1], out=most[0])
+            if tested[place, :-1].any():
+                np.fmax(most[1], np.fmax.reduce(found[:, :-1], axis=1), out=most[1])
+        for each, row in zip(largest, most, strict=True):
+            each.append(row)
+    return (np.concatenate(largest[0]), np.concatenate(largest[1])), reached
+
+
+def _chunks(sample: Sample, classes: int, rules: Rules) -> Iterator[Floats]:
+    rows = max(16, _CELLS // max(1, int(sample.counts.sum()) * classes))
+    for flips in signs(sample.units, rules.resamples, rules.seed):
+        for start in range(0, len(flips), rows):
+            yield flips[start : start + rows]
+
+
+@dataclass(frozen=True, eq=False)
+class _Swapped:
+    """Signed sums over units of each variant's numerators and denominators, float64 [S, R, K]."""
+
+    numerators: tuple[Floats, ...]
+    denominators: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, sample: Sample, columns: Sequence[int], flips: Floats) -> _Swapped:
+        chosen = list(columns)
+        return cls(
+            tuple(flips @ np.ascontiguousarray(each[..., chosen]) for each in sample.numerators),
+            tuple(flips @ np.ascontiguousarray(each[..., chosen]) for each in sample.denominators),
+        )
+
+
+def _exchanged_pair(
+    sample: Sample, columns: Sequence[int], flips: Floats, pair: tuple[int, int], *, shared: _Swapped | None, found: Estimate
+) -> Floats:  # fmt: skip
+    """Differences of a pair after each exchange, float64 [R, C]: of classes and, last, of the mean.
+
+    Where the numbers of seeds differ there is no seed to exchange each with: then by the pseudo-values' signs.
+    """
+    i, j = pair
+    (a, b), (c, d) = sample.pair(i, j)
+    if len(a) != len(c):
+        return np.asarray(flips @ (found.pseudo / len(found.pseudo)))
+    chosen = list(columns)
+    classes = np.zeros((len(flips), len(chosen)))
+    for s in range(len(a)):
+        sums = (a[s] + c[s]).sum(axis=0)[chosen], (b[s] + d[s]).sum(axis=0)[chosen]
+        if shared is None:
+            swapped = flips @ (a[s] - c[s])[:, chosen], flips @ (b[s] - d[s])[:, chosen]
+        else:
+            swapped = (
+                shared.numerators[i][s] - shared.numerators[j][s],
+                shared.denominators[i][s] - shared.denominators[j][s],
+            )
+        classes += exchanged(sums, swapped)
+    classes /= len(a)
+    return np.concatenate([classes, classes.mean(axis=1, keepdims=True)], axis=1)
