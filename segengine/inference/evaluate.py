@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def evaluate_run(
         DataError: the data has other classes than the run, no image in the split, or isn't the run's and should be kept.
     """
     trained = load_trained(path, device)
-    loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *overrides])
+    loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *windows_of_training(trained), *overrides])
     experiment = next(iter(loaded.variants.values()))
     if keep and not experiment.evaluation.metrics:
         raise SpecError("--save keeps metrics, and none was asked for; name one with --metric")
@@ -110,6 +111,13 @@ def save_metrics(path: Path, found: Evaluated) -> None:
         write_tables(folder, found.split, found.values, found.records)
         stored = folder.read().get("metrics") or {}
         folder.update(metrics={**stored, found.split: {**stored.get(found.split, {}), **found.metrics}})
+
+
+def windows_of_training(trained: Trained) -> list[str]:
+    """The override of a spec that reads other data through the windows that `auto` found in training."""
+    if trained.folder.spec()["data"].get("window", "auto") != "auto" or not isinstance(trained.windowing.common, tuple):
+        return []
+    return [f"data.window={json.dumps(trained.windowing.as_record()['window'])}"]
 
 
 def _chosen(metrics: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from segengine.inference.evaluate import windows_of_training
+from segengine.inference.load import load_trained
 from tests.training.small import SPEC, Study, segengine, write_problem
 
 
@@ -116,5 +118,7 @@ def test_windows_of_training_and_nodata_hold_in_prediction(tmp_path: Path) -> No
     assert done.code == 0, done.err
     mask = tifffile.imread(next((tmp_path / "out").glob("*.tif")))
     assert set(np.unique(mask[:5])) == {run["labels"][0]["raw"]}
-    done = segengine("evaluate", "runs/blobs/default-seed0", folder=tmp_path)
-    assert done.code == 0, done.err
+    trained = load_trained(tmp_path / "runs/blobs/default-seed0", "cpu")
+    assert windows_of_training(trained) == [f"data.window={json.dumps(run['data']['window'])}"]
+    evaluated = segengine("evaluate", "runs/blobs/default-seed0", folder=tmp_path)
+    assert evaluated.code == 0, evaluated.err
