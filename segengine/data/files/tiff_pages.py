@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from segengine.errors import DataError
 
 _MOST_NAMED_CHANNELS = 64  # OME, LSM and others name the axis of channels
 _MOST_IMAGEJ_CHANNELS = 7  # ImageJ shows at most 7; tifffile calls a plain stack's pages channels, too
+_MOST_PAGES = 100_000
 _MOST_LAST = 16  # tifffile saves an array H x W x C of unnamed axes as H pages of W x C
 
 
@@ -52,11 +53,11 @@ def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
     Raises:
         DataError: no picture, or several; names the pages.
     """
-    pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+    pages = _chain(path, tiff.pages)
     full = [page for page in pages if not _is_reduced(page) and not _is_mask(page)]
     notes: tuple[str, ...] = ()
     if not full:
-        inner = [sub for page in pages for sub in (page.pages or ()) if isinstance(sub, tifffile.TiffPage)]
+        inner = [sub for page in pages for sub in _chain(path, page.pages or ())]
         full = [page for page in inner if not _is_reduced(page) and not _is_mask(page)]
     if not full:
         raise DataError(f"{path}: holds thumbnails and no picture; export it again")
@@ -79,7 +80,7 @@ def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
 
 def all_pages(path: Path, tiff: tifffile.TiffFile) -> list[Picture]:
     """Every page as a picture of its own. Raises DataError where slices have no page of their own."""
-    pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+    pages = _chain(path, tiff.pages)
     full = [page for page in pages if not _is_reduced(page) and not _is_mask(page)]
     held = sum(math.prod(series.shape) for series in tiff.series)
     if held > sum(math.prod(page.shape) for page in pages):
@@ -95,6 +96,17 @@ def _size(shape: Sequence[int], axes: str) -> tuple[int, int, int]:
     """Height, width and channels."""
     channels = math.prod(n for n, axis in zip(shape, axes, strict=True) if axis not in "YX")
     return shape[axes.index("Y")], shape[axes.index("X")], channels
+
+
+def _chain(path: Path, pages: Iterable[Any]) -> list[tifffile.TiffPage]:
+    """The pages of a file, each of which says where the next one is: in a damaged file that can be itself."""
+    found: dict[int, tifffile.TiffPage] = {}
+    for page in pages:
+        if page.offset in found or len(found) >= _MOST_PAGES:
+            raise DataError(f"{path}: can't be decoded (its list of pages never ends); export it again or remove it")
+        if isinstance(page, tifffile.TiffPage):
+            found[page.offset] = page
+    return list(found.values())
 
 
 def _page_axes(path: Path, page: tifffile.TiffPage) -> str:

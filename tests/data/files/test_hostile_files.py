@@ -7,6 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segengine.data.files.decoding import decode
@@ -160,3 +161,15 @@ def test_luma_and_windows_need_little_memory_beside_the_picture(tmp_path):
     tracemalloc.stop()
     assert picture.shape == (2000, 1500, 3)
     assert peak < 6 * picture.size * 2  # the file and its values in float32, the picture, and no float64 of it all
+
+
+@pytest.mark.timeout(20)
+def test_a_tiff_whose_pages_refer_to_themselves_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30), np.uint8), metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        start, tags = tiff.pages[0].offset, len(tiff.pages[0].tags)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[start + 2 + 12 * tags : start + 6 + 12 * tags] = struct.pack("<I", start)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.tif: can't be decoded \(its list of pages never ends\)"):
+        read_image(tmp_path / "a.tif")
