@@ -77,6 +77,19 @@ class World:
         dist.all_gather_object(items, item)
         return items
 
+    def gathered_rows(self, rows: Tensor) -> Tensor:
+        """Every process' rows int64 [n, columns], by rank, each with its own n; as tensors, without pickling."""
+        if self.size == 1:
+            return rows
+        counts = torch.zeros(self.size, dtype=torch.int64, device=self.device)
+        counts[self.rank] = len(rows)
+        sizes = [int(size) for size in self.summed(counts).tolist()]
+        padded = torch.zeros(max(sizes), rows.shape[1], dtype=torch.int64, device=self.device)
+        padded[: len(rows)] = rows.to(self.device)
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(rows.device)
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         if self.size > 1:

@@ -15,6 +15,7 @@ from segengine.data.batches.streams import evaluation_batches
 from segengine.data.masks.mapping import IGNORE
 from segengine.engine.distributed import World
 from segengine.engine.prediction import Predictor
+from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.pairs import ImagePair
 from segengine.metrics.values import Measurement
 
@@ -27,7 +28,7 @@ _MOST_PIXELS = 2**24  # are counted at a time, with three int64 for each
 def evaluate(
     predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World, *,
     seen: Callable[[int], None] | None = None,
-) -> dict[int, NDArray[np.int64]]:  # fmt: skip
+) -> ImageCounts:  # fmt: skip
     """Confusion counts int64 [K, K] (rows truth, columns predicted) by image index, the same on every process.
 
     `seen` is called with the number of images after each batch of this process.
@@ -38,23 +39,26 @@ def evaluate(
 def evaluate_and_measure(
     predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World,
     *, measurement: Measurement | None, seen: Callable[[int], None] | None = None,
-) -> tuple[dict[int, NDArray[np.int64]], dict[int, Measured]]:  # fmt: skip
+) -> tuple[ImageCounts, dict[int, Measured]]:  # fmt: skip
     """The counts, and of each image what `measurement` finds in the same prediction (nothing without one)."""
     mine = list(indices)[world.rank :: world.size]
-    counts: dict[int, NDArray[np.int64]] = {}
+    counts = ImageCounts(num_classes)
     measured: dict[int, Measured] = {}
     images = _images_per_pass(dataset, mine, num_classes, predictor)
     for batch in evaluation_batches(dataset, mine, images, threads=world.cores):
         predicted, probabilities = _predicted(predictor, batch, measurement)
         tables = confusions(batch.masks.to(predicted.device), predicted, num_classes).cpu().numpy()
-        counts.update({int(index): table for index, table in zip(batch.indices, tables, strict=True)})
+        for index, table in zip(batch.indices.tolist(), tables, strict=True):
+            counts.add(index, table)
         if measurement is not None:
             measured |= _measured(predictor, batch, predicted, probabilities, measurement)
         if seen is not None:
             seen(len(tables))
-    parts = world.gathered((counts, measured))
-    everyone = [item for part, _ in parts for item in part.items()]
-    return dict(sorted(everyone)), dict(sorted(item for _, part in parts for item in part.items()))
+    if world.size == 1:
+        return counts, dict(sorted(measured.items()))
+    packed = world.gathered_rows(torch.from_numpy(counts.packed())).numpy()
+    everywhere = world.gathered(measured) if measurement is not None else []
+    return ImageCounts.unpacked(packed, num_classes), dict(sorted(item for part in everywhere for item in part.items()))
 
 
 def _predicted(predictor: Predictor, batch: Batch, measurement: Measurement | None) -> tuple[Tensor, Tensor | None]:

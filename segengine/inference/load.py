@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,16 @@ from segengine.data.files.stored import Stored, missing_pixels
 from segengine.data.files.windows import Windowing
 from segengine.engine.checkpoint import load_weights
 from segengine.engine.distributed import pick_device
-from segengine.engine.precision import pick_precision
+from segengine.engine.precision import Precision, pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.wrap_model import placed
 from segengine.errors import DataError, RegistryError, RunError
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,13 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     model = build_segmenter(experiment, channels=run["data"]["channels"], num_classes=len(mapping.labels))
     load_weights(weights, model, (run.get("weights") or {}).get("sha256"))
     model = placed(model, chosen).eval()
-    return Trained(folder, run, mapping, Predictor(model, chosen, pick_precision("auto", chosen)), windowing)
+    return Trained(folder, run, mapping, Predictor(model, chosen, run_precision(run, chosen)), windowing)
+
+
+def run_precision(run: dict[str, Any], device: torch.device) -> Precision:
+    """The precision that the run was trained and evaluated in; float32 where it was fp16 and the device is a CPU."""
+    recorded = run.get("precision", "auto")
+    return pick_precision("fp32" if recorded == "fp16" and device.type == "cpu" else recorded, device)
 
 
 def _check_no_file(path: Path) -> None:

@@ -15,16 +15,21 @@ Confusion = NDArray[np.int64]
 """int64 [K, K]: rows truth, columns predicted."""
 
 
-@dataclass
-class ImageCounts:
-    """The confusions of many images, only the cells that aren't zero: memory grows with what occurs, not with K^2."""
+@dataclass(eq=False)
+class ImageCounts(Mapping[int, Confusion]):
+    """The confusions of many images by index, only the cells that aren't zero: memory grows with what occurs, not with K^2.
+
+    As a mapping it gives each image's dense table [K, K], in order of the indices.
+    """
 
     num_classes: int
     _cells: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, counts: Mapping[int, Confusion], num_classes: int) -> ImageCounts:
-        """From dense tables by image index."""
+        """From dense tables by image index; counts of this kind stay as they are."""
+        if isinstance(counts, ImageCounts):
+            return counts
         result = cls(num_classes)
         for index, table in counts.items():
             result.add(index, table)
@@ -48,6 +53,28 @@ class ImageCounts:
         starts = np.flatnonzero(np.diff(indices, prepend=indices[:1] - 1)).tolist()
         for begin, end in zip(starts, [*starts[1:], len(indices)], strict=False):
             self._cells[int(indices[begin])] = (cells[begin:end], pixels[begin:end])
+
+    def packed(self) -> NDArray[np.int64]:
+        """All counts as int64 [n, 3]: index, truth * K + predicted, pixels; for an image without a pixel -1 and 0."""
+        parts = [
+            np.stack([np.full(len(cells), index), cells, pixels], axis=1) if len(cells) else np.array([[index, -1, 0]])
+            for index, (cells, pixels) in sorted(self._cells.items())
+        ]
+        return np.concatenate([np.zeros((0, 3), np.int64), *parts])
+
+    @classmethod
+    def unpacked(cls, packed: NDArray[np.int64], num_classes: int) -> ImageCounts:
+        """What `packed` gave, of one or more of them, each image in one only."""
+        result = cls(num_classes)
+        packed = packed[np.argsort(packed[:, 0], kind="stable")]
+        indices, starts = np.unique(packed[:, 0], return_index=True)
+        for index, rows in zip(indices.tolist(), np.split(packed, starts[1:]), strict=False):
+            filled = rows[rows[:, 1] >= 0]
+            result._cells[index] = (filled[:, 1], filled[:, 2])
+        return result
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
 
     @property
     def indices(self) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from timm.models import adapt_input_conv
 from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -18,15 +19,10 @@ def statistics_for(values: Sequence[float], in_channels: int) -> tuple[float, ..
 
 
 def convolution_for(weight: Tensor, in_channels: int) -> Tensor:
-    """The first convolution's weight [O, I, h, w] for `in_channels` channels.
+    """The first convolution's weight [O, I, h, w] for `in_channels` channels, by timm's rule.
 
-    One channel gets the sum over the I old ones (a gray image answers as its RGB copy would); more get the old ones
+    One channel gets the sum over the I old ones (a gray image gives the responses of its RGB copy); more get the old ones
     in turn, scaled by I / in_channels so that responses keep their size.
     """
-    old = weight.shape[1]
-    if old == in_channels:
-        return weight
-    if in_channels == 1:
-        return weight.sum(dim=1, keepdim=True)
-    repeated = weight.repeat(1, -(-in_channels // old), 1, 1)[:, :in_channels]
-    return repeated * (old / in_channels)
+    adapted: Tensor = adapt_input_conv(in_channels, weight, base_chans=weight.shape[1])
+    return adapted

@@ -103,8 +103,26 @@ def gradients_on_the_others(subject: Subject) -> Iterator[str]:
         yield from gradient_reaches_every_parameter(_network_on(name, subject))
 
 
+def auxiliary_heads_fit(subject: Subject) -> Iterator[str]:
+    """Inner maps for auxiliary heads, where a decoder gives any, have the declared channels, on each pyramid and at odd sizes."""
+    import torch
+
+    for name, module, (channels, strides) in _all_built(subject):
+        declared = tuple(getattr(module, "inner_channels", ()))
+        for height, width in ((HEIGHT, WIDTH), (HEIGHT - 3, WIDTH - 5)) if declared else ():
+            given = [torch.rand(2, c, -(-height // s), -(-width // s)) for c, s in zip(channels, strides, strict=True)]
+            with torch.no_grad():
+                result, inner = module.train().with_inner(list(given))
+            where = f"for the maps of a {name} ({height}x{width})"
+            if [m.shape[1] for m in inner] != list(declared) or min(declared) < 1:
+                yield f"inner maps have {[m.shape[1] for m in inner]} channels {where}, declared are {list(declared)}"
+            elif any(m.shape[-1] * (result.shape[-1] // m.shape[-1]) > width + max(strides) for m in inner):
+                yield f"inner maps are larger than the result {where}; crop them alike"
+
+
 CHECKS: tuple[Check, ...] = (
     fits_a_pyramid,
+    auxiliary_heads_fit,
     results_are_as_declared,
     *network_checks(_first_fitting),
     gradients_on_the_others,

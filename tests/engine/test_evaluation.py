@@ -14,6 +14,7 @@ from segengine.engine.precision import pick_precision, repeatable
 from segengine.engine.prediction import Predictor, size_of_a_pass
 from segengine.errors import RunError
 from segengine.metrics.calibration import calibration_error
+from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.pairs import ImagePair
 from segengine.metrics.surface import hausdorff
 from segengine.metrics.values import Measurement
@@ -177,6 +178,9 @@ class OneOf(World):
     def gathered(self, item: object) -> list[object]:
         return [item]
 
+    def gathered_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows
+
 
 def test_several_processes_measure_what_one_does() -> None:
     data, predictor = Bright(7), Predictor(network(), CPU, pick_precision("auto", CPU))
@@ -208,3 +212,18 @@ def test_probabilities_come_with_their_truth_whole_or_in_bands(largest: int, til
         chances = (np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)).transpose(2, 0, 1).astype(np.float32)
         pair = ImagePair(truth, chances.argmax(axis=0).astype(np.uint8), 2, (0, 1), probabilities=lambda c=chances: [c])
         assert found[index]["ece"][0][0] == pytest.approx(calibration_error(pair, 15)[0], rel=1e-4)
+
+
+def test_counts_travel_sparse_and_keep_images_without_a_valid_pixel() -> None:
+    counts = ImageCounts(150)
+    table = np.zeros((150, 150), np.int64)
+    table[3, 149] = 7
+    counts.add(12, table)
+    counts.add(4, np.zeros((150, 150), np.int64))
+    packed = counts.packed()
+    assert packed.tolist() == [[4, -1, 0], [12, 3 * 150 + 149, 7]]
+    again = ImageCounts.unpacked(packed[::-1], 150)
+    assert list(again) == [4, 12]
+    assert np.array_equal(again[12], table)
+    assert not again[4].any()
+    assert list(ImageCounts.unpacked(ImageCounts(3).packed(), 3)) == []

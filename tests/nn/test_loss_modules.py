@@ -254,3 +254,29 @@ def test_median_frequency_weights_are_those_of_the_formula():
     assert median_frequency_weights([100, 400, 200]) == (2.0, 0.5, 1.0)
     assert median_frequency_weights([100, 0, 300]) == (2.0, 1.0, 200 / 300)
     assert median_frequency_weights([0, 0]) == (1.0, 1.0)
+
+
+def test_lovasz_gradients_keep_their_digits_in_large_batches() -> None:
+    """Against Berman's formula in float64, whose differences of neighbouring Jaccard losses cancel in float32."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 384, 384, generator=generator)
+    target = torch.randint(3, (2, 384, 384), generator=generator)
+
+    def reference(x: torch.Tensor) -> torch.Tensor:
+        losses = []
+        for k in range(3):
+            probability, truth = x.softmax(1)[:, k].flatten(), (target == k).flatten().double()
+            errors, order = (truth - probability).abs().sort(descending=True, stable=True)
+            truth = truth[order]
+            jaccard = 1 - (truth.sum() - truth.cumsum(0)) / (truth.sum() + (1 - truth).cumsum(0))
+            losses.append((errors * torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])).sum())
+        return torch.stack(losses).mean()
+
+    double, single = logits.double().requires_grad_(), logits.clone().requires_grad_()
+    expected, found = reference(double), LovaszSoftmax(3, 255)(single, target)
+    expected.backward()
+    found.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    wrong = ((single.grad.double() - double.grad) / double.grad.abs().clamp(min=1e-30)).abs()
+    assert float(wrong.median()) < 1e-5
+    assert float(wrong.quantile(0.99)) < 1e-3

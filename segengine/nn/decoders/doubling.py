@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from segmentation_models_pytorch.base.initialization import initialize_decoder
 from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
 from segmentation_models_pytorch.decoders.manet.decoder import MAnetDecoder
@@ -53,33 +54,52 @@ class DoublingDecoder(nn.Module):
 
 
 class DenseDecoder(DoublingDecoder):
-    """U-Net++, whose nodes at the finest level before the last one can be supervised (Zhou et al., 2018).
+    """U-Net++, whose nodes at the finest level with a skip connection can be supervised (Zhou et al., 2018).
 
-    `inner_channels` are theirs, from the shallowest to the deepest; an image that is no multiple of the deepest stride
-    leaves them a margin, which is cropped.
+    `inner_channels` are theirs, from the shallowest to the deepest. The finest level is that of the backbone's finest map:
+    stride 1, 2 or 4. Images whose size is no multiple of the deepest stride leave the nodes a margin, which is cropped.
     """
 
     def __init__(self, levels: Pyramid, core: UnetPlusPlusDecoder, out_channels: int) -> None:
         super().__init__(levels, core, out_channels)
-        self._inner = [f"x_{i}_{core.depth - 1}" for i in range(core.depth - 1, 0, -1)]
-        self.inner_channels = (core.skip_channels[core.depth - 1],) * len(self._inner)
+        self.depth = int(core.depth)
+        # At levels that the backbone lacks, smp's nodes have no channels: the finest with any is supervised.
+        self.finest = max(layer for layer in range(self.depth) if core.skip_channels[layer])
+        self._inner = tuple((row, self.finest) for row in range(self.finest, 0, -1))
+        self.inner_channels = (int(core.skip_channels[self.finest]),) * len(self._inner)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.with_inner(features)[0]
 
     def with_inner(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The decoder's map, and those of its inner nodes [B, inner_channels[i], H/s, W/s], s 1 or 2."""
+        """The decoder's map, and those of its inner nodes [B, inner_channels[i], H/s, W/s], s that of the finest level."""
         levels, (height, width) = self._levels(features)
-        found: dict[str, Tensor] = {}
-        hooks = [
-            self.core.blocks[name].register_forward_hook(lambda _, __, out, name=name: found.update({name: out}))  # type: ignore[index, union-attr]
-            for name in self._inner
-        ]
-        try:
-            x: Tensor = self.core(levels)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        maps = [found[name] for name in self._inner]
+        nodes = self._nodes(levels[1:][::-1])
+        x = self._node(0, self.depth)(nodes[0, self.depth - 1])
+        maps = [nodes[place] for place in self._inner]
         stride = x.shape[-2] // maps[0].shape[-2] if maps else 1
         return x[..., :height, :width], [m[..., : -(-height // stride), : -(-width // stride)] for m in maps]
+
+    def _nodes(self, maps: list[Tensor]) -> dict[tuple[int, int], Tensor]:
+        """All nodes but the last by (row, column), as in smp's forward: X[r, c] of row r and the skip at column c.
+
+        `maps` are the backbone's from the deepest on. The order of additions and concatenations is smp's, so that numbers
+        are equal; without hooks on its blocks the network can be compiled as one graph.
+        """
+        nodes: dict[tuple[int, int], Tensor] = {}
+        for offset in range(self.depth):
+            for row in range(self.depth - offset):
+                column = row + offset
+                skip = maps[column + 1]
+                if offset:
+                    skip = torch.cat([*(nodes[above, column] for above in range(row + 1, column + 1)), skip], dim=1)
+                below = nodes[row, column - 1] if offset else maps[row]
+                nodes[row, column] = self._node(row, column)(below, skip)
+        return nodes
+
+    def _node(self, row: int, column: int) -> nn.Module:
+        assert isinstance(self.core.blocks, nn.ModuleDict)
+        return self.core.blocks[f"x_{row}_{column}"]
 
 
 def unet(channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int]) -> DoublingDecoder:

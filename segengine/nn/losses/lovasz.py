@@ -44,6 +44,10 @@ class LovaszSoftmax(nn.Module):
         truth = truth.gather(1, order)
         true = truth.sum(dim=1, keepdim=True)
         # Whole numbers are summed exactly, and on a GPU in a fixed order.
-        jaccard = 1 - (true - truth.cumsum(1)) / (true + (~truth).cumsum(1))
-        steps = torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], dim=1)
+        missed, wrong = true - truth.cumsum(1), (~truth).cumsum(1)
+        union = true + wrong
+        # The Jaccard loss 1 - missed / union rises from one pixel to the next by 1 / union at a true pixel, and by
+        # missed / (union (union - 1)) at another; subtracting neighbours instead would cancel all but a few digits.
+        other = missed / union.clamp(min=1) / (union - 1).clamp(min=1)
+        steps = torch.where(truth, 1 / union.clamp(min=1), other)
         return (errors * steps).sum(dim=1), true[:, 0] > 0

@@ -43,7 +43,7 @@ class TensorBoard(_Extra):
             RegistryError: the package tensorboard isn't installed.
         """
         self.preflight()
-        from segengine.training.trackers.listeners import TensorBoardListener
+        from segengine.training.trackers.tensorboard import TensorBoardListener
 
         return TensorBoardListener(folder / self.folder, self.every)
 
@@ -69,6 +69,6 @@ class MlFlow(_Extra):
             RegistryError: the package mlflow isn't installed.
         """
         self.preflight()
-        from segengine.training.trackers.listeners import MlFlowListener
+        from segengine.training.trackers.mlflow import MlFlowListener
 
         return MlFlowListener(folder, self.uri, self.experiment or folder.absolute().parent.name, self.every)
