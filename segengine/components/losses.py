@@ -65,7 +65,7 @@ class CrossEntropy(Loss):
     )
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
-        from segengine.nn.losses.pixelwise import CrossEntropy
+        from segengine.nn.losses import CrossEntropy
 
         weights = _weights(self.class_weights, num_classes, class_pixels)
         return CrossEntropy(num_classes, ignore_index, weights=weights, label_smoothing=self.label_smoothing)
@@ -81,7 +81,7 @@ class Focal(Loss):
     class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
-        from segengine.nn.losses.pixelwise import Focal
+        from segengine.nn.losses import Focal
 
         weights = _weights(self.class_weights, num_classes, class_pixels)
         return Focal(num_classes, ignore_index, gamma=self.gamma, weights=weights)
@@ -135,7 +135,7 @@ class Lovasz(Loss):
     over: Region = Field(default="batch", description=_OVER)
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
-        from segengine.nn.losses.lovasz import LovaszSoftmax
+        from segengine.nn.losses import LovaszSoftmax
 
         return LovaszSoftmax(num_classes, ignore_index, over=self.over)
 
@@ -157,7 +157,7 @@ class Ohem(Loss):
     class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
-        from segengine.nn.losses.mining import HardPixels
+        from segengine.nn.losses import HardPixels
 
         weights = _weights(self.class_weights, num_classes, class_pixels)
         return HardPixels(num_classes, ignore_index, threshold=self.threshold, least=self.least, weights=weights)
@@ -174,7 +174,7 @@ class Boundary(Loss):
     name: Literal["boundary"] = "boundary"
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
-        from segengine.nn.losses.boundary import Boundary
+        from segengine.nn.losses import Boundary
 
         return Boundary(num_classes, ignore_index)
 
@@ -207,7 +207,7 @@ class WeightedSum(Loss):
             yield from term.loss.parts()
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
-        from segengine.nn.losses.combined import WeightedSum
+        from segengine.nn.losses import WeightedSum
 
         losses = [
             term.loss.build(num_classes=num_classes, ignore_index=ignore_index, class_pixels=class_pixels)
@@ -217,7 +217,7 @@ class WeightedSum(Loss):
 
 
 def _weights(chosen: ClassWeights, num_classes: int, class_pixels: Sequence[int]) -> Sequence[float] | None:
-    from segengine.nn.losses.pixelwise import median_frequency_weights
+    from segengine.nn.losses import median_frequency_weights
 
     if chosen == "none":
         return None
@@ -232,6 +232,6 @@ def _weights(chosen: ClassWeights, num_classes: int, class_pixels: Sequence[int]
 def _overlap(
     num_classes: int, ignore_index: int, *, alpha: float, beta: float, over: Region, absent: Absent
 ) -> nn.Module:
-    from segengine.nn.losses.overlap import Overlap
+    from segengine.nn.losses import Tversky as TverskyModule
 
-    return Overlap(num_classes, ignore_index, alpha=alpha, beta=beta, over=over, absent=absent)
+    return TverskyModule(num_classes, ignore_index, alpha=alpha, beta=beta, over=over, absent=absent)

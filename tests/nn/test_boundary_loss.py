@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from segengine.nn.losses.boundary import Boundary, signed_distances
+from segengine.nn.losses import Boundary, signed_distances
 
 IGNORE = 255
 

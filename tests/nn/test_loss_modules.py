@@ -7,9 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segengine.nn.losses.lovasz import LovaszSoftmax
-from segengine.nn.losses.overlap import Overlap
-from segengine.nn.losses.pixelwise import CrossEntropy, Focal, median_frequency_weights
+from segengine.nn.losses import CrossEntropy, Focal, LovaszSoftmax, Tversky, median_frequency_weights
 
 IGNORE = 255
 WEIGHTS = (0.5, 2.0, 1.0, 3.0)
@@ -130,7 +128,7 @@ def test_focal_equals_a_plain_loop(seed, gamma, weights):
 @pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (1.0, 1.0), (0.3, 0.7)])
 def test_dice_jaccard_and_tversky_equal_a_plain_loop(seed, alpha, beta, over, absent):
     logits, target = case(seed)
-    found = Overlap(K, IGNORE, alpha=alpha, beta=beta, over=over, absent=absent)(logits, target)
+    found = Tversky(K, IGNORE, alpha=alpha, beta=beta, over=over, absent=absent)(logits, target)
     assert float(found) == pytest.approx(
         loop_overlap(logits, target, alpha=alpha, beta=beta, over=over, absent=absent), rel=1e-4
     )
@@ -148,9 +146,9 @@ ALL = {
     "cross-entropy": CrossEntropy(K, IGNORE),
     "weighted": CrossEntropy(K, IGNORE, weights=WEIGHTS, label_smoothing=0.1),
     "focal": Focal(K, IGNORE, gamma=0.5, weights=WEIGHTS),
-    "dice": Overlap(K, IGNORE, alpha=0.5, beta=0.5),
-    "dice by image": Overlap(K, IGNORE, alpha=0.5, beta=0.5, over="image", absent="skip"),
-    "tversky": Overlap(K, IGNORE, alpha=0.0, beta=1.0),
+    "dice": Tversky(K, IGNORE, alpha=0.5, beta=0.5),
+    "dice by image": Tversky(K, IGNORE, alpha=0.5, beta=0.5, over="image", absent="skip"),
+    "tversky": Tversky(K, IGNORE, alpha=0.0, beta=1.0),
     "lovasz": LovaszSoftmax(K, IGNORE),
     "lovasz by image": LovaszSoftmax(K, IGNORE, over="image"),
 }
@@ -237,7 +235,7 @@ def test_predicting_a_class_that_the_batch_lacks_costs_more_and_is_pushed_down()
     wrong = logits.clone()
     wrong[:, 2, :4] = 9.0
     wrong.requires_grad_()
-    dice = Overlap(K, IGNORE, alpha=0.5, beta=0.5)
+    dice = Tversky(K, IGNORE, alpha=0.5, beta=0.5)
     value = dice(wrong, target)
     value.backward()
     assert float(value.detach()) > float(dice(logits, target)) + 0.1
@@ -246,7 +244,7 @@ def test_predicting_a_class_that_the_batch_lacks_costs_more_and_is_pushed_down()
 
 def test_a_class_that_the_batch_lacks_can_be_left_out_of_the_mean():
     logits, target = torch.zeros(1, K, 2, 1), torch.zeros(1, 2, 1, dtype=torch.int64)
-    dice = Overlap(K, IGNORE, alpha=0.5, beta=0.5, absent="skip")
+    dice = Tversky(K, IGNORE, alpha=0.5, beta=0.5, absent="skip")
     assert float(dice(logits, target)) == pytest.approx(1 - 2 * 0.5 / (0.5 + 2))
 
 

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from segengine.nn.losses.mining import HardPixels
-from segengine.nn.losses.pixelwise import CrossEntropy
+from segengine.nn.losses import CrossEntropy, HardPixels
 
 IGNORE = 255
 WEIGHTS = (0.5, 2.0, 1.0)

@@ -18,7 +18,7 @@ from segengine.engine.distributed import World, open_world
 from segengine.engine.precision import pick_precision
 from segengine.engine.step import Step
 from segengine.engine.wrap_model import moving_average, shared
-from segengine.nn.losses.pixelwise import CrossEntropy
+from segengine.nn.losses import CrossEntropy
 from segengine.nn.segmenter import Segmenter
 from segengine.specs.sections import TrainingSection
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segengine.engine.step import Step
-from segengine.nn.losses.pixelwise import CrossEntropy
+from segengine.nn.losses import CrossEntropy
 from segengine.nn.segmenter import Segmenter
 from segengine.training import memory_plan
 from tests.training.small import SPEC, VARIANTS, Done, Study, segengine, write_problem
