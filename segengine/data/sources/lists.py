@@ -11,6 +11,8 @@ from segengine.data.sources.patterns import ALIASES, Match, find
 from segengine.data.sources.records import counted, listed
 from segengine.errors import DataError
 
+_JOINT = re.compile(r"(?i)train[_-]?val")
+"""Lists of training and validation together, which count only where neither has a list of its own."""
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "fold", "phase", "usage")
 
 
@@ -23,6 +25,8 @@ def listed_splits(root: Path, pattern: str, images: Sequence[Match], *, outside:
     files = find(root, pattern, outside=outside, suffixes=False)
     if not files:
         raise DataError(f"{root}: no list matches '{pattern}'; there: {there}")
+    plain = {file.split for file in files if not _JOINT.search(file.path.stem)}
+    files = [file for file in files if file.split not in plain or not _JOINT.search(file.path.stem)]
     by_name = _by_name(root, images)
     splits: dict[Path, str] = {}
     for file in files:

@@ -15,7 +15,7 @@ ALIASES = {
     "train": "train", "training": "train",
     "validation": "validation", "val": "validation", "valid": "validation",
     "test": "test", "testing": "test",
-    "tr": "train", "ts": "test", "dev": "validation", "eval": "validation",
+    "trainval": "train", "train_val": "train", "train-val": "train", "tr": "train", "ts": "test", "dev": "validation", "eval": "validation",
 }  # fmt: skip
 NAMED = ("class", "object", "channel", "group")
 """What a part of a path can say beside the split; `class`, `object` and `channel` mark files that belong together."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import mean
+from statistics import fmean as mean
 
 import numpy as np
 from numpy.typing import NDArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Content:
     thumb: NDArray[np.int64]
     gray: NDArray[np.float32]
 
-    @property
+    @cached_property
     def likeness(self) -> float:
         """How much this looks like a mask, 0 (a photograph) to 1."""
         if self.values == 1:

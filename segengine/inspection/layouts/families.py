@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import PurePosixPath
-from statistics import mean
+from statistics import fmean
 from typing import Literal
 
 from segengine.data.sources.patterns import literal
 from segengine.inspection.layouts.contents import Content, look
-from segengine.inspection.layouts.names import beginnings, channel_endings, endings, split_in_stem, split_of
+from segengine.inspection.layouts.names import (
+    beginnings,
+    channel_endings,
+    common_affixes,
+    endings,
+    split_in_stem,
+    split_of,
+    words,
+)
 from segengine.inspection.layouts.tree import Parts, Tree
 
 ANY = "*"
 _MANY_SIBLINGS = 12
 _MOST_FAMILIES = 160
 _LOOKS = 240
+_ALIKE = 0.6
+"""Largest difference of mask-likeness within a family."""
+_IMAGE = 0.45
+_NUMBERED = re.compile(r"^[A-Za-z0-9]{1,2}[.)] ?(?=\{split\})")
 _DEEPEST = 7
 
 
@@ -58,10 +72,21 @@ class Family:
     files: tuple[File, ...]
     contents: tuple[Content, ...] = field(repr=False)
 
-    @property
+    @cached_property
     def likeness(self) -> float:
         """How much these look like masks, 0 to 1."""
-        return mean(c.likeness for c in self.contents) if self.contents else 0.5
+        return fmean(c.likeness for c in self.contents) if self.contents else 0.5
+
+    @cached_property
+    def affixes(self) -> tuple[str, str]:
+        """What all names without the form's own affixes begin and end with."""
+        return common_affixes({f.core for f in self.files})
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of folders and affixes."""
+        texts = (*self.form.folder, self.form.before, self.form.after, " ".join(self.affixes))
+        return frozenset(word for text in texts for word in words(text.replace("{split}", " ").replace("{any}", " ")))
 
 
 def escaped(name: str) -> str:
@@ -86,13 +111,22 @@ def find_families(tree: Tree) -> list[Family]:
             best[members_set] = wider
     families = []
     for members_set, form in best.items():
-        contents = [c for member in members_set for c in looked.get(member, ())]
-        of_one_kind = not contents or max(c.likeness for c in contents) - min(c.likeness for c in contents) <= 0.72
-        if of_one_kind or len(members_set) == 1:
-            files = sorted((f for member in members_set for f in atoms[member]), key=lambda f: f.parts)
+        kept = _of_one_kind(members_set, looked)
+        files = sorted((f for member in kept for f in atoms[member]), key=lambda f: f.parts)
+        contents = [c for member in kept for c in looked.get(member, ())]
+        if files:
             families.append(Family(form, tuple(files), tuple(contents)))
     families.sort(key=lambda f: (-len(f.files), _looseness(f.form), f.form.folder, f.form.after))
     return families[:_MOST_FAMILIES]
+
+
+def _of_one_kind(members: frozenset[Form], looked: dict[Form, list[Content]]) -> frozenset[Form]:
+    """Members with alike contents: all of them, or where images and masks are mixed the images, of which masks are taken off."""
+    likeness = {member: fmean(c.likeness for c in looked[member]) for member in members if looked.get(member)}
+    if len(members) == 1 or not likeness or max(likeness.values()) - min(likeness.values()) <= _ALIKE:
+        return members
+    images = frozenset(member for member, value in likeness.items() if value < _IMAGE)
+    return images if len(images) > 1 else frozenset()
 
 
 def _looseness(form: Form) -> tuple[int, int]:
@@ -181,7 +215,7 @@ def _template(folder: Parts, crowded: set[Parts]) -> tuple[tuple[str, ...], str 
     for depth, name in enumerate(folder):
         spoken = split_of(name) if split is None else None
         if spoken:
-            names.append(escaped(spoken[0]))
+            names.append(_NUMBERED.sub("{any}", escaped(spoken[0])))  # `a. Training Set` beside `b. Testing Set`
             split = spoken[1]
         else:
             names.append(ANY if folder[:depth] in crowded else literal(name))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean
+from statistics import fmean as mean
 from typing import Any
 
 from segengine.data.sources.records import counted
 from segengine.inspection.layouts.contents import Content, look
-from segengine.inspection.layouts.families import Family, File
+from segengine.inspection.layouts.families import Family
 from segengine.inspection.layouts.matching import Matched, match
-from segengine.inspection.layouts.names import DOUBTFUL_WORDS, IMAGE_WORDS, MASK_WORDS, words
+from segengine.inspection.layouts.names import DOUBTFUL_WORDS, IMAGE_WORDS, MASK_WORDS
 from segengine.inspection.layouts.tree import Tree
 
 _SAMPLED_PAIRS = 4
@@ -139,28 +139,13 @@ def _contents(seen: Sequence[tuple[Content, Content]]) -> tuple[float, str]:
 
 def _names(images: Family, masks: Family) -> float:
     """How well the words of both sides' folders and affixes fit their roles; what both have doesn't count."""
-    of_images, of_masks = _own_words(images), _own_words(masks)
+    of_images, of_masks = set(images.words), set(masks.words)
     of_images, of_masks = of_images - of_masks, of_masks - of_images
     score = 0.5
     score += 0.2 * bool(of_images & IMAGE_WORDS) - 0.25 * bool(of_images & MASK_WORDS) * (not of_images & IMAGE_WORDS)
     score += 0.3 * bool(of_masks & MASK_WORDS) - 0.25 * bool(of_masks & IMAGE_WORDS) * (not of_masks & MASK_WORDS)
     score -= 0.3 * bool((of_masks | of_images) & DOUBTFUL_WORDS)
     return max(0.0, score)
-
-
-def _own_words(family: Family) -> set[str]:
-    form = family.form
-    found: set[str] = set()
-    for text in (*form.folder, form.before, form.after, _common_end(family.files)):
-        found |= words(text.replace("{split}", " ").replace("{any}", " "))
-    return found
-
-
-def _common_end(files: Sequence[File]) -> str:
-    from segengine.inspection.layouts.names import common_affixes
-
-    before, after = common_affixes({f.core for f in files})
-    return f"{before} {after}"
 
 
 def _words(matched: Matched, about: str, same: float, names: float) -> list[str]:

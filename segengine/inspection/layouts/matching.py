@@ -96,7 +96,7 @@ def match(images: Family, masks: Family) -> Matched | None:
 def _alignments(images: Family, masks: Family) -> Iterator[tuple[Side, Side, tuple[tuple[int, int], tuple[int, int]]]]:
     """Which positions could be the key, all of them first; names as they are, and without what all have in common."""
     of_images, of_masks = len(images.form.wild()) + 1, len(masks.form.wild()) + 1
-    affixes = [common_affixes({f.core for f in family.files}) for family in (images, masks)]
+    affixes = [family.affixes for family in (images, masks)]
     trimmed = [("", ""), ("", "")] if affixes == [("", "")] * 2 else affixes
     for length in range(min(of_images, of_masks), 0, -1):
         for chosen_i, chosen_m in product(

@@ -54,6 +54,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "sided": {"n": 12, "no flip": "class1 is always left of class2"},
     "chaos_mr": {"n": 12, "first": "background liver right kidney left kidney spleen", "images": "MR/{group}/T2SPIR",
                  "no flip": "right kidney and left kidney would change places"},
+    "ham10000": {"n": 8, "classes": 2},
+    "idrid": {"n": 8, "classes": 3, "masks": "{class}"},
+    "suim": {"n": 9, "mapper": "rgb", "classes": 3},
+    "pets": {"n": 8, "classes": 3},
+    "coco_stuff": {"n": 8, "splits": {"train": 5, "validation": 3}, "first": "thing0 thing1"},
+    "inria": {"n": 6, "classes": 2},
+    "potsdam": {"n": 6, "mapper": "rgb", "classes": 4},
     "yolo_names": {"n": 8, "splits": {"train": 4, "validation": 4}, "first": "sky cat no"},
 }  # fmt: skip
 
@@ -108,3 +115,20 @@ def test_a_published_layout_becomes_an_experiment_that_loads(tmp_path: Path, nam
     assert expected.get("note", "") in " ".join(found.notes)
     for warning in dataset.warnings:
         assert "repair" not in warning
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", ["dsb2018", "nnunet", "class_folders"])
+def test_what_init_writes_trains(tmp_path: Path, name: str) -> None:
+    from segengine.cli.main import main
+
+    ALL[name](tmp_path / "data")
+    file = tmp_path / "x.yaml"
+    for words in (
+        ["init", str(tmp_path / "data"), "-o", str(file)],
+        ["run", str(file), "--out", str(tmp_path / "runs"), "-s", "training.epochs=1", "-s", "evaluation.cost=false"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert not ended.value.code

@@ -453,6 +453,64 @@ def yolo_names(root: Path) -> None:
     text(root / "data.yaml", "path: ../x\nnames:\n  0: sky\n  1: cat\n  2: 'no'\n")
 
 
+def ham10000(root: Path) -> None:
+    for i in range(8):
+        save(root / f"HAM10000_images_part_{1 + i % 2}/ISIC_002{i}306.jpg", photo(i))
+        save(root / f"HAM10000_segmentations_lesion_tschandl/ISIC_002{i}306_segmentation.png", mask(i, (0, 255)))
+    text(root / "HAM10000_metadata.csv", "lesion_id,image_id,dx\nHAM_0000118,ISIC_0020306,bkl\n")
+
+
+def idrid(root: Path) -> None:
+    base = root / "A. Segmentation"
+    for split, first, number in (("a. Training Set", 1, 5), ("b. Testing Set", 55, 3)):
+        for i in range(first, first + number):
+            save(base / f"1. Original Images/{split}/IDRiD_{i:02d}.jpg", photo(i))
+            whole = mask(i, (0, 1, 2))
+            for k, kind, short in ((1, "1. Microaneurysms", "MA"), (2, "5. Optic Disc", "OD")):
+                part = ((whole == k) * 1).astype(np.uint8)
+                save(base / f"2. All Segmentation Groundtruths/{split}/{kind}/IDRiD_{i:02d}_{short}.tif", part * 255)
+
+
+def suim(root: Path) -> None:
+    table = [(0, 0, 0), (0, 0, 255), (255, 0, 0)]
+    for split, number in (("train_val", 6), ("TEST", 3)):
+        for i in range(number):
+            save(root / f"{split}/images/d_r_{split[0]}{i}_.jpg", photo(i))
+            save(root / f"{split}/masks/d_r_{split[0]}{i}_.bmp", colours(mask(i, (0, 1, 2)), table))
+
+
+def pets(root: Path) -> None:
+    for i in range(8):
+        save(root / f"images/Abyssinian_{i * 11}.jpg", photo(i))
+        save(root / f"annotations/trimaps/Abyssinian_{i * 11}.png", mask(i, (2, 1, 3)))
+        (root / f"annotations/trimaps/._Abyssinian_{i * 11}.png").write_bytes(b"\0\5\x16\7")
+    text(root / "annotations/trainval.txt", "\n".join(f"Abyssinian_{i * 11} 1 1 1" for i in range(5)))
+    text(root / "annotations/test.txt", "\n".join(f"Abyssinian_{i * 11} 1 1 1" for i in range(5, 8)))
+
+
+def coco_stuff(root: Path) -> None:
+    for split, number in (("train2017", 5), ("val2017", 3)):
+        for i in range(number):
+            save(root / f"images/{split}/{i * 7919:012d}.jpg", photo(i))
+            save(root / f"annotations/{split}/{i * 7919:012d}.png", mask(i, (0, 10, 91, 255)))
+    text(root / "labels.txt", "\n".join(f"{i}: thing{i}" for i in range(100)))
+
+
+def inria(root: Path) -> None:
+    for i in range(6):
+        save(root / f"AerialImageDataset/train/images/{('austin', 'vienna')[i % 2]}{i}.tif", photo(i))
+        save(root / f"AerialImageDataset/train/gt/{('austin', 'vienna')[i % 2]}{i}.tif", mask(i, (0, 255)))
+        save(root / f"AerialImageDataset/test/images/bloomington{i}.tif", photo(i))
+
+
+def potsdam(root: Path) -> None:
+    table = [(255, 255, 255), (0, 0, 255), (255, 0, 0), (0, 255, 255)]
+    for i in range(6):
+        name = f"top_potsdam_{2 + i // 3}_{10 + i % 3}"
+        save(root / f"2_Ortho_RGB/{name}_RGB.tif", photo(i))
+        save(root / f"5_Labels_all/{name}_label.tif", colours(mask(i, (0, 1, 2, 3)), table))
+
+
 def chaos_mr(root: Path) -> None:
     """The MR part of CHAOS, with PNG in place of DICOM: T2-SPIR, and in phase and out of phase with one truth."""
     for patient in (1, 2, 13, 19):
@@ -474,6 +532,6 @@ ALL: dict[str, Callable[[Path], None]] = {
         cityscapes, cityscapes_train_ids, bdd100k, camvid_segnet, camvid_original, camvid_folders, voc, ade20k, mapillary, isaid, loveda,
         carvana, drive, chase, dsb2018, nnunet, kaggle_table, lgg, one_folder, isic, roboflow, cvat, itk_snap, slicer, class_folders,
         class_names, object_names, annotators, upper_case_and_junk, links, kinds_above_splits, split_in_names, list_in_csv, patients,
-        sided, yolo_names, chaos_mr,
+        sided, yolo_names, chaos_mr, ham10000, idrid, suim, pets, coco_stuff, inria, potsdam,
     )
 }  # fmt: skip
