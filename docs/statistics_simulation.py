@@ -1,21 +1,29 @@
 """Simulates comparisons whose truth is known: how often verdicts are wrong, intervals cover, gaps are found, advice holds.
 
-`python docs/statistics_simulation.py` prints the tables of statistics.md and writes them to statistics_simulation.json:
+`python docs/statistics_simulation.py` prints the rows behind the tables of statistics.md and writes them to statistics_simulation.jsonl:
 4,000 repeats of each case. Every case has random numbers of its own, so that no two rows share their luck.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import Pool
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.comparison.measures import Kind
 from segengine.comparison.statistics.differences import judge_pairs
 from segengine.comparison.statistics.family import Rules
-from segengine.comparison.statistics.intervals import Floats
-from segengine.comparison.statistics.ratios import Kind, ratios, summed
+from segengine.comparison.statistics.intervals import MINIMUM_UNITS_OF_TRAINING, Floats, estimate, jackknife
+from segengine.comparison.statistics.power import Sources, more
+from segengine.comparison.statistics.ratios import ratios, summed
 from segengine.comparison.statistics.sample import Sample
 
 PRESENCE = (1.0, 0.7, 0.4)
@@ -133,21 +141,16 @@ def simulate(case: Case, repeats: int, resamples: int = 2000) -> Outcome:
     """Repeat the comparison of one case as `segengine compare` makes it, for the mean over classes."""
     truth = true_difference(case)
     rules = Rules(0.05, abs(truth) if case.equal_at_gap else 0.005, resamples, 0)
-    rows = [row for rng in case.generators(-(-repeats // AT_ONCE)) for row in _batch(case, rng, truth, rules)]
-    table = np.array(rows[:repeats])
-    flags = table[:, :5].astype(bool).T
-    return Outcome(*flags, variances=table[:, 5:7], truth=truth)
+    batch = _training if case.seeds >= 3 and case.variants == 2 and case.units >= 20 and not case.held else _batch
+    table = np.concatenate([batch(case, rng, truth, rules) for rng in case.generators(-(-repeats // AT_ONCE))])[
+        :repeats
+    ]
+    return Outcome(*table[:, :5].astype(bool).T, variances=table[:, 5:7], truth=truth)
 
 
 def samples(case: Case, rng: np.random.Generator) -> list[Sample]:
     """A batch of independent comparisons."""
-    place = places(AT_ONCE * case.units, rng, grouped=case.grouped)
-    shape = (AT_ONCE, case.units, len(PRESENCE))
-    sums, present = [], np.zeros(shape, dtype=bool)
-    for models in drawn(case, place, place // case.units, rng):
-        each = [[x.reshape(shape) for x in ratios(model, place, "dice", case.kind)] for model in models]
-        sums.append([np.stack(part, axis=1) for part in zip(*each, strict=True)])
-        present = (summed(models[0][:, 1].astype(np.float64), place) > 0).reshape(shape)
+    sums, present = _sums(case, rng)
     names, classes = tuple("abcdefghij"[: case.variants]), tuple(range(len(PRESENCE)))
     return [
         Sample(
@@ -158,18 +161,164 @@ def samples(case: Case, rng: np.random.Generator) -> list[Sample]:
     ]  # fmt: skip
 
 
-def _batch(case: Case, rng: np.random.Generator, truth: float, rules: Rules) -> list[list[float]]:
+def _sums(case: Case, rng: np.random.Generator) -> tuple[list[list[Floats]], NDArray[np.bool_]]:
+    """Numerators and denominators [R, S, G, K] of each variant, and where the truth has each class [R, G, K]."""
+    place = places(AT_ONCE * case.units, rng, grouped=case.grouped)
+    shape = (AT_ONCE, case.units, len(PRESENCE))
+    sums, present = [], np.zeros(shape, dtype=bool)
+    for models in drawn(case, place, place // case.units, rng):
+        each = [[x.reshape(shape) for x in ratios(model, place, "dice", case.kind)] for model in models]
+        sums.append([np.stack(part, axis=1) for part in zip(*each, strict=True)])
+        present = (summed(models[0][:, 1].astype(np.float64), place) > 0).reshape(shape)
+    return sums, present
+
+
+def _batch(case: Case, rng: np.random.Generator, truth: float, rules: Rules) -> Floats:
+    """One comparison after the other, through the functions that `segengine compare` calls."""
     rows = []
     true = np.array([truth if i == 0 else 0.0 for i in range(case.variants) for _ in range(i + 1, case.variants)])
     for sample in samples(case, rng):
         pairs, half = judge_pairs(sample, rules)
         difference = np.array([pair.estimate.difference[-1] for pair in pairs])
         width, equal = half.width[:, -1], half.p_equal[:, -1] <= rules.level
-        parts = pairs[0].estimate
         away = np.abs(difference) > width
         rows.append([
             not np.isnan(width).any(), away.any(), (np.abs(difference - true) <= width).all(),
             (away & ((difference > 0) == (true > 0)) & (true != 0)).any(), equal.any(),
-            parts.units[-1], parts.seeds[-1],
+            pairs[0].estimate.units[-1], pairs[0].estimate.seeds[-1],
         ])  # fmt: skip
-    return rows
+    return np.array(rows, dtype=np.float64)
+
+
+def _training(case: Case, rng: np.random.Generator, truth: float, rules: Rules) -> Floats:
+    """The same of a pair with several seeds, all repeats at a time: its t test needs no exchanges."""
+    sums, present = _sums(case, rng)
+    found = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
+    difference, width = found.difference[:, -1], found.half_width(rules.level)[:, -1]
+    tested = present.sum(axis=1).min(axis=1) >= MINIMUM_UNITS_OF_TRAINING
+    away = tested & (np.abs(difference) > width)
+    inside = rules.margin - np.abs(found.difference)
+    equal = tested & ((inside > 0) & (found.tail(np.maximum(inside, 0)) <= rules.level))[:, -1]
+    return np.stack([
+        tested, away, np.abs(difference - truth) <= width, away & ((difference > 0) == (truth > 0)) & (truth != 0), equal,
+        found.units[:, -1], found.seeds[:, -1],
+    ], axis=1).astype(np.float64)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A comparison that is undecided, in which as many more seeds are trained as advised; the gap is `target`."""
+
+    seeds: int
+    sd_seed: float
+    units: int
+    target: float
+
+
+def advised(case: Advice, repeats: int) -> dict[str, Any]:
+    """Whether the advice holds: the share of repeats that find the target once its number of seeds is trained."""
+    found, numbers, none = [], [], 0
+    pilot = Case(case.seeds, case.sd_seed, case.units, kind="per_image")
+    for rng in pilot.generators(-(-repeats // AT_ONCE)):
+        sums, _ = _sums(pilot, rng)
+        first = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
+        assert first.parts is not None
+        for r in range(AT_ONCE):
+            parts = first.parts
+            one = replace(
+                first, difference=first.difference[r], units=first.units[r], seeds=first.seeds[r], df=first.df[r],
+                influence=first.influence[r], parts=replace(
+                    parts, units=parts.units[r], units_df=parts.units_df[r], seeds=tuple(x[r] for x in parts.seeds),
+                    interaction=tuple(x[r] for x in parts.interaction),
+                ),
+            )  # fmt: skip
+            advice = more(Sources.of(one), case.target, 0.05).seeds
+            if advice is None:
+                none += 1
+            else:
+                numbers.append(advice)
+    rng = np.random.default_rng(list(repr(case).encode()))
+    for number in np.unique(numbers):
+        after = replace(pilot, seeds=case.seeds + int(number))
+        sums, _ = _sums(after, rng)
+        again = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
+        power = (np.abs(again.difference + case.target) > again.half_width(0.05))[:, -1].mean()
+        found += [float(power)] * numbers.count(number)
+    return {**asdict(case), "advised": float(np.median(numbers)) if numbers else None, "none": none / (none + len(numbers)),
+            "power": float(np.mean(found)) if found else None}  # fmt: skip
+
+
+def null_cases() -> list[Case]:
+    """No difference: seeds that add nothing up to more than the images; rare classes; few groups; several variants."""
+    plain = [
+        Case(seeds, sd_seed, grouped=grouped, kind=kind)
+        for seeds, spreads in {1: (0.0,), 2: (0.0,), 3: (0.0, 0.1, 0.4), 5: (0.0, 0.1, 0.4)}.items()
+        for sd_seed in spreads
+        for grouped in (False, True)
+        for kind in KINDS
+    ]
+    rare = [
+        Case(1, held=(40, 28, few), kind=kind, false_positives=rate)
+        for few in (1, 2, 3, 6, 10)
+        for kind in KINDS
+        for rate in ((0.001, 0.01, 0.08) if few >= 6 else (0.08,))
+    ]
+    small = [Case(1, units=n, grouped=True, held=(n, n, 6), kind=kind) for n in (6, 7, 8) for kind in KINDS]
+    return [*plain, *rare, *small, Case(1, variants=3, kind="per_image"), Case(3, 0.1, units=100, grouped=True)]
+
+
+def other_cases() -> list[Case]:
+    """Failures of one side; a gap of about two points, also as the margin of practical equality."""
+    return [
+        *(Case(1, units=60, kind=kind, failures=0.05) for kind in KINDS), Case(1, units=200, kind="per_image", gap=0.17),
+        Case(3, 0.03, units=800, kind="per_image", gap=0.17), Case(5, 0.05, units=400, kind="per_image", gap=0.17),
+        Case(5, 0.05, units=100, kind="per_image", gap=0.17, equal_at_gap=True),
+    ]  # fmt: skip
+
+
+def advice_cases() -> list[Advice]:
+    """The grid on which advice must hold."""
+    return [
+        Advice(seeds, sd, units, round(max(0.01, 1.25 * sd * 0.12), 4))
+        for seeds in (2, 3, 5)
+        for sd in (0.05, 0.1, 0.2, 0.4)
+        for units in (20, 60, 200)
+    ]
+
+
+def measured(case: Case, repeats: int) -> dict[str, Any]:
+    """A row of the table."""
+    found = simulate(case, repeats)
+    share = found.tested.mean()
+    units, seeds = found.variances.mean(axis=0)
+    return {
+        **asdict(case), "truth": found.truth, "repeats": repeats, "tested": float(share), "ratio": float(seeds / units),
+        "decided": float(found.decided.mean()), "found": float(found.found.mean()), "equal": float(found.equal.mean()),
+        "covered": float(found.covered[found.tested].mean()) if share else None,
+    }  # fmt: skip
+
+
+def _measured(task: tuple[Case | Advice, int]) -> dict[str, Any]:
+    case, repeats = task
+    return measured(case, repeats) if isinstance(case, Case) else advised(case, repeats)
+
+
+def main() -> None:
+    """Write the results as JSON lines, one row at a time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=4000)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
+    given = parser.parse_args()
+    start = time.perf_counter()
+    tasks = [(case, given.repeats) for case in (*null_cases(), *other_cases(), *advice_cases())]
+    with Pool(given.processes) as pool, given.out.open("w", encoding="utf-8") as file:
+        for row in pool.imap(_measured, tasks):
+            line = json.dumps(row)
+            print(line, flush=True)
+            file.write(line + "\n")
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
