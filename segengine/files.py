@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,50 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write indented strict JSON (no NaN), whole or not at all."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Strict JSON: no NaN, no infinity, no half of a character.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it isn't such a document; says why.
+    """
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text (byte {error.start})") from error
+
+
+def parse_json(text: str) -> Any:
+    """The document of a strict JSON text. Raises ValueError, which says what is wrong."""
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half of a character, U+{ord(error.object[error.start]):04X}, stands in it") from error
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} stands in it, which is no JSON")
+
+
+_EVALUATED = re.compile(r"'*[=+\-@\t\r]")
+_QUOTED = re.compile(r"'+[=+\-@\t\r]")
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet evaluates: `=1+1` as `'=1+1`; `csv_text` gives the text back."""
+    return f"'{text}" if _EVALUATED.match(text) else text
+
+
+def csv_text(cell: str) -> str:
+    """The text that `csv_cell` made a cell of."""
+    return cell[1:] if _QUOTED.match(cell) else cell
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from segengine.cli.options import json_option
+from segengine.cli.output import print_json_text, say, table_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def _print_json(judged: Sequence[Judged | Refusal], metric: str) -> None:
 
     documents = [document(each) if isinstance(each, Judged) else refused(each) for each in judged]
     content = {"format": 1, "metric": metric, "comparisons": documents}
-    click.echo(as_text(content, [each for each in judged if isinstance(each, Judged)]))
+    print_json_text(as_text(content, [each for each in judged if isinstance(each, Judged)]))
 
 
 def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:
@@ -153,8 +153,7 @@ def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:
     from segengine.comparison.render.markdown import markdown
     from segengine.comparison.render.terminal import terminal
 
-    # Where nobody watches, a table is as wide as it needs to be.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, width=table_width())
     for place, judged in enumerate(made):
         if place:
             click.echo()
@@ -173,4 +172,4 @@ def print_comparison(folder: Path) -> None:
     results = compare_folders([folder], folder)
     _print([judge(result, "dice") for result in results if isinstance(result, Comparison)], as_markdown=False)
     for line in refusals(results):
-        click.echo(f"no comparison: {line}", err=True)
+        say(f"no comparison: {line}", err=True)

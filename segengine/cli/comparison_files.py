@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from segengine.cli.output import say
 
 if TYPE_CHECKING:
     from segengine.comparison.gallery import Gallery
@@ -56,11 +56,11 @@ def write_comparisons(targets: Targets, judged: Sequence[Judged]) -> None:
     if targets.html is not None:
         replaced = check_page(targets.html)
         write_page(targets.html, comparison_page(made))
-        click.echo(f"{'replaced' if replaced else 'wrote'} {targets.html}", err=True)
+        say(f"{'replaced' if replaced else 'wrote'} {targets.html}", err=True)
     if targets.out is not None:
         files = files_of(made)
         write_folder(targets.out, files)
-        click.echo(f"wrote {len(files)} files to {targets.out}", err=True)
+        say(f"wrote {len(files)} files to {targets.out}", err=True)
 
 
 def _gallery(judged: Judged, count: int) -> Gallery | None:
@@ -72,5 +72,5 @@ def _gallery(judged: Judged, count: int) -> Gallery | None:
 
     found = pictures(judged.comparison, most_disagreed(judged.comparison, judged.metric, count))
     for problem in found.problems:
-        click.echo(f"no picture: {problem}", err=True)
+        say(f"no picture: {problem}", err=True)
     return found

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from segengine.cli.output import escape
 from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 from segengine.metrics.extremes import Extremes, extremes
 

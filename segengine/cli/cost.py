@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import device_option, json_option, print_json
+from segengine.cli.options import device_option, json_option
+from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,13 +74,14 @@ def _document(measured: Measured) -> dict[str, Any]:
 
 
 def _print(found: Sequence[Measured], console: Any) -> None:
-    from rich.markup import escape
     from rich.table import Table
+
+    from segengine.cli.output import escape
 
     first = found[0].cost
     threads = f", {first.threads} threads" if first.threads else ""
     batch = first.throughput.batch if first.throughput else 1
-    click.echo(f"{first.device}{threads}, {first.precision}, torch {first.torch}; batches of {batch}")
+    say(f"{first.device}{threads}, {first.precision}, torch {first.torch}; batches of {batch}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True)
     for name in ("size", "latency ms", "5-95 %", "images/s", "memory MiB"):
@@ -95,7 +97,7 @@ def _print(found: Sequence[Measured], console: Any) -> None:
         )  # fmt: skip
     console.print(table)
     if any(measured.cost.rounds and measured.cost.rounds.busy for measured in found):
-        click.echo(
+        say(
             "* measured on a busy machine, twice: the rounds differ, or other processes used the cores (`rounds` in "
             "cost.json); close other programs and measure again"
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from segengine.cli.options import json_option, print_json
+from segengine.cli.options import json_option
+from segengine.cli.output import print_json
 
 
 @click.command("doctor", short_help="What is installed, what would be slow here.")
@@ -17,9 +18,9 @@ def command(as_json: bool) -> int:
     from dataclasses import asdict
 
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
+    from segengine.cli.output import escape
     from segengine.inspection.doctor import examine
 
     findings = examine()

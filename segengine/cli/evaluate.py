@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from segengine.cli.options import device_option, json_option, print_json, set_option
+from segengine.cli.options import device_option, json_option, set_option
+from segengine.cli.output import print_json, say
 
 
 @click.command("evaluate", short_help="Score a trained run on a split, or on other data.")
@@ -74,7 +75,7 @@ def command(
         print_json(document | {"metrics": found.metrics})
         return
     data = "the run's own data" if found.same_data else "other data than the run's"
-    click.echo(f"{run}: {found.split} images of {data}")
+    say(f"{run}: {found.split} images of {data}")
     console_out = Console(highlight=False)
     console_out.print(score_table(found.scores, all_classes=all_classes))
     for row in found.metrics.values():

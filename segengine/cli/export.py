@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segengine.cli.options import json_option, print_json, set_option
+from segengine.cli.options import json_option, set_option
+from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from segengine.inference.export.export import Exported
@@ -78,21 +79,21 @@ def command(
 
 
 def _print(found: Exported) -> None:
-    click.echo(f"{found.path}: {found.bytes / 2**20:.1f} MiB")
+    say(f"{found.path}: {found.bytes / 2**20:.1f} MiB")
     parity = found.parity
     if parity is None:
-        click.echo("  not compared: this format isn't run by segengine")
+        say("  not compared: this format isn't run by segengine")
         return
-    click.echo(
+    say(
         f"  {parity.images} {parity.split} images: {parity.differing:.4%} of the pixels differ from the trained model, "
         f"{parity.differing_odd:.4%} in crops of odd sizes; largest difference of a logit {parity.largest_logit:.2g}"
     )
     if parity.mean_trained is not None and parity.mean_exported is not None:
-        click.echo(f"  mean Dice: trained {parity.mean_trained:.4f}, exported {parity.mean_exported:.4f}")
+        say(f"  mean Dice: trained {parity.mean_trained:.4f}, exported {parity.mean_exported:.4f}")
     height, width = parity.size
-    click.echo(
+    say(
         f"  one image of {width}x{height} on {parity.threads} thread{'s' * (parity.threads != 1)}: trained "
         f"{parity.milliseconds_trained:.1f} ms, exported {parity.milliseconds_exported:.1f} ms"
     )
     if found.accepted:
-        click.echo(f"  accepted although {found.accepted}")
+        say(f"  accepted although {found.accepted}")

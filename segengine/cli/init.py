@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.output import print_json, say
+
 if TYPE_CHECKING:
     from segengine.inspection.layouts.understand import Answers, Finding, UndecidedError
 
@@ -70,41 +72,33 @@ def command(data: Path, out: Path | None, interactive: bool, as_json: bool, **gi
 
 
 def _say(found: Finding, file: Path) -> None:
-    from segengine.inspection.layouts.spec import printable
-
-    click.echo(f"{file}: {printable(found.masks_are)}")
+    say(f"{file}: {found.masks_are}")
     for note in (*found.evidence[:1], *found.meaning.notes, *found.notes):
-        click.echo(f"  {printable(note)}")
-    click.echo(f"next: name the classes in {file}, then segengine run {file}")
+        say(f"  {note}")
+    say(f"next: name the classes in {file}, then segengine run {file}")
 
 
 def _asked(question: UndecidedError, answers: Answers) -> Answers:
     """The person's answer to a question with choices."""
     from dataclasses import replace
 
-    click.echo(str(question).partition("; which is meant?")[0], err=True)
+    say(str(question).partition("; which is meant?")[0], err=True)
     for number, choice in enumerate(question.choices, start=1):
-        click.echo(
-            f"  {number}: images {choice.images}, masks {choice.masks} ({'; '.join(choice.evidence[:2])})", err=True
-        )
+        say(f"  {number}: images {choice.images}, masks {choice.masks} ({'; '.join(choice.evidence[:2])})", err=True)
     number = click.prompt("which is meant?", type=click.IntRange(1, len(question.choices)), err=True)
     return replace(answers, images=question.choices[number - 1].images, masks=question.choices[number - 1].masks)
 
 
 def _print_json(found: Finding, text: str) -> None:
-    import json
-
     document: dict[str, Any] = {
         "folder": str(found.root), "source": dict(found.source), "mask_mapper": dict(found.meaning.mapper),
         "classes": list(found.meaning.classes), "split": dict(found.split), "evidence": list(found.evidence),
         "notes": [*found.meaning.notes, *found.notes], "hypotheses": [h.document() for h in found.hypotheses[:20]],
         "images": len(found.inspection.records), "masks": found.inspection.diagnosis.message, "experiment": text,
     }  # fmt: skip
-    click.echo(json.dumps(document, indent=2))
+    print_json(document)
 
 
 def _print_question(question: UndecidedError) -> None:
-    import json
-
     document = {"question": str(question), "hypotheses": [choice.document() for choice in question.choices]}
-    click.echo(json.dumps(document, indent=2))
+    print_json(document)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import json_option, print_json, set_option
+from segengine.cli.options import json_option, set_option
+from segengine.cli.output import print_json
 
 if TYPE_CHECKING:
     from segengine.inspection.inspect import Inspection
@@ -53,8 +54,9 @@ def command(place: Path, overrides: tuple[str, ...], all_values: bool, as_json: 
 
 def _print(found: Inspection, most: int | None) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from segengine.cli.output import escape
 
     document = found.document()
     out = Console(highlight=False)

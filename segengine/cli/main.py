@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
+import os
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from segengine import __version__
+from segengine.cli.interrupts import INTERRUPTED
+from segengine.cli.output import say, stdout_for_the_document
 from segengine.errors import SegengineError, unexpected
 from segengine.registry import suggest
 
@@ -29,8 +34,6 @@ COMMANDS = {
     "validate": "validate",
 }
 """Command name -> module in this package; each module has an object `command`."""
-
-INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -87,32 +90,72 @@ def main(arguments: list[str] | None = None) -> Any:
     if debug:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("segengine").setLevel(logging.DEBUG)
+    if "--json" in given and sys.stdout is None:
+        _say("--json writes to standard output, which is closed")
+        sys.exit(2)
+    with stdout_for_the_document() if "--json" in given else nullcontext():
+        code = _flushed(_exit_code_of(given, debug=debug))
+    sys.exit(code)
+
+
+def _exit_code_of(given: list[str], *, debug: bool) -> int:
     try:
         result = cli(args=["--debug", *given] if debug else given, prog_name="segengine", standalone_mode=False)
     except SegengineError as error:
         if debug:
             raise
         _say(str(error))
-        code = error.exit_code
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        code = 2
+        return 2
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
-        code = INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
+        _discard_stdout()
+        return 1
+    except OSError as error:
+        if debug:
+            raise
+        _say(_of_system(error))
+        return 1
     except Exception as error:
         if debug:
             raise
         _say(f"{unexpected(error)}; --debug shows where")
-        code = 1
-    else:
-        code = result if isinstance(result, int) else 0
-    sys.exit(code)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _of_system(error: OSError) -> str:
+    """An error of the operating system: the file, and what is wrong with it."""
+    what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or unexpected(error)
+    return f"{error.filename}: {what}" if error.filename is not None else f"can't write: {what}"
+
+
+def _flushed(code: int) -> int:
+    """The exit code, 1 where results could not be written to standard output."""
+    if sys.stdout is None:
+        return code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        return code or 1
+    except OSError as error:
+        _discard_stdout()
+        _say(_of_system(error))
+        return code or 1
+    return code
+
+
+def _discard_stdout() -> None:
+    """Let nothing more be written there, at the end of Python neither."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:
-    lines = message.splitlines() or [""]
-    click.echo("\n".join(f"error: {line}" for line in lines), err=True)
+    lines = message.split("\n")
+    say("\n".join(f"error: {line}" for line in lines), err=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from segengine.cli.console import shown
+from segengine.cli.output import escape
 from segengine.events import Doing, EpochScored, Note, RunStarted
 from segengine.study.board import OVER, Board, Row, spoken
 from segengine.study.plan import Outcome, RunPlan

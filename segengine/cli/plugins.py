@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import json_option, print_json
+from segengine.cli.options import json_option
+from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from segengine.registry import Provider
@@ -87,8 +88,9 @@ def _default(field: Any) -> Any:
 
 def _print(rows: list[dict[str, Any]], parameters: bool) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from segengine.cli.output import escape
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("kind", "name", "from", *(["about"] if parameters else [])):
@@ -193,15 +195,15 @@ def _checked(provider: Provider, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _print_checked(rows: list[dict[str, Any]]) -> None:
     if not rows:
-        click.echo("no plugin is installed; segengine plugins check --package segengine checks the built-ins")
+        say("no plugin is installed; segengine plugins check --package segengine checks the built-ins")
         return
     kind_width, name_width = (max(len(row[key]) for row in rows) for key in ("kind", "name"))
     for row in rows:
         number = len(row["findings"])
         result = f"{number} finding{'s' * (number != 1)}" if number else row["skipped"] or "ok"
-        click.echo(f"{row['kind']:<{kind_width}}  {row['name']:<{name_width}}  {result}")
+        say(f"{row['kind']:<{kind_width}}  {row['name']:<{name_width}}  {result}")
         for line in row["findings"]:
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 @command.command("new")
@@ -223,5 +225,5 @@ def new(name: str, kind: str, out: Path) -> None:
     folder = write_plugin(name, kind, out)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            click.echo(str(path))
-    click.echo(f"next: pip install -e {folder}, then segengine plugins check {name}", err=True)
+            say(str(path))
+    say(f"next: pip install -e {folder}, then segengine plugins check {name}", err=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from segengine.cli.options import device_option, json_option, print_json
+from segengine.cli.options import device_option, json_option
+from segengine.cli.output import print_json, say
 
 
 @click.command("predict", short_help="Predict masks of new images.")
@@ -62,5 +63,5 @@ def command(
         )  # fmt: skip
     else:
         written = sum(bool(predicted.written) for predicted in done)
-        click.echo(f"{written} of {len(done)} masks written to {out}" + (f"; {len(bad)} with a problem" if bad else ""))
+        say(f"{written} of {len(done)} masks written to {out}" + (f"; {len(bad)} with a problem" if bad else ""))
     return int(bool(bad))

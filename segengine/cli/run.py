@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import device_option, json_option, print_json, runs_option, set_option, spec_argument
+from segengine.cli.options import device_option, json_option, runs_option, set_option, spec_argument
+from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from segengine.specs.load import LoadedExperiment
@@ -172,10 +173,10 @@ def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
         print_json({"variant": plan.variant, "learning_rate": found.rate, "steps": found.steps, **files})
         return 0
     if found.rate is None:
-        click.echo(f"The loss never fell in {found.steps} steps: no rate to suggest for {plan.variant}.")
+        say(f"The loss never fell in {found.steps} steps: no rate to suggest for {plan.variant}.")
     else:
-        click.echo(f"Suggested for {plan.variant}: training.optimizer.learning_rate: {found.rate:.2g}")
-    click.echo(f"The loss at each rate: {found.table} and {found.picture}")
+        say(f"Suggested for {plan.variant}: training.optimizer.learning_rate: {found.rate:.2g}")
+    say(f"The loss at each rate: {found.table} and {found.picture}")
     return 0
 
 
@@ -191,11 +192,11 @@ def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
         from segengine.cli.compare import print_comparison
         from segengine.runs.folder import RunFolder
 
-        click.echo("")
+        say("")
         print_comparison(folder)
         for outcome in outcomes:  # what died before it had a folder is nothing that a comparison could name
             if outcome.status == "failed" and not RunFolder(outcome.plan.folder).exists:
-                click.echo(f"left out: {outcome.plan.name} ({outcome.status}: {outcome.message})")
+                say(f"left out: {outcome.plan.name} ({outcome.status}: {outcome.message})")
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
@@ -218,4 +219,4 @@ def _together(processes: int, device: str) -> int:
     from segengine.engine.launch import check_devices, launch
 
     check_devices(processes, device)
-    return launch(sys.argv[1:], processes, lambda text: click.echo(text, err=True))
+    return launch(sys.argv[1:], processes, lambda text: say(text, err=True))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import json_option, print_json
+from segengine.cli.options import json_option
+from segengine.cli.output import print_json, say, table_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +58,12 @@ def list_(root: Path, as_json: bool) -> None:
         print_json({"format": 1, "root": str(root), "runs": [_document(s) for s in states], "set_aside": kept})
         return
     if not states:
-        click.echo(f"no runs in {root}")
+        say(f"no runs in {root}")
         return
     _print(states)
     if aside:
         many = f"{len(aside)} earlier run{'s' * (len(aside) != 1)}"
-        click.echo(
-            f"\nset aside by --fresh: {many}, {in_words(aside_bytes)}; `segengine runs rm --aside RUN` removes a run's"
-        )
+        say(f"\nset aside by --fresh: {many}, {in_words(aside_bytes)}; `segengine runs rm --aside RUN` removes a run's")
 
 
 def _document(state: RunState) -> dict[str, Any]:
@@ -76,13 +75,13 @@ def _document(state: RunState) -> dict[str, Any]:
 
 
 def _print(states: Sequence[RunState]) -> None:
-    import sys
 
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    from segengine.cli.output import escape
+
+    console = Console(highlight=False, width=table_width())
     folds = any(state.fold is not None for state in states)
     for place, experiment in enumerate(dict.fromkeys(state.experiment for state in states)):
         mine = [state for state in states if state.experiment == experiment]
@@ -171,9 +170,9 @@ def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
     earlier = [path for folder in folders for path in (set_aside_of(folder) if aside else ()) if RunFolder(path).is_run]
     sizes = {folder.path: size_of(folder.path) for folder in folders} | {path: size_of(path) for path in earlier}
     for folder in folders:
-        click.echo(f"{folder.path}: {state_of(folder).state}, {in_words(sizes[folder.path])}")
+        say(f"{folder.path}: {state_of(folder).state}, {in_words(sizes[folder.path])}")
     for path in earlier:
-        click.echo(f"{path}: set aside, {in_words(sizes[path])}")
+        say(f"{path}: set aside, {in_words(sizes[path])}")
     total = f"{len(sizes)} folder{'s' * (len(sizes) != 1)}, {in_words(sum(sizes.values()))}"
     if not yes:
         try:
@@ -181,10 +180,10 @@ def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
         except click.Abort:
             raise SpecError("nothing was removed: there was no answer; --yes removes without asking") from None
         if not agreed:
-            click.echo("nothing was removed")
+            say("nothing was removed")
             return
     left = [file for path in earlier for file in remove_aside(path)]
     left += [file for folder in folders for file in remove(folder)]
-    click.echo(f"removed {total}" + (", but for files that no run wrote:" if left else ""))
+    say(f"removed {total}" + (", but for files that no run wrote:" if left else ""))
     for file in left:
-        click.echo(f"  {file}")
+        say(f"  {file}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import json_option, print_json, set_option
+from segengine.cli.options import json_option, set_option
+from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from segengine.specs.experiment import Experiment
@@ -70,13 +71,13 @@ def _described(experiment: Experiment) -> dict[str, Any]:
 
 
 def _print(loaded: LoadedExperiment, variants: dict[str, dict[str, Any]]) -> None:
-    click.echo(f"{loaded.path}: valid; {_counted(loaded)}")
+    say(f"{loaded.path}: valid; {_counted(loaded)}")
     for name, facts in variants.items():
         batch = (
             "as large as fit, found when a run starts" if facts["batch_size"] == "auto" else f"of {facts['batch_size']}"
         )
         budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
-        click.echo(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget} of batches {batch}")
+        say(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget} of batches {batch}")
 
 
 def _counted(loaded: LoadedExperiment) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segengine.errors import RunError
-from segengine.files import write_json
+from segengine.errors import RunError, unexpected
+from segengine.files import read_json, write_json
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 
@@ -16,7 +15,7 @@ from segengine.runs.folder import RunFolder
 class _Block(BaseModel):
     """Frozen; keys that this version doesn't know are kept, so that a newer writer's files can be read."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Latency(_Block):
@@ -95,12 +94,12 @@ def read_cost(folder: RunFolder) -> CostRecord | None:
     """
     path = folder / names.COST
     try:
-        return CostRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return CostRecord.model_validate(read_json(path))
     except FileNotFoundError:
         return None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         reason = f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"
     except (OSError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = unexpected(error)
     raise RunError(f"{path}: not readable ({reason}); measure again with `segengine cost {folder.path}`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from segengine.errors import RunError, unexpected
-from segengine.files import write_json
+from segengine.files import read_json, write_json
 from segengine.runs import names
 
 FORMAT = 1
@@ -47,7 +46,7 @@ class RunFolder:
         """
         path = self / names.RUN
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_json(path)
             found = document["format"]
         except FileNotFoundError:
             lost = (self / names.SPEC).exists() and (self / names.EXPERIMENT).exists()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.errors import RunError
-from segengine.files import write_bytes, write_text
+from segengine.files import csv_cell, csv_text, parse_json, write_bytes, write_text
 from segengine.metrics.confusion import ImageCounts
 
 COUNTS_HEADER = "index,truth,predicted,pixels"
@@ -43,7 +43,7 @@ def write_images(path: Path, rows: Iterable[ImageRow]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", "id", "group", "split", "height", "width"])
-    writer.writerows([r.index, r.id, r.group, r.split, r.height, r.width] for r in rows)
+    writer.writerows([r.index, csv_cell(r.id), csv_cell(r.group), r.split, r.height, r.width] for r in rows)
     write_text(path, text.getvalue())
 
 
@@ -56,10 +56,17 @@ def read_images(path: Path) -> list[ImageRow]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [
-                ImageRow(int(r["index"]), r["id"], r["group"], r["split"], int(r["height"]), int(r["width"]))
+                ImageRow(
+                    int(r["index"]),
+                    csv_text(r["id"]),
+                    csv_text(r["group"]),
+                    r["split"],
+                    int(r["height"]),
+                    int(r["width"]),
+                )
                 for r in csv.DictReader(file)
             ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise RunError(f"{path}: not a readable table of images ({error}); the run folder is damaged") from error
 
 
@@ -80,7 +87,7 @@ def read_digests(path: Path) -> dict[int, tuple[str, str]]:
             return {int(r["index"]): (r["image"], r["mask"]) for r in csv.DictReader(file)}
     except FileNotFoundError:
         return {}
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise RunError(f"{path}: not a readable table of files ({error}); the run folder is damaged") from error
 
 
@@ -179,7 +186,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # what follows the last line's end is torn
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line.decode())
             if not isinstance(row, dict):
                 raise ValueError("not an object")
             rows.append(row)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from segengine.errors import RunError
 from segengine.files import write_json, write_text
@@ -72,7 +71,7 @@ def read_values(folder: RunFolder, split: str, label: str, indices: Sequence[int
         if header != _HEADER:
             raise ValueError(f"the first line is not {','.join(_HEADER)}")
         return record, _values(rows, record, indices)
-    except (OSError, ValueError, KeyError, ValidationError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         said = " ".join(str(error).split())
         raise RunError(f"{path}: not a readable table of values ({said}); the run folder is damaged") from error
 

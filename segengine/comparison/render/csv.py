@@ -12,6 +12,7 @@ import numpy as np
 from segengine.comparison.judge import Judged
 from segengine.comparison.statistics.ratios import unit_ratios
 from segengine.comparison.table import Table
+from segengine.files import csv_cell
 
 Rows = list[dict[str, Any]]
 
@@ -31,7 +32,7 @@ def as_csv(rows: Rows) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -39,8 +40,12 @@ def table_csv(table: Table) -> str:
     """A table's unrounded values, an interval in two columns."""
     text = io.StringIO()
     keys, rows = table.values()
-    csv.writer(text, lineterminator="\n").writerows([keys, *rows])
+    csv.writer(text, lineterminator="\n").writerows([list(map(_cell, keys)), *([*map(_cell, row)] for row in rows)])
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def _scores(judged: Judged) -> Iterator[dict[str, Any]]:

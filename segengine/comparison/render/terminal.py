@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from segengine.comparison.judge import Judged
 from segengine.comparison.table import Cell, Table
 from segengine.comparison.tables import tables_of
+from segengine.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,18 +15,16 @@ if TYPE_CHECKING:
 
 def terminal(judged: Judged, console: Console) -> None:
     """Print a comparison: tables without their intervals of classes, then the sentences."""
-    from rich.markup import escape
-
     said = judged.said
-    console.print(f"[bold]{escape(judged.comparison.title)}[/bold]")
+    console.print(f"[bold]{_plain(judged.comparison.title)}[/bold]")
     for line in said.about:
-        console.print(escape(line), soft_wrap=True)
+        console.print(_plain(line), soft_wrap=True)
     for table in tables_of(judged):
-        console.print(f"\n[italic]{escape(table.caption)}[/italic]", soft_wrap=True)
+        console.print(f"\n[italic]{_plain(table.caption)}[/italic]", soft_wrap=True)
         console.print(_drawn(table))
     console.print()
     for line in text_lines(judged):
-        console.print(escape(line), soft_wrap=True)
+        console.print(_plain(line), soft_wrap=True)
 
 
 def text_lines(judged: Judged) -> list[str]:
@@ -41,18 +40,22 @@ def text_lines(judged: Judged) -> list[str]:
 
 
 def _drawn(table: Table) -> object:
-    from rich.markup import escape
     from rich.table import Table as Drawn
 
     drawn = Drawn(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(table.columns):
-        drawn.add_column(escape(column.heading), justify="left" if column.text else "right", no_wrap=place == 0)
+        drawn.add_column(_plain(column.heading), justify="left" if column.text else "right", no_wrap=place == 0)
     for row in table.rows:
         drawn.add_row(*(_shown(cell) for cell in row))
     return drawn
 
 
 def _shown(cell: Cell) -> str:
+    return f"[bold]{_plain(cell.text)}[/bold]" if cell.best else _plain(cell.text)
+
+
+def _plain(text: str) -> str:
+    """Text from outside, safe in rich's markup and on the terminal."""
     from rich.markup import escape
 
-    return f"[bold]{escape(cell.text)}[/bold]" if cell.best else escape(cell.text)
+    return escape(printable(text))
