@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from segengine.comparison.judge import Judged
 
 
-def verdict(judged: Judged) -> tuple[str, str]:
-    """Two sentences: which variant is best, if any; and what that is about, and rests on."""
+def verdict(judged: Judged) -> tuple[str, ...]:
+    """Two sentences: which variant is best, if any; and what that is about, and rests on. One where there is no score."""
     best = judged.ranked[0]
     mean = judged.tables[best].mean.mean
     what = f"mean {judged.word} ({KIND_NAMES[judged.kind]})"
     if mean is None:
-        return f"Nothing can be said: {what} is undefined for every variant.", _rests_on(judged)
+        return (f"Nothing can be said: {what} is undefined for every variant.",)
     if len(judged.names) == 1:
         interval = judged.intervals[judged.kind][0].mean
         unit = _unit(judged)
@@ -104,8 +104,9 @@ def _rests_on(judged: Judged) -> str:
     seeds = sorted({len(variant.seeds) for variant in comparison.variants})
     groups = f" of {plural(comparison.group_count, 'group')}" if judged.case == "group" else ""
     evidence = f"{plural(comparison.image_count, f'{comparison.split} image')}{groups}"
+    change = "reverse this result" if len(judged.names) > 1 else "give another score"
     if seeds[0] < 2:
-        about = f"This holds for the trained models alone, on new images like the {evidence}: retraining could reverse this result"
+        about = f"This holds for the trained models alone, on new images like the {evidence}: retraining could {change}"
     else:
         each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         about = (

@@ -233,6 +233,14 @@ def test_too_few_units_are_said_in_the_verdict(make, root):
 def test_one_variant_alone_gets_no_verdict(make, root):
     make("vgg")
     assert re.match(r"vgg reaches a mean Dice \(per group\) of 0\.\d+; there is no other variant", judged(root))
+    assert "retraining could give another score" in judged(root)
+
+
+def test_without_any_score_one_sentence_says_so(make, root):
+    truth = np.zeros((6, 3), dtype=int)
+    make("vgg", truth=truth)
+    make("resnet", truth=truth)
+    assert judged(root) == "Nothing can be said: mean Dice (per group) is undefined for every variant."
 
 
 def test_different_seeds_are_noted(make, root):
