@@ -99,12 +99,12 @@ def command(
       segengine compare runs/abdomen --html comparison.html --out comparison
     """
     from segengine.cli.comparison_files import Targets, write_comparisons
+    from segengine.comparison.image_metrics import margin_factor, measured
     from segengine.comparison.judge import Judged, judge
     from segengine.comparison.measures import METRICS
     from segengine.comparison.sentences import refusals
     from segengine.comparison.statistics.differences import Choices
     from segengine.comparison.summary import Comparison, compare_folders
-    from segengine.comparison.values import margin_factor, measured
     from segengine.errors import ComparisonError
 
     _check(metric, undefined, as_json=as_json, as_markdown=as_markdown)

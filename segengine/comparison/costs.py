@@ -65,7 +65,9 @@ class _Column:
 
 def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
     """Every cost that at least one run states, each with its Pareto front against the headline's mean score."""
-    runs = {name: [r for unit in units for r in unit.runs] for name, units in comparison.units.by_variant().items()}
+    runs = {
+        name: [r for model in models for r in model.runs] for name, models in comparison.models.by_variant().items()
+    }
     scores = [variant.scores[metric, comparison.headline(metric)].mean.mean for variant in comparison.variants]
     found = (_cost(kind, runs, scores, comparison.measure(metric).sign) for kind in _KINDS)
     return tuple(cost for cost in found if any(variant.value is not None for variant in cost.variants))
@@ -73,7 +75,7 @@ def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
 
 def cost_problems(comparison: Comparison) -> list[str]:
     """A line for each run whose cost.json can't be read."""
-    return [run.cost_problem for unit in comparison.units.units for run in unit.runs if run.cost_problem]
+    return [run.cost_problem for model in comparison.models.models for run in model.runs if run.cost_problem]
 
 
 def _cost(column: _Column, runs: dict[str, list[LoadedRun]], scores: Sequence[float | None], sign: int) -> Cost:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segengine.comparison.measures import Metric
-from segengine.comparison.units import Unit
+from segengine.comparison.models import Model
 from segengine.figures.series import look_up
 from segengine.runs import names
 from segengine.runs.tables import read_metrics
@@ -21,11 +21,11 @@ class Course:
     runs: int
 
 
-def courses(members: Sequence[Unit], metric: Metric) -> Course:
+def courses(members: Sequence[Model], metric: Metric) -> Course:
     """Read metrics.jsonl of all runs of a variant; what is missing or undefined is left out."""
     score: dict[int, list[float]] = {}
     loss: dict[int, list[float]] = {}
-    runs = [run for unit in members for run in unit.runs]
+    runs = [run for model in members for run in model.runs]
     for run in runs:
         for row in read_metrics(run.folder / names.METRICS):
             epoch = int(row["epoch"])

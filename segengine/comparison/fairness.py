@@ -54,8 +54,8 @@ def left_out(result: Comparison | Refusal) -> list[str]:
 
 def _always(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """What any comparison has in common, or it is refused."""
-    record = comparison.units.units[0].runs[0].record
-    runs = [run for unit in comparison.units.units for run in unit.runs]
+    record = comparison.models.models[0].runs[0].record
+    runs = [run for model in comparison.models.models for run in model.runs]
     prints = sorted({run.record.data.fingerprint[:12] for run in runs})
     yield "images", f"{plural(comparison.image_count, f'{comparison.split} image')}, the same ones in every run"
     yield "data fingerprint", ", ".join(prints)
@@ -68,7 +68,7 @@ def _always(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 def _if_equal(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Settings and circumstances that happen to be equal in all runs."""
-    first = comparison.units.units[0].runs[0]
+    first = comparison.models.models[0].runs[0]
     differing = [d.path for d in (comparison.factor, *comparison.confounders) if d is not None]
 
     def equal(path: str) -> bool:

@@ -20,7 +20,7 @@ _RULE = "No group has a second image here before every group with a spread has o
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An image (a row of the comparison's units) with each variant's score by its first seed, None where undefined."""
+    """An image (a row of the comparison's counts) with each variant's score by its first seed, None where undefined."""
 
     row: int
     id: str
@@ -75,7 +75,7 @@ def most_disagreed(comparison: Comparison, metric: Metric, count: int) -> Chosen
     known = np.isfinite(scores)
     high, low = (np.where(known, scores, fill).T for fill in (-np.inf, np.inf))
     spread = np.where(known.sum(axis=0) > 1, high.max(axis=1) - low.min(axis=1), 0.0)
-    ids, groups = comparison.units.ids, comparison.units.groups
+    ids, groups = comparison.models.ids, comparison.models.groups
     order = sorted(np.flatnonzero(spread > 0).tolist(), key=lambda row: (-round(float(spread[row]), 9), ids[row]))
     grouped = len(set(groups)) < len(groups)
     rounds = _rounds([groups[row] for row in order]) if grouped else [0] * len(order)
@@ -106,7 +106,7 @@ def _scores(comparison: Comparison, metric: Metric) -> NDArray[np.float64]:
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     each = np.arange(comparison.image_count)
     found = []
-    for members in comparison.units.by_variant().values():
+    for members in comparison.models.by_variant().values():
         a, b = unit_ratios(members[0], each, metric, comparison.kinds(metric)[0])
         with np.errstate(divide="ignore", invalid="ignore"):
             score = np.where(b > 0, a / b, np.nan)[:, averaged]

@@ -9,7 +9,7 @@ import numpy as np
 
 from segengine.comparison.confounders import setting_differences
 from segengine.comparison.load import SPLITS, LoadedRun
-from segengine.comparison.units import variant_names
+from segengine.comparison.models import variant_names
 from segengine.errors import ComparisonError
 from segengine.metrics.stacked import Stacked
 from segengine.runs import names

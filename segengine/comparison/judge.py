@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from segengine.comparison.costs import Cost, costs_of
 from segengine.comparison.courses import Course, courses
 from segengine.comparison.measures import METRICS, Kind, Measure, Metric
+from segengine.comparison.models import Model
 from segengine.comparison.pairs import sentence, why_undefined
 from segengine.comparison.samples import differences
 from segengine.comparison.sentences import Sentences, sentences
 from segengine.comparison.statistics.differences import DEFAULTS, Choices, Differences, PairDifference
 from segengine.comparison.statistics.score_intervals import ScoreIntervals, score_intervals
 from segengine.comparison.summary import Comparison, ScoreTable
-from segengine.comparison.units import Unit
 from segengine.runs import names
 from segengine.runs.record import RunRecord
 from segengine.runs.tables import read_count_rows
@@ -87,7 +87,7 @@ class Judged:
     @property
     def record(self) -> RunRecord:
         """Of the first run: what all share."""
-        return self.comparison.units.units[0].runs[0].record
+        return self.comparison.models.models[0].runs[0].record
 
     @property
     def case(self) -> str:
@@ -110,7 +110,7 @@ class Judged:
         Raises:
             RunError: a file of a run is damaged.
         """
-        by_variant = self.comparison.units.by_variant()
+        by_variant = self.comparison.models.by_variant()
         return tuple(courses(members, self.curve_metric) for members in by_variant.values())
 
     @cached_property
@@ -122,7 +122,7 @@ class Judged:
         """
         if not self.from_counts:
             return None
-        by_variant = self.comparison.units.by_variant()
+        by_variant = self.comparison.models.by_variant()
         return np.stack([_confusion(members, self.comparison.split) for members in by_variant.values()])
 
     def pairs(self, found: Differences) -> list[PairDifference]:
@@ -172,8 +172,8 @@ def judge(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS) -
     )
 
 
-def _confusion(members: Sequence[Unit], split: str) -> NDArray[np.int64]:
-    runs = [run for unit in members for run in unit.runs]
+def _confusion(members: Sequence[Model], split: str) -> NDArray[np.int64]:
+    runs = [run for model in members for run in model.runs]
     size = len(runs[0].record.labels)
     table = np.zeros(size * size, dtype=np.int64)
     for run in runs:

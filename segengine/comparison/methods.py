@@ -60,7 +60,7 @@ def _compared(judged: Judged) -> str:
     comparison = judged.comparison
     seeds = sorted({len(variant.seeds) for variant in comparison.variants})
     each = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    folds = {run.record.fold for unit in comparison.units.units for run in unit.runs} - {None}
+    folds = {run.record.fold for model in comparison.models.models for run in model.runs} - {None}
     across = f" in {len(folds)}-fold cross-validation, the folds' images put together" if folds else ""
     factor = f" that differ in {comparison.factor.path}" if comparison.factor is not None else ""
     names = (

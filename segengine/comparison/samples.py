@@ -13,12 +13,14 @@ from segengine.comparison.summary import Comparison
 
 def sample_of(comparison: Comparison, metric: Metric, kind: Kind) -> Sample:
     """One metric of one kind; classes in the truth decide how many units a class has, defined values where there are any."""
-    by_variant, place = comparison.units.by_variant(), places(comparison.units.groups)
-    sums = [[unit_ratios(unit, place, metric, kind) for unit in members] for members in by_variant.values()]
+    by_variant, place = comparison.models.by_variant(), places(comparison.models.groups)
+    sums = [[unit_ratios(model, place, metric, kind) for model in members] for members in by_variant.values()]
     numerators, denominators = ([np.stack([pair[part] for pair in each]) for each in sums] for part in (0, 1))
-    first = comparison.units.units[0]
-    if metric in first.values:
-        present = np.all([(each > 0).all(axis=0) for each in denominators], axis=0)
+    first = comparison.models.models[0]
+    if metric in first.image_values:
+        held = np.array([(each > 0).all(axis=0) for each in denominators])
+        # A variant without any value of a class takes no unit from the others: its own scores are undefined.
+        present = np.asarray((held | ~held.any(axis=1, keepdims=True)).all(axis=0) & held.any(axis=0))
     else:
         present = summed(first.stacked[:, 1].astype(np.float64), place) > 0
     measure = comparison.measure(metric)
@@ -26,7 +28,7 @@ def sample_of(comparison: Comparison, metric: Metric, kind: Kind) -> Sample:
         tuple(by_variant), tuple(facts.name for facts in comparison.classes),
         tuple(k for k, facts in enumerate(comparison.classes) if facts.averaged),
         tuple(numerators), tuple(denominators), present, kind, measure.is_share, measure.sign,
-        folds=any(len(unit.runs) > 1 for unit in comparison.units.units),
+        folds=any(len(model.runs) > 1 for model in comparison.models.models),
     )  # fmt: skip
 
 

@@ -108,14 +108,15 @@ def _about_costs(judged: Judged) -> Iterator[str]:
             labels.setdefault(cost.problem, []).append(cost.label)
     for why, which in labels.items():
         yield f"no front by {', '.join(which)}: {why}"
-    for unit in judged.comparison.units.units:
-        yield from (run.cost_problem for run in unit.runs if run.cost_problem)
+    for model in judged.comparison.models.models:
+        yield from (run.cost_problem for run in model.runs if run.cost_problem)
 
 
 def budget(comparison: Comparison) -> Iterator[str]:
     """What equal minutes came to; epochs, steps and images are medians over a variant's runs."""
     runs = {
-        name: [r.record for unit in units for r in unit.runs] for name, units in comparison.units.by_variant().items()
+        name: [r.record for model in models for r in model.runs]
+        for name, models in comparison.models.by_variant().items()
     }
     minutes = {record.budget.get("minutes") for records in runs.values() for record in records}
     if len(minutes) != 1 or None in minutes:

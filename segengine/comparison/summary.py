@@ -15,9 +15,9 @@ from segengine.comparison.confounders import Difference, factor_and_confounders
 from segengine.comparison.guard import evaluation_split, refuse_if_incomparable
 from segengine.comparison.load import Candidates, LeftOut, candidates
 from segengine.comparison.measures import METRICS, OF_COUNTS, Kind, Measure, Metric, kinds_of
+from segengine.comparison.models import Model, Models, models_of, variant_names
 from segengine.comparison.only_vary import refuse_other_differences
 from segengine.comparison.statistics.ratios import places, unit_ratios
-from segengine.comparison.units import Unit, Units, units_of, variant_names
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.stacked import Stacked
 from segengine.runs.values import read_values, stored_labels
@@ -88,7 +88,7 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table's contents. `units` keeps the counts of each image, which statistics start from.
+    """A table's contents. `models` keeps the counts of each image, which statistics start from.
 
     All means of all variants are over the same classes: those that the policy averages and that every variant has a score
     of; `undefined` are the others of the policy's. Of a metric with values per image, `undefined_images` has by variant how
@@ -104,7 +104,7 @@ class Comparison:
     confounders: tuple[Difference, ...]
     notes: tuple[str, ...]
     others: tuple[LeftOut, ...]
-    units: Units
+    models: Models
     measures: Mapping[Metric, Measure] = field(default_factory=dict)
     left_out: Mapping[Metric, int] = field(default_factory=dict)
     undefined: tuple[str, ...] = ()
@@ -135,11 +135,11 @@ class Comparison:
 
     @property
     def image_count(self) -> int:
-        return len(self.units.ids)
+        return len(self.models.ids)
 
     @property
     def group_count(self) -> int:
-        return len(set(self.units.groups))
+        return len(set(self.models.groups))
 
 
 @dataclass(frozen=True)
@@ -188,19 +188,19 @@ def compare(
     on = evaluation_split(found.runs, split)
     found, tables = _readable(found, on, metric)
     refuse_if_incomparable(found.runs, on, tables)
-    units = units_of(found.runs, on, tables)
+    models = models_of(found.runs, on, tables)
     variants_of = variant_names(found.runs)
     factor, confounders = factor_and_confounders(found.runs, variants_of)
     refuse_other_differences(found.runs, [factor, *confounders] if factor else confounders, only_vary)
     policy, names = found.runs[0].record.metric_policy, found.runs[0].record.classes
     wanted = [k for k, name in enumerate(names) if name in policy.averaged]
-    has = {name: _present(members) for name, members in units.by_variant().items()}
+    has = {name: _present(members) for name, members in models.by_variant().items()}
     averaged = [k for k in wanted if all(present[k] for present in has.values())]
-    variants = tuple(_variant(name, members, units, averaged) for name, members in units.by_variant().items())
+    variants = tuple(_variant(name, members, models, averaged) for name, members in models.by_variant().items())
     variants = tuple(
         replace(variant, undefined=tuple(names[k] for k in wanted if not has[variant.name][k])) for variant in variants
     )
-    truth = units.units[0].stacked[:, 1]
+    truth = models.models[0].stacked[:, 1]
     classes = tuple(
         ClassFacts(name, k in averaged, int((truth[:, k] > 0).sum()), int(truth[:, k].sum()))
         for k, name in enumerate(names)
@@ -212,7 +212,7 @@ def compare(
         *filter(None, [unlike_architectures(found.runs, variants_of)]),
     )
     return Comparison(
-        found.title, on, classes, variants, factor, tuple(confounders), notes, found.others, units,
+        found.title, on, classes, variants, factor, tuple(confounders), notes, found.others, models,
         undefined=tuple(name for name, _ in lacking),
     )  # fmt: skip
 
@@ -238,9 +238,9 @@ def _readable(found: Candidates, split: str, metric: Metric) -> tuple[Candidates
     return replace(found, runs=tuple(runs), others=(*found.others, *damaged)), tables
 
 
-def _present(members: Sequence[Unit]) -> NDArray[np.bool_]:
+def _present(members: Sequence[Model]) -> NDArray[np.bool_]:
     """Whether each class is in truth or prediction, for every seed: bool [K]."""
-    return np.asarray(np.all([unit.stacked[:, 1:].any(axis=(0, 1)) for unit in members], axis=0))
+    return np.asarray(np.all([model.stacked[:, 1:].any(axis=(0, 1)) for model in members], axis=0))
 
 
 def _lacking(name: str, having: Sequence[str]) -> str:
@@ -249,15 +249,15 @@ def _lacking(name: str, having: Sequence[str]) -> str:
     return f"the means are without {name}: no truth has it, and {predicted}"
 
 
-def _variant(name: str, members: Sequence[Unit], units: Units, averaged: Sequence[int]) -> VariantSummary:
-    runs = [run for unit in members for run in unit.runs]
-    kinds = kinds_of("dice", grouped=len(set(units.groups)) < len(units.groups))
+def _variant(name: str, members: Sequence[Model], models: Models, averaged: Sequence[int]) -> VariantSummary:
+    runs = [run for model in members for run in model.runs]
+    kinds = kinds_of("dice", grouped=len(set(models.groups)) < len(models.groups))
     return VariantSummary(
         name=name,
-        seeds=tuple(unit.seed for unit in members),
+        seeds=tuple(model.seed for model in members),
         runs=tuple(run.name for run in runs),
         scores={
-            (metric, kind): score_table(members, units.groups, metric, kind, averaged)
+            (metric, kind): score_table(members, models.groups, metric, kind, averaged)
             for metric in METRICS
             for kind in kinds
         },
@@ -272,13 +272,13 @@ def _variant(name: str, members: Sequence[Unit], units: Units, averaged: Sequenc
 
 
 def score_table(
-    members: Sequence[Unit], groups: Sequence[str], metric: Metric, kind: Kind, averaged: Sequence[int]
+    members: Sequence[Model], groups: Sequence[str], metric: Metric, kind: Kind, averaged: Sequence[int]
 ) -> ScoreTable:
     """One variant's scores by seed, from the same sums as the statistics; a mean is undefined where one of its classes is."""
     place = places(groups)
     scores = []
-    for unit in members:
-        above, below = (values.sum(axis=0) for values in unit_ratios(unit, place, metric, kind))
+    for model in members:
+        above, below = (values.sum(axis=0) for values in unit_ratios(model, place, metric, kind))
         scores.append(np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0))
     means = [float(each[list(averaged)].mean()) if averaged else None for each in scores]
     return ScoreTable(

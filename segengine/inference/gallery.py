@@ -30,7 +30,7 @@ def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Ga
     if not chosen.images:
         return Gallery(chosen)
     shown = _best(comparison, chosen)
-    units = [members[0] for members in comparison.units.by_variant().values()]
+    units = [members[0] for members in comparison.models.by_variant().values()]
     places = _places(units[0].runs, comparison.split)
     problems: dict[str, None] = {}
     labels: Sequence[LabelLike] = ()

@@ -131,11 +131,11 @@ def test_folds_become_one_set_of_out_of_fold_counts(make, root):
             make(variant, fold=fold, test=test)
     comparison = compared(root)
     assert comparison.image_count == 6
-    assert sorted(comparison.units.ids) == [f"p{i // 2}/s{i}" for i in range(6)]
+    assert sorted(comparison.models.ids) == [f"p{i // 2}/s{i}" for i in range(6)]
     assert comparison.group_count == 3
     folders = [root / "abdomen" / f"vgg-fold{fold}-seed0" / names.counts_file("test") for fold in (0, 1)]
     total = sum(read_counts(path, 3).total() for path in folders)
-    assert comparison.units.units[1].stacked.sum(0)[0].tolist() == np.diagonal(total).tolist()
+    assert comparison.models.models[1].stacked.sum(0)[0].tolist() == np.diagonal(total).tolist()
 
 
 def test_a_missing_fold_is_refused(make, root):

@@ -12,9 +12,9 @@ import pytest
 
 from segengine.cli.main import main
 from segengine.comparison.gallery import most_disagreed
+from segengine.comparison.image_metrics import measured, with_values
 from segengine.comparison.samples import differences
 from segengine.comparison.summary import Comparison, compare_folders
-from segengine.comparison.values import measured, with_values
 from segengine.metrics.scores import scores_of
 from segengine.metrics.values import MetricValues
 from segengine.runs.folder import RunFolder
@@ -87,9 +87,9 @@ def test_values_of_images_are_judged_as_the_same_scores_from_counts_are(make, ro
     (plain,) = compare_folders([root], root)
     assert isinstance(plain, Comparison)
     record = NSD.model_copy(update={"label": "same", "settings": {"name": "same"}})
-    for unit in plain.units.units:
-        dice = scores_of(unit.stacked[:, 0], unit.stacked[:, 1], unit.stacked[:, 2])["dice"]
-        keep(unit.runs[0].folder, dice[:, 1:], record)
+    for model in plain.models.models:
+        dice = scores_of(model.stacked[:, 0], model.stacked[:, 1], model.stacked[:, 2])["dice"]
+        keep(model.runs[0].folder, dice[:, 1:], record)
     ours, theirs = differences(compared(root, "same"), "same", "per_image"), differences(plain, "dice", "per_image")
     assert ours.grouped
     for a, b in zip(ours.rows, theirs.rows, strict=True):

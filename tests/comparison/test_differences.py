@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from segengine.comparison.methods import statistics as methods
+from segengine.comparison.models import Model, Models
 from segengine.comparison.pairs import needs, sentence
 from segengine.comparison.samples import differences
 from segengine.comparison.sentences import order
@@ -15,7 +16,6 @@ from segengine.comparison.statistics.power import Needed, Sources, more, power
 from segengine.comparison.statistics.ranking import fair_ranks, ranking, tau_b
 from segengine.comparison.statistics.ratios import places, ratios
 from segengine.comparison.summary import ClassFacts, Comparison
-from segengine.comparison.units import Unit, Units
 from segengine.metrics.scores import evaluate_stacked
 
 
@@ -33,10 +33,10 @@ def comparison(levels, *, images=40, seeds=1, groups=None, sd_seed=0.0, absent=(
             noise = np.random.default_rng(rng.integers(1 << 30))
             table = counts(noise, images, level + sd_seed * noise.standard_normal())
             table[:, :, list(absent)] = 0
-            units.append(Unit(name, seed, (), table))
+            units.append(Model(name, seed, (), table))
     ids = tuple(f"i{i}" for i in range(images))
     facts = tuple(ClassFacts(name, k > 0, images, 1) for k, name in enumerate(("background", "liver", "spleen")))
-    return Comparison("t", "test", facts, (), None, (), (), (), Units(ids, groups or ids, tuple(units)))
+    return Comparison("t", "test", facts, (), None, (), (), (), Models(ids, groups or ids, tuple(units)))
 
 
 @pytest.mark.parametrize("metric", ["dice", "iou"])
@@ -189,8 +189,8 @@ def test_a_clear_gap_between_models_is_better_and_never_spoken_of_as_backbones()
 
 def test_two_copies_of_one_model_are_practically_equal():
     base = comparison({"a": 1.5})
-    twin = Unit("b", 0, (), base.units.units[0].stacked)
-    both = Units(base.units.ids, base.units.groups, (*base.units.units, twin))
+    twin = Model("b", 0, (), base.models.models[0].stacked)
+    both = Models(base.models.ids, base.models.groups, (*base.models.models, twin))
     found = differences(Comparison("t", "test", base.classes, (), None, (), (), (), both), "iou", "per_image")
     (row,) = found.means
     assert (row.difference, row.low, row.high, row.p, row.verdict) == (0.0, 0.0, 0.0, 1.0, "practically equal")

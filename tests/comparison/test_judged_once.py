@@ -151,13 +151,13 @@ def test_where_groups_are_given_their_mean_is_the_headline(make: Make, tmp_path:
         make(variant, quality=quality, images=40, test=tuple(range(10, 40)), truth=truth, root=tmp_path / "runs")
     found = judged(tmp_path / "runs")
     assert (found.kind, found.kinds) == ("per_group", ("per_group", "pooled", "per_image"))
-    groups = found.comparison.units.groups
-    for variant, unit in zip(found.comparison.variants, found.comparison.units.units, strict=True):
+    groups = found.comparison.models.groups
+    for variant, model in zip(found.comparison.variants, found.comparison.models.models, strict=True):
         by_class = []
         for k in (1, 2):
             scores = []
             for group in dict.fromkeys(groups):
-                right, true, predicted = unit.stacked[[g == group for g in groups]][:, :, k].sum(axis=0)
+                right, true, predicted = model.stacked[[g == group for g in groups]][:, :, k].sum(axis=0)
                 if true + predicted:
                     scores.append(2 * right / (true + predicted))
             by_class.append(np.mean(scores))

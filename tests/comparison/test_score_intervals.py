@@ -20,9 +20,9 @@ def test_one_seed_gives_the_t_interval_of_its_jackknife(make, tmp_path):
     make("a", quality=0.8, images=24, test=tuple(range(4, 24)), truth=truth)
     found = _compared(tmp_path / "runs")
     (own,) = score_intervals(found, "dice", "pooled", 0.95)
-    place = np.unique(found.units.groups, return_inverse=True)[1]
+    place = np.unique(found.models.groups, return_inverse=True)[1]
     right, true, predicted = (
-        np.array([found.units.units[0].stacked[place == g, r, 1].sum() for g in range(10)]) for r in range(3)
+        np.array([found.models.models[0].stacked[place == g, r, 1].sum() for g in range(10)]) for r in range(3)
     )
     whole = 2 * right.sum() / (true + predicted).sum()
     without = np.array(

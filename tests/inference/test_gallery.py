@@ -31,7 +31,7 @@ def test_the_pictures_are_the_predictions_that_were_counted(copied):
     assert gallery.problems == ()
     assert [picture.about.id for picture in gallery.pictures] == [image.id for image in chosen.images]
     assert len(chosen.images) == 2
-    stacked = [unit.stacked for unit in found.units.units]
+    stacked = [model.stacked for model in found.models.models]
     for picture in gallery.pictures:
         image, truth = sample(4000 + int(picture.about.id[-1]))
         assert (picture.image[:, :, 0] == image).all()

@@ -123,10 +123,10 @@ def _confusion(judged: Judged) -> Iterator[dict[str, Any]]:
 
 def _images(judged: Judged) -> Iterator[dict[str, Any]]:
     """Each image's scores of each model, so that anything else can be computed from them."""
-    ids, groups = judged.comparison.units.ids, judged.comparison.units.groups
-    for unit in judged.comparison.units.units:
-        above, below = unit_ratios(unit, np.arange(len(ids)), judged.metric, judged.comparison.kinds(judged.metric)[0])
+    ids, groups = judged.comparison.models.ids, judged.comparison.models.groups
+    for model in judged.comparison.models.models:
+        above, below = unit_ratios(model, np.arange(len(ids)), judged.metric, judged.comparison.kinds(judged.metric)[0])
         for id_, group, tops, bottoms in zip(ids, groups, above.tolist(), below.tolist(), strict=True):
-            head = {"image": id_, "group": group, "variant": unit.variant, "seed": unit.seed}
+            head = {"image": id_, "group": group, "variant": model.variant, "seed": model.seed}
             pairs = zip(judged.classes, tops, bottoms, strict=True)
             yield {**head, **{f"{judged.metric} {name}": a / b if b else None for name, a, b in pairs}}

@@ -19,7 +19,7 @@ class Measured(Protocol):
     @property
     def stacked(self) -> Stacked: ...
     @property
-    def values(self) -> Mapping[str, NDArray[np.float64]]: ...
+    def image_values(self) -> Mapping[str, NDArray[np.float64]]: ...
 
 
 def places(groups: Sequence[str]) -> NDArray[np.int64]:
@@ -27,11 +27,11 @@ def places(groups: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
 
 
-def unit_ratios(unit: Measured, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:
+def unit_ratios(model: Measured, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:
     """Numerators and denominators [G, K] of a metric from a model's values of each image, or from its counts."""
-    if metric in unit.values:
-        return value_ratios(unit.values[metric], place, kind)
-    return ratios(unit.stacked, place, metric, kind)
+    if metric in model.image_values:
+        return value_ratios(model.image_values[metric], place, kind)
+    return ratios(model.stacked, place, metric, kind)
 
 
 def ratios(stacked: Stacked, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:

@@ -79,9 +79,9 @@ class Sample:
         return np.stack([a for a, _ in each]), np.stack([b for _, b in each])
 
     def held(self, first: Floats, second: Floats) -> NDArray[np.int64]:
-        """Units with evidence about each class, int64 [K]; the denominators [S, G, K] of both variants of a pair.
+        """Models with evidence about each class, int64 [K]; the denominators [S, G, K] of both variants of a pair.
 
-        Units with the class in the truth; of values those in which all models of the pair have one.
+        Models with the class in the truth; of values those in which all models of the pair have one.
         """
         if self.values is None:
             return np.asarray(self.present.sum(axis=0))

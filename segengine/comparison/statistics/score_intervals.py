@@ -25,17 +25,17 @@ class ScoreIntervals:
 
 
 def score_intervals(comparison: Comparison, metric: Metric, kind: Kind, confidence: float) -> list[ScoreIntervals]:
-    """For each variant. Units are groups or images; several seeds add their variance, as for differences.
+    """For each variant. Models are groups or images; several seeds add their variance, as for differences.
 
     A class needs as many units that have it as a test does. So does the mean, of its scarcest class, and that it is over
     the same classes for every seed.
     """
-    place = places(comparison.units.groups)
+    place = places(comparison.models.groups)
     most = 1.0 if comparison.measure(metric).is_share else np.inf
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     return [
-        _of([unit_ratios(unit, place, metric, kind) for unit in members], averaged, confidence, most)
-        for members in comparison.units.by_variant().values()
+        _of([unit_ratios(model, place, metric, kind) for model in members], averaged, confidence, most)
+        for members in comparison.models.by_variant().values()
     ]
 
 

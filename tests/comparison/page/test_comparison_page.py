@@ -111,16 +111,16 @@ def test_scores_come_with_intervals_the_best_first(three):
 def test_the_images_shown_are_those_of_the_widest_spread(make, tmp_path):
     experiment(make, tmp_path / "runs", {"a": 0.9, "b": 0.6}, 1)
     found = comparison(tmp_path / "runs")
-    units = {name: members[0].stacked for name, members in found.units.by_variant().items()}
+    units = {name: members[0].stacked for name, members in found.models.by_variant().items()}
     expected = {}
-    for row, id_ in enumerate(found.units.ids):
+    for row, id_ in enumerate(found.models.ids):
         dice = []
         for stacked in units.values():
             right, truth, predicted = stacked[row][:, 1:].astype(float)
             dice.append((2 * right / (truth + predicted)).mean())
         expected[id_] = max(dice) - min(dice)
     group_of, ranked = (
-        dict(zip(found.units.ids, found.units.groups, strict=True)),
+        dict(zip(found.models.ids, found.models.groups, strict=True)),
         sorted(expected, key=lambda id_: -expected[id_]),
     )
     first = [id_ for i, id_ in enumerate(ranked) if group_of[id_] not in {group_of[other] for other in ranked[:i]}]
@@ -133,7 +133,7 @@ def test_the_images_shown_are_those_of_the_widest_spread(make, tmp_path):
     more = most_disagreed(found, "dice", 17).images
     assert {image.group for image in more} == set(group_of.values())
     assert [image.id for image in more] == sorted((image.id for image in more), key=lambda id_: -expected[id_])
-    alone = replace(found, units=replace(found.units, groups=found.units.ids))
+    alone = replace(found, units=replace(found.models, groups=found.models.ids))
     chosen = most_disagreed(alone, "dice", 12)
     assert [image.id for image in chosen.images] == ranked[:12]
     assert chosen.rule == ""

@@ -14,30 +14,30 @@ from segengine.metrics.stacked import Stacked
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class Model:
     """One variant with one seed: its runs (one for each fold) and its counts int64 [N, 3, K]."""
 
     variant: str
     seed: int
     runs: tuple[LoadedRun, ...]
     stacked: Stacked
-    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    image_values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Of other metrics, by label: float64 [N, K] (or [N, 1]), NaN where an image has no value that counts."""
 
 
 @dataclass(frozen=True, eq=False)
-class Units:
-    """All units. Row i of every unit's counts is about image `ids[i]` of group `groups[i]` (a patient, a video)."""
+class Models:
+    """All models. Row i of every model's counts is about image `ids[i]` of group `groups[i]` (a patient, a video)."""
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
-    units: tuple[Unit, ...]
+    models: tuple[Model, ...]
 
-    def by_variant(self) -> Mapping[str, list[Unit]]:
-        """The units of each variant, by seed; variants in the order of their first run."""
-        result: dict[str, list[Unit]] = {}
-        for unit in self.units:
-            result.setdefault(unit.variant, []).append(unit)
+    def by_variant(self) -> Mapping[str, list[Model]]:
+        """The models of each variant, by seed; variants in the order of their first run."""
+        result: dict[str, list[Model]] = {}
+        for model in self.models:
+            result.setdefault(model.variant, []).append(model)
         return result
 
 
@@ -47,7 +47,7 @@ def variant_names(runs: Sequence[LoadedRun]) -> list[str]:
     return [f"{run.record.experiment}/{run.record.variant}" if several else run.record.variant for run in runs]
 
 
-def units_of(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> Units:
+def models_of(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> Models:
     """Runs by variant and seed; `tables` are their counts on `split`.
 
     Raises:
@@ -75,8 +75,8 @@ def units_of(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -
         for i in (next(iter(parts.values()))[fold] for fold in order)
         for index in runs[i].indices(split)
     ]
-    units = [
-        Unit(
+    models = [
+        Model(
             variant,
             seed,
             tuple(runs[folds[fold]] for fold in order),
@@ -84,4 +84,4 @@ def units_of(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -
         )
         for (variant, seed), folds in parts.items()
     ]
-    return Units(tuple(row.id for row in rows), tuple(row.group for row in rows), tuple(units))
+    return Models(tuple(row.id for row in rows), tuple(row.group for row in rows), tuple(models))

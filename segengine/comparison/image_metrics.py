@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from segengine.comparison.load import LoadedRun
 from segengine.comparison.measures import SHARE, Measure, Metric, kinds_of
+from segengine.comparison.models import Model
 from segengine.comparison.summary import ClassFacts, Comparison, Refusal, VariantSummary, score_table
-from segengine.comparison.units import Unit
 from segengine.components.built_ins import BUILT_INS
 from segengine.errors import ComparisonError, RunError
 from segengine.metrics.pairs import STATES
@@ -38,11 +38,11 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         ComparisonError: runs lack the values, or measured them differently.
         RunError: a table is damaged.
     """
-    runs = [run for unit in comparison.units.units for run in unit.runs]
+    runs = [run for model in comparison.models.models for run in model.runs]
     label = _label(runs, comparison.split, wanted)
     _refuse_if_lacking(runs, comparison.split, label)
     record = _same_record(runs, comparison.split, label)
-    tables = [_values(unit, comparison, label) for unit in comparison.units.units]
+    tables = [_values(model, comparison, label) for model in comparison.models.models]
     missing = [np.isnan(values) & one_sided for values, one_sided, _ in tables]
     if undefined == "worst":
         worst = _diagonals(comparison, record)
@@ -53,12 +53,12 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         lost = np.any(
             [gone & ~np.isnan(values).all(axis=0) for gone, values in zip(missing, found, strict=True)], axis=0
         )
-    units = tuple(
-        replace(unit, values={**unit.values, label: np.where(lost, np.nan, values)})
-        for unit, values in zip(comparison.units.units, found, strict=True)
+    models = tuple(
+        replace(model, image_values={**model.image_values, label: np.where(lost, np.nan, values)})
+        for model, values in zip(comparison.models.models, found, strict=True)
     )
     measure = Measure(record.words, record.better, "points" if record.unit is None else record.unit, _factor(record))
-    facts, without, notes = _classes(comparison, record, units, label)
+    facts, without, notes = _classes(comparison, record, models, label)
     over = [k for k, fact in enumerate(facts) if fact.averaged]
     rule = "the image's diagonal stands for it" if undefined == "worst" else "such an image has no value"
     rules = [rule if gone else "such an image has a value like any other" for gone in np.any(missing, axis=(0, 1))]
@@ -67,7 +67,7 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         classes=facts,
         undefined=without,
         undefined_as=undefined,
-        units=replace(comparison.units, units=units),
+        models=replace(comparison.models, models=models),
         measures={**comparison.measures, label: measure},
         left_out={**comparison.left_out, label: int(lost.any(axis=1).sum())},
         undefined_images={
@@ -84,30 +84,30 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
 
 
 def _places(comparison: Comparison) -> dict[str, list[int]]:
-    """Where each variant's models are among the units."""
+    """Where each variant's models are among the models."""
     places: dict[str, list[int]] = {}
-    for place, unit in enumerate(comparison.units.units):
-        places.setdefault(unit.variant, []).append(place)
+    for place, model in enumerate(comparison.models.models):
+        places.setdefault(model.variant, []).append(place)
     return places
 
 
 def _diagonals(comparison: Comparison, record: MetricRecord) -> Values:
     """Each image's diagonal in the metric's unit, float64 [N, 1]: no distance within it is longer."""
     height, width = record.spacing or (1.0, 1.0)
-    unit = comparison.units.units[0]
-    rows = [run.images[index] for run in unit.runs for index in run.indices(comparison.split)]
+    model = comparison.models.models[0]
+    rows = [run.images[index] for run in model.runs for index in run.indices(comparison.split)]
     return np.array([[np.hypot(row.height * height, row.width * width)] for row in rows])
 
 
 def _classes(
-    comparison: Comparison, record: MetricRecord, units: Sequence[Unit], label: str
+    comparison: Comparison, record: MetricRecord, models: Sequence[Model], label: str
 ) -> tuple[tuple[ClassFacts, ...], tuple[str, ...], list[str]]:
     """The classes, those of the policy that means are without, and why: not every variant with values has one of them."""
     if not record.by_class:
         return (ClassFacts("image", True, comparison.image_count, 0),), (), []
     wanted = [k for k, fact in enumerate(comparison.classes) if fact.averaged or fact.name in comparison.undefined]
     has = {
-        name: np.all([~np.isnan(units[i].values[label]).all(axis=0) for i in places], axis=0)
+        name: np.all([~np.isnan(models[i].image_values[label]).all(axis=0) for i in places], axis=0)
         for name, places in _places(comparison).items()
     }
     some = {name: present for name, present in has.items() if present[wanted].any()}
@@ -148,7 +148,7 @@ def measured(
 
 
 def margin_factor(results: Sequence[Comparison | Refusal], metric: Metric) -> float:
-    """How many of the units that a margin is given in make one of the metric's values: 100 points, or 1 mm."""
+    """How many of the models that a margin is given in make one of the metric's values: 100 points, or 1 mm."""
     factors = {result.measure(metric).factor for result in results if isinstance(result, Comparison)}
     return factors.pop() if len(factors) == 1 else SHARE.factor
 
@@ -219,9 +219,9 @@ def _settings(record: MetricRecord) -> str:
     return f"{record.words} with spacing {spacing.strip()}"
 
 
-def _values(unit: Unit, comparison: Comparison, label: str) -> tuple[Values, NDArray[np.bool_], NDArray[np.uint8]]:
+def _values(model: Model, comparison: Comparison, label: str) -> tuple[Values, NDArray[np.bool_], NDArray[np.uint8]]:
     """Values [N, K] (or [N, 1]), NaN where undefined or not measured; where truth or prediction alone has the class; states."""
-    found = [read_values(run.folder, comparison.split, label, run.indices(comparison.split))[1] for run in unit.runs]
+    found = [read_values(run.folder, comparison.split, label, run.indices(comparison.split))[1] for run in model.runs]
     values, states = (np.concatenate([getattr(each, part) for each in found]) for part in ("values", "states"))
     classes = found[0].classes
     if classes is not None:
@@ -235,9 +235,9 @@ def _values(unit: Unit, comparison: Comparison, label: str) -> tuple[Values, NDA
 def _variants(comparison: Comparison, label: str, *, by_class: bool) -> tuple[VariantSummary, ...]:
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     made = []
-    for variant, members in zip(comparison.variants, comparison.units.by_variant().values(), strict=True):
+    for variant, members in zip(comparison.variants, comparison.models.by_variant().values(), strict=True):
         found = {
-            (label, kind): score_table(members, comparison.units.groups, label, kind, averaged)
+            (label, kind): score_table(members, comparison.models.groups, label, kind, averaged)
             for kind in kinds_of(label, grouped=comparison.grouped)
         }
         made.append(replace(variant, scores={**(variant.scores if by_class else {}), **found}))
@@ -255,8 +255,10 @@ def _notes(
     notes = []
     for k, fact in enumerate(comparison.classes):
         said = []
-        for name, members in comparison.units.by_variant().items():
-            of = [table[:, k] for unit, table in zip(comparison.units.units, states, strict=True) if unit in members]
+        for name, members in comparison.models.by_variant().items():
+            of = [
+                table[:, k] for model, table in zip(comparison.models.models, states, strict=True) if model in members
+            ]
             counts = [sum(int((table == STATES.index(state)).sum()) for table in of) for state in _ONE_SIDED]
             words = [f"{verb} in {n}" for verb, n in zip(("missed it", "predicted it alone"), counts, strict=True) if n]
             if words:
