@@ -79,9 +79,12 @@ def test_the_commands_of_every_kind_are_shown() -> None:
 def test_commands_that_train_nothing_run_as_shown(command: Command, trained: Desk) -> None:
     words = call(command, trained.folder)
     for word in words:  # a folder or file that the command makes anew
-        if command.name in ("init", "plugins new") and word in ("-o", "--out"):
+        if command.name in ("init", "plugins new", "export") and word in ("-o", "--out"):
             shutil.rmtree(trained.folder.parent / "plugins", ignore_errors=True)
             (trained.folder / words[words.index(word) + 1]).unlink(missing_ok=True)
+    if command.name == "predict" and words[1].endswith(".onnx") and not (trained.folder / words[1]).exists():
+        first = next(path.relative_to(trained.folder) for path in sorted(trained.folder.glob("runs/my/*-seed*")))
+        assert trained.run("export", str(first), "-o", words[1]).code == 0
     paths = [word.partition("=")[2] for word in words if word.startswith("data.source.root=")]
     for path in paths:
         shutil.copytree(trained.folder / "data" / "abdomen", trained.folder / path, dirs_exist_ok=True)
