@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from segengine_runtime import ModelError, OnnxModel
-from segengine_runtime.model import load as load_onnx
 
 from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
@@ -18,6 +16,9 @@ from segengine.data.files.reading import check_fits, to_picture
 from segengine.data.files.windows import Windowing
 from segengine.errors import RunError
 from segengine.inference.load import Trained, load_trained, stored_array
+
+if TYPE_CHECKING:
+    from segengine_runtime import OnnxModel
 
 ONNX_SUFFIX = ".onnx"
 
@@ -73,8 +74,10 @@ def load_exported(path: Path) -> Exported:
     Raises:
         RunError: not such a file, or onnxruntime isn't installed.
     """
+    from segengine_runtime import ModelError, load
+
     try:
-        model = load_onnx(path)
+        model = load(path)
     except ModelError as error:
         raise RunError(str(error)) from error
     return Exported(path, model, StoredMapping(model.facts), Windowing.from_record(model.facts["image"]))

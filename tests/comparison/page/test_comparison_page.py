@@ -133,7 +133,7 @@ def test_the_images_shown_are_those_of_the_widest_spread(make, tmp_path):
     more = most_disagreed(found, "dice", 17).images
     assert {image.group for image in more} == set(group_of.values())
     assert [image.id for image in more] == sorted((image.id for image in more), key=lambda id_: -expected[id_])
-    alone = replace(found, units=replace(found.models, groups=found.models.ids))
+    alone = replace(found, models=replace(found.models, groups=found.models.ids))
     chosen = most_disagreed(alone, "dice", 12)
     assert [image.id for image in chosen.images] == ranked[:12]
     assert chosen.rule == ""
