@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.comparison.measures import Kind
-from segengine.comparison.statistics.differences import judge_pairs
 from segengine.comparison.statistics.family import Rules
 from segengine.comparison.statistics.intervals import MINIMUM_UNITS_OF_TRAINING, Floats, estimate, jackknife
+from segengine.comparison.statistics.pair_estimates import judge_pairs
 from segengine.comparison.statistics.power import Sources, more
 from segengine.comparison.statistics.ratios import ratios, summed
 from segengine.comparison.statistics.sample import Sample
@@ -39,7 +39,9 @@ class Case:
     """One truth. `gap`, `sd_seed`: on the logit scale of precision and recall; `failures`: of the last variant's images.
 
     `false_positives`: in how many of the images without a class a model predicts it. `held`: in how many units each class
-    is, exactly; without it by chance as in `PRESENCE`. `margin`: that of practical equality; the true gap where negative.
+    is, exactly; without it by chance as in `PRESENCE`. `ties`: in how many of the images both variants predict the same.
+    `paired`: the variants' seeds share what training adds, in half of its variance, and are compared one by one.
+    `equal_at_gap`: the margin of practical equality is the true gap.
     """
 
     seeds: int
@@ -52,6 +54,8 @@ class Case:
     false_positives: float = 0.08
     held: tuple[int, ...] = ()
     variants: int = 2
+    ties: float = 0.0
+    paired: bool = False
     equal_at_gap: bool = False
 
     def generators(self, count: int) -> list[np.random.Generator]:
@@ -105,13 +109,17 @@ def drawn(
     present = present_of(case, place, rng)
     truth = np.where(present, np.exp(rng.normal(6.5, 1.0, shape)).astype(np.int64) + 1, 0)
     difficulty = rng.normal(0, 0.8, shape) + case.grouped * rng.normal(0, 0.8, (place[-1] + 1, 1))[place]
+    alike = rng.random((len(place), 1, 1)) < case.ties if case.ties else None
+    shared = [_of_training(rng, trained) for _ in range(case.seeds)] if case.paired else []
+    first: list[NDArray[np.int64]] = []
     for variant in range(case.variants):
         failures = case.failures if variant == case.variants - 1 else 0.0
         level = 1.8 + (case.gap if variant == 0 else 0.0) + difficulty + rng.normal(0, 0.3, shape)
         level += case.grouped * rng.normal(0, 0.3, (place[-1] + 1, 1))[place]
         models = []
-        for _ in range(case.seeds):
-            seed = case.sd_seed * (rng.normal(0, 1, (trained[0], 1)) + 0.5 * rng.normal(0, 1, trained))[training]
+        for s in range(case.seeds):
+            own = _of_training(rng, trained)
+            seed = case.sd_seed * (np.sqrt(0.5) * (own + shared[s]) if case.paired else own)[training]
             logit = level + seed + rng.normal(0, 0.5, shape)
             recall, precision = (1 / (1 + np.exp(-(logit + rng.normal(0, 0.4, shape)))) for _ in range(2))
             recall = np.where(rng.random(shape) < failures, 0.0, recall)
@@ -119,8 +127,15 @@ def drawn(
             false = ~present & (rng.random(shape) < case.false_positives)
             area = np.exp(rng.normal(3.5, 1.0, shape)).astype(np.int64) + 1
             predicted = np.where(false, area, np.floor(right / np.maximum(precision, 0.01)).astype(np.int64))
-            models.append(np.stack([right, truth, predicted], axis=1))
+            model = np.stack([right, truth, predicted], axis=1)
+            models.append(model if alike is None or not first else np.where(alike, first[s], model))
+        first = first or models
         yield models
+
+
+def _of_training(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """What each training adds to the logits of each class [T, K]: half of it is of the class alone."""
+    return np.asarray(rng.normal(0, 1, (shape[0], 1)) + 0.5 * rng.normal(0, 1, shape))
 
 
 def true_difference(case: Case) -> float:
@@ -193,7 +208,7 @@ def _batch(case: Case, rng: np.random.Generator, truth: float, rules: Rules) -> 
 def _training(case: Case, rng: np.random.Generator, truth: float, rules: Rules) -> Floats:
     """The same of a pair with several seeds, all repeats at a time: its t test needs no exchanges."""
     sums, present = _sums(case, rng)
-    found = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
+    found = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums), paired=case.paired)
     difference, width = found.difference[:, -1], found.half_width(rules.level)[:, -1]
     tested = present.sum(axis=1).min(axis=1) >= MINIMUM_UNITS_OF_TRAINING
     away = tested & (np.abs(difference) > width)
@@ -264,7 +279,10 @@ def null_cases() -> list[Case]:
         for rate in ((0.001, 0.01, 0.08) if few >= 6 else (0.08,))
     ]
     small = [Case(1, units=n, grouped=True, held=(n, n, 6), kind=kind) for n in (6, 7, 8) for kind in KINDS]
-    return [*plain, *rare, *small, Case(1, variants=3, kind="per_image"), Case(3, 0.1, units=100, grouped=True)]
+    tied = [Case(seeds, sd_seed, kind=kind, ties=0.8) for seeds, sd_seed in ((1, 0.0), (3, 0.1)) for kind in KINDS]
+    paired = [Case(seeds, sd_seed, kind="per_image", paired=True) for seeds in (3, 5) for sd_seed in (0.1, 0.4)]
+    several = [Case(1, variants=3, kind="per_image"), Case(3, 0.1, units=100, grouped=True)]
+    return [*plain, *rare, *small, *tied, *paired, *several]
 
 
 def other_cases() -> list[Case]:

@@ -156,22 +156,37 @@ def test_holm_is_holms_and_leaves_out_what_is_untested():
 def test_power_of_units_alone_is_that_of_a_paired_t_test():
     from statsmodels.stats.power import TTestPower
 
-    sources = Sources(images=0.01**2, units_df=49.0, unit_count=50)
+    sources, one = Sources(images=np.array([0.01**2]), units_df=np.array([49.0]), unit_count=50), np.ones(1)
     for units in (60, 100, 200):
         expected = TTestPower().power(0.02 / (0.01 * np.sqrt(50)), units, 0.05)
-        assert power(sources, 0.02, 0.05, units, 0) == pytest.approx(expected, abs=0.005)
-    found = more(sources, 0.02, 0.05)
+        assert power(sources, 0.02 * one, 0.05 * one, units, 0) == pytest.approx(expected, abs=0.005)
+    (found,) = more(sources, 0.02 * one, 0.05 * one)
     assert found.seeds is None
-    assert power(sources, 0.02, 0.05, 50 + found.units, 0) >= 0.8 > power(sources, 0.02, 0.05, 50 + found.units - 1, 0)
+    at, before = (power(sources, 0.02 * one, 0.05 * one, 50 + found.units - less, 0) for less in (0, 1))
+    assert at >= 0.8 > before
+
+
+def seeds_alone(spreads):
+    """Differences whose variance is only that of 3 seeds each, with these standard errors."""
+    each = np.array(spreads) ** 2
+    counts = np.full(len(each), 3.0)
+    return Sources(0 * each, 0 * each + 49.0, 50, (each, each), (0 * each, 0 * each), (counts, counts))
 
 
 def test_no_number_of_images_cures_seeds_that_differ_and_impossible_numbers_are_none():
-    seeds = Sources(0.0, 49.0, 50, (0.01**2, 0.01**2), (0.0, 0.0), (3, 3))
-    found = more(seeds, 0.02, 0.05)
+    found, hopeless = more(seeds_alone([0.01, 0.01]), np.array([0.02, 1e-6]), np.full(2, 0.05))
     assert found.units is None
     assert 5 < found.seeds < 60
-    hopeless = more(seeds, 1e-6, 0.05)
     assert (hopeless, hopeless.realistic) == (Needed(None, None, None), False)
+
+
+def test_advice_about_many_differences_is_that_about_each():
+    rng = np.random.default_rng(0)
+    spreads, target, level = 0.02 * rng.random(30), 0.03 * rng.random(30), np.full(30, 0.01)
+    target[0] = 0.0
+    together = more(seeds_alone(spreads), target, level)
+    assert together == [more(seeds_alone(spreads[[i]]), target[[i]], level[[i]])[0] for i in range(30)]
+    assert len({each.seeds for each in together}) > 5
 
 
 def test_a_clear_gap_between_models_is_better_and_never_spoken_of_as_backbones():

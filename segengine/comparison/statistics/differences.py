@@ -5,23 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segengine.comparison.measures import SHARE, Kind, Measure
-from segengine.comparison.statistics.family import Half, Rules, family
+from segengine.comparison.statistics.family import Half, Rules
 from segengine.comparison.statistics.intervals import (
-    MINIMUM_SEEDS,
-    MINIMUM_UNITS_OF_TRAINING,
     Estimate,
     Floats,
     Jackknife,
-    estimate,
     jackknife,
 )
+from segengine.comparison.statistics.pair_estimates import Pair, judge_pairs
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS, holm
 from segengine.comparison.statistics.power import Needed, needed
 from segengine.comparison.statistics.ranking import Ranking, ranking
@@ -149,76 +145,61 @@ class Judged:
     exact: bool
 
 
-class Pair(NamedTuple):
-    """Two variants; columns of arrays are `columns` classes and, last, the mean."""
-
-    first: int
-    second: int
-    estimate: Estimate
-    held: NDArray[np.int64]
-    training: NDArray[np.bool_]
-
-
 def judge_sample(sample: Sample, choices: Choices = DEFAULTS) -> Judged:
     """Compare all pairs of variants. The same arrays and choices give the same result to the last digit."""
     columns, rules = list(sample.compared()), Rules(1 - choices.confidence, choices.margin, choices.resamples, _SEED)
     pairs, half = judge_pairs(sample, rules)
-    holms = np.concatenate([holm(half.p[:, :-1]), holm(half.p[:, -1:])], axis=1) if pairs else half.p
+    numbers = _numbers(pairs, half, choices) if pairs else []
     rows = []
     for place, pair in enumerate(pairs):
         rows += [
-            _row(sample, pair, k, half, holms, at=place, columns=columns, choices=choices)
+            _row(sample, pair, k, numbers[place][k], columns=columns, choices=choices)
             for k in (-1, *range(len(columns)))
         ]
         rows += [_untested(sample, pair, k) for k in sample.averaged if k not in columns]
     order = {None: -1} | {sample.classes[k]: place for place, k in enumerate(sample.averaged)}
     number = {name: place for place, name in enumerate(sample.variants)}
     rows.sort(key=lambda row: (number[row.first], number[row.second], order[row.score]))
+    rows = _advised(sample, pairs, half, rows, choices)
     undefined = tuple(sample.classes[k] for k in sample.averaged if k not in columns)
     known = len(pairs) > 0 and bool(np.isfinite(half.width[:, -1]).all()) and sample.values is None
     ranked = _ranking(sample, pairs, columns, half.width[:, -1], choices) if known else None
     return Judged(tuple(rows), ranked, undefined, half.exact)
 
 
-def judge_pairs(sample: Sample, rules: Rules) -> tuple[list[Pair], Half]:
-    """Estimates of all pairs, and their tests; columns are those of `sample.compared()` and, last, the mean."""
-    columns = list(sample.compared())
-    pairs = [_pair(sample, i, j, columns) for i, j in combinations(range(len(sample.variants)), 2)]
-    tested = np.array([_tested(pair) for pair in pairs], dtype=bool).reshape(len(pairs), len(columns) + 1)
-    training = np.array([pair.training for pair in pairs], dtype=bool).reshape(tested.shape)
-    return pairs, family(sample, columns, [pair.estimate for pair in pairs], tested, rules, training=training)
+class Numbers(NamedTuple):
+    """All numbers of one difference: see `PairDifference`; NaN where there is none."""
+
+    difference: float
+    width: float
+    alone: float
+    sd_units: float
+    sd_seeds: float
+    df: float
+    p: float
+    p_holm: float
+    p_adjusted: float
+    p_equal: float
 
 
-def _pair(sample: Sample, i: int, j: int, columns: list[int]) -> Pair:
-    first, second = sample.pair(i, j)
-    found = estimate(
-        *(_chosen(jackknife(a, b, columns), columns) for a, b in (first, second)), paired=(i, j) in sample.paired
-    )
-    held = sample.held(first[1], second[1])[columns]
-    least = held.min() if len(columns) else 0
-    held = np.append(held, least)
-    training = (held >= MINIMUM_UNITS_OF_TRAINING) & bool(sample.counts[[i, j]].min() >= MINIMUM_SEEDS)
-    return Pair(i, j, found.where(training), held, training)
+def _numbers(pairs: list[Pair], half: Half, choices: Choices) -> list[list[Numbers]]:
+    """The numbers of all pairs and columns."""
+    found = Estimate.stacked([pair.estimate for pair in pairs])
+    holms = np.concatenate([holm(half.p[:, :-1]), holm(half.p[:, -1:])], axis=1)
+    each = (
+        found.difference, half.width, found.half_width(1 - choices.confidence), np.sqrt(found.units), np.sqrt(found.seeds),
+        found.df, half.p, holms, half.adjusted, half.p_equal,
+    )  # fmt: skip
+    return [[Numbers(*row) for row in rows] for rows in np.stack(each, axis=-1).tolist()]
 
 
-def _chosen(each: Jackknife, columns: list[int]) -> Jackknife:
-    chosen = [*columns, -1]
-    return Jackknife(each.scores[..., chosen], each.influence[..., chosen])
-
-
-def _tested(pair: Pair) -> NDArray[np.bool_]:
-    return np.asarray((pair.held >= MINIMUM_UNITS) & np.isfinite(pair.estimate.difference))
-
-
-def _row(
-    sample: Sample, pair: Pair, k: int, half: Half, holms: Floats, *, at: int, columns: list[int], choices: Choices
-) -> PairDifference:
-    """`k`: a column, -1 the mean; `at`: the pair's row."""
-    found, counts = pair.estimate, (int(sample.counts[pair.first]), int(sample.counts[pair.second]))
-    difference, width = float(found.difference[k]), float(half.width[at, k])
+def _row(sample: Sample, pair: Pair, k: int, its: Numbers, *, columns: list[int], choices: Choices) -> PairDifference:
+    """`k`: a column, -1 the mean."""
+    counts = (int(sample.counts[pair.first]), int(sample.counts[pair.second]))
+    difference, width, training = its.difference, its.width, bool(pair.training[k])
     scarce = _scarce(sample, pair, columns) if k == -1 else None
-    about: Literal["models", "variants"] = "variants" if pair.training[k] else "models"
-    claim: Claim = ("training within folds" if sample.folds else "training") if pair.training[k] else "models"
+    about: Literal["models", "variants"] = "variants" if training else "models"
+    claim: Claim = ("training within folds" if sample.folds else "training") if training else "models"
     head = (sample.variants[pair.first], sample.variants[pair.second], None if k == -1 else sample.classes[columns[k]])
     units = int(pair.held[k])
     if math.isnan(width):
@@ -229,18 +210,27 @@ def _row(
         )  # fmt: skip
     most = 1.0 if sample.share else math.inf
     low, high = max(difference - width, -most), min(difference + width, most)
-    alone = float(found.half_width(1 - choices.confidence)[k])
-    verdict, within = _verdict(low, high, float(half.p_equal[at, k]), choices, sample.sign)
-    adjusted = float(half.adjusted[at, k])
-    more = None
-    if verdict == "not distinguishable" and k == -1:
-        more = needed(found, choices.margin, width)
+    verdict, within = _verdict(low, high, its.p_equal, choices, sample.sign)
     return PairDifference(
-        *head, about, counts, units, difference, low, high, float(found.units[k]) ** 0.5, float(found.seeds[k]) ** 0.5,
-        float(found.df[k]), float(half.p[at, k]), float(holms[at, k]), verdict, more, adjusted,
-        max(difference - alone, -most), min(difference + alone, most), float(half.p_equal[at, k]), within,
-        "too few seeds" if pair.training[k] and width >= most else "", scarce, claim,
+        *head, about, counts, units, difference, low, high, its.sd_units, its.sd_seeds, its.df, its.p, its.p_holm, verdict,
+        None, its.p_adjusted, max(difference - its.alone, -most), min(difference + its.alone, most), its.p_equal, within,
+        "too few seeds" if training and width >= most else "", scarce, claim,
     )  # fmt: skip
+
+
+def _advised(
+    sample: Sample, pairs: list[Pair], half: Half, rows: list[PairDifference], choices: Choices
+) -> list[PairDifference]:
+    """The rows, means that are undecided with what would decide them."""
+    place = {(pair.first, pair.second): at for at, pair in enumerate(pairs)}
+    number = {name: at for at, name in enumerate(sample.variants)}
+    undecided = [at for at, row in enumerate(rows) if row.score is None and row.verdict == "not distinguishable"]
+    which = [place[number[rows[at].first], number[rows[at].second]] for at in undecided]
+    advice = needed([pairs[at].estimate for at in which], sample.units, choices.margin, half.width[which, -1])
+    changed = list(rows)
+    for at, each in zip(undecided, advice, strict=True):
+        changed[at] = replace(rows[at], needed=each)
+    return changed
 
 
 def _untested(sample: Sample, pair: Pair, k: int) -> PairDifference:

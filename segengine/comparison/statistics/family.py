@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -106,11 +107,11 @@ def family(
                 )
                 for name, each in found.items():
                     out[name][:, part] = each
-    for part in (slice(-1, None), slice(None, -1)):
-        several = int(tested[:, part].sum())
-        for place in np.flatnonzero((tested & training)[:, part].any(axis=1)).tolist():
-            for name, bound in _by_t(estimates[place], several, rules).items():
-                out[name][place, part] = np.where(training[place, part], bound[part], out[name][place, part])
+    if stacked is not None and (tested & training).any():
+        of = Estimate.stacked(estimates)
+        for part in (slice(-1, None), slice(None, -1)):
+            for name, bound in _by_t(of, int(tested[:, part].sum()), rules).items():
+                out[name][:, part] = np.where(training[:, part], bound[:, part], out[name][:, part])
     return Half(**{name: np.where(tested, each, np.nan) for name, each in out.items()}, exact=exact is not None)
 
 
@@ -130,7 +131,8 @@ def _part(stacked: Stacked, part: slice) -> Stacked:
 
 
 def _by_t(found: Estimate, several: int, rules: Rules) -> dict[str, Floats]:
-    """Half-widths and p [C] of the t test among `several` tests."""
+    """Half-widths and p [P, C] of the t test among `several` tests."""
+    several = max(several, 1)
     p, inside = found.p(), rules.margin - np.abs(found.difference)
     outside = np.where(inside > 0, several * found.tail(np.maximum(inside, 0)), 1.0)
     return {
@@ -149,18 +151,19 @@ def _exchanges(
     inverse = np.where(tested & (stacked.scale > 0), 1 / np.where(stacked.scale > 0, stacked.scale, 1.0), 0.0)
     reached = np.zeros(tested.shape, dtype=np.int64)
     largest: tuple[list[Floats], list[Floats]] = ([], [])
+    sums = _Sums.of(sample, columns)
     for flips in _chunks(sample, len(columns), rules):
         most = np.zeros((2, len(flips)))
-        shared = _Swapped.of(sample, columns, flips) if sample.values is None else None
+        exchange = sums.exchange(flips)
         for place, (i, j) in enumerate(pairs):
             if not tested[place].any():
                 continue
-            found = np.abs(_exchanged_pair(sample, columns, flips, (i, j), shared=shared, found=estimates[place]))
-            reached[place] += (found >= least[place]).sum(axis=0)
-            found *= inverse[place]
-            np.fmax(most[0], found[:, -1], out=most[0])
+            found = np.abs(exchange.differences(sample, columns, (i, j), estimates[place]))
+            reached[place] += np.count_nonzero(found >= least[place][:, None], axis=1)
+            found *= inverse[place][:, None]
+            np.fmax(most[0], found[-1], out=most[0])
             if tested[place, :-1].any():
-                np.fmax(most[1], np.fmax.reduce(found[:, :-1], axis=1), out=most[1])
+                np.fmax(most[1], np.fmax.reduce(found[:-1], axis=0), out=most[1])
         for each, row in zip(largest, most, strict=True):
             each.append(row)
     return (np.concatenate(largest[0]), np.concatenate(largest[1])), reached
@@ -174,43 +177,64 @@ def _chunks(sample: Sample, classes: int, rules: Rules) -> Iterator[Floats]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Swapped:
-    """Signed sums over units of each variant's numerators and denominators, float64 [S, R, K]."""
+class _Sums:
+    """Numerators and denominators of all models, float64 [M, K, G], M the seeds of all variants; where each variant's begin."""
 
-    numerators: tuple[Floats, ...]
-    denominators: tuple[Floats, ...]
+    numerators: Floats
+    denominators: Floats
+    starts: tuple[int, ...]
 
     @classmethod
-    def of(cls, sample: Sample, columns: Sequence[int], flips: Floats) -> _Swapped:
-        chosen = list(columns)
-        return cls(
-            tuple(flips @ np.ascontiguousarray(each[..., chosen]) for each in sample.numerators),
-            tuple(flips @ np.ascontiguousarray(each[..., chosen]) for each in sample.denominators),
+    def of(cls, sample: Sample, columns: Sequence[int]) -> _Sums:
+        chosen, counts = list(columns), sample.counts.tolist()
+        numerators, denominators = (
+            np.ascontiguousarray(np.concatenate([each[..., chosen] for each in part]).transpose(0, 2, 1))
+            for part in (sample.numerators, sample.denominators)
         )
+        return cls(numerators, denominators, tuple(sum(counts[:i]) for i in range(len(counts))))
+
+    def exchange(self, flips: Floats) -> _Exchange:
+        """The sums after exchanges by `flips` [R, G]."""
+        shape = (*self.numerators.shape[:2], len(flips))
+        numerators, denominators = (
+            (each.reshape(-1, flips.shape[1]) @ flips.T).reshape(shape) for each in (self.numerators, self.denominators)
+        )
+        return _Exchange(self, flips, numerators, denominators)
+
+    @cached_property
+    def totals(self) -> tuple[Floats, Floats]:
+        """Sums over units, float64 [M, K, 1]."""
+        return self.numerators.sum(axis=2, keepdims=True), self.denominators.sum(axis=2, keepdims=True)
 
 
-def _exchanged_pair(
-    sample: Sample, columns: Sequence[int], flips: Floats, pair: tuple[int, int], *, shared: _Swapped | None, found: Estimate
-) -> Floats:  # fmt: skip
-    """Differences of a pair after each exchange, float64 [R, C]: of classes and, last, of the mean.
+@dataclass(frozen=True, eq=False)
+class _Exchange:
+    """Signs `flips` float64 [R, G], and sums over units with these signs of all models, float64 [M, K, R]."""
 
-    Where the numbers of seeds differ there is no seed to exchange each with: then by the pseudo-values' signs.
-    """
-    i, j = pair
-    (a, b), (c, d) = sample.pair(i, j)
-    if len(a) != len(c):
-        return np.asarray(flips @ (found.pseudo / len(found.pseudo)))
-    chosen = list(columns)
-    classes = np.zeros((len(flips), len(chosen)))
-    for s in range(len(a)):
-        sums = (a[s] + c[s]).sum(axis=0)[chosen], (b[s] + d[s]).sum(axis=0)[chosen]
-        if shared is None:
-            swapped = flips @ (a[s] - c[s])[:, chosen], flips @ (b[s] - d[s])[:, chosen]
+    sums: _Sums
+    flips: Floats
+    numerators: Floats
+    denominators: Floats
+
+    def differences(self, sample: Sample, columns: Sequence[int], pair: tuple[int, int], found: Estimate) -> Floats:
+        """Differences of a pair after each exchange, float64 [C, R]: of classes and, last, of the mean.
+
+        Where the numbers of seeds differ there is no seed to exchange each with: then by the pseudo-values' signs.
+        """
+        (i, j), flips = pair, self.flips
+        count = int(sample.counts[i])
+        if count != sample.counts[j]:
+            return np.asarray((flips @ (found.pseudo / len(found.pseudo))).T)
+        if sample.masked(i, j):
+            (a, b), (c, d) = ([x[..., list(columns)].swapaxes(1, 2) for x in each] for each in sample.pair(i, j))
+            totals = [(a + c).sum(axis=2, keepdims=True), (b + d).sum(axis=2, keepdims=True)]
+            swapped = [(a - c) @ flips.T, (b - d) @ flips.T]
         else:
-            swapped = (
-                shared.numerators[i][s] - shared.numerators[j][s],
-                shared.denominators[i][s] - shared.denominators[j][s],
-            )
-        classes += exchanged(sums, swapped)
-    classes /= len(a)
-    return np.concatenate([classes, classes.mean(axis=1, keepdims=True)], axis=1)
+            first, second = (slice(self.sums.starts[v], self.sums.starts[v] + count) for v in pair)
+            totals = [each[first] + each[second] for each in self.sums.totals]
+            swapped = [each[first] - each[second] for each in (self.numerators, self.denominators)]
+        classes = np.zeros((len(columns), len(flips)))
+        for s in range(count):
+            classes += exchanged((totals[0][s], totals[1][s]), (swapped[0][s], swapped[1][s]))
+        classes /= count
+        return np.concatenate([classes, classes.mean(axis=0, keepdims=True)])

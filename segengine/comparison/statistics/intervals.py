@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ class Jackknife:
     scores: Floats
     influence: Floats
 
+    @cached_property
+    def mean(self) -> tuple[Floats, Floats]:
+        """Scores [..., C] and influences [..., G, C], means over the seeds S of scores [..., S, C] and influences [..., S, G, C]."""
+        return np.asarray(self.scores.mean(axis=-2)), np.asarray(self.influence.mean(axis=-3))
+
+    @cached_property
+    def seed_parts(self) -> tuple[Floats, Floats]:
+        """Variance [..., C] of the mean over seeds from its seeds, and the interaction with units that it contains."""
+        count, units = self.influence.shape[-3:-1]
+        seed = self.scores.var(axis=-2, ddof=1) / count
+        interaction = self.influence.var(axis=-3, ddof=1).sum(axis=-2) * (units - 1) / units / count
+        return np.asarray(seed), np.asarray(interaction)
+
 
 MINIMUM_SEEDS = 3
 """The fewest seeds of each variant from which a verdict about training follows: with two no interval held what it promised."""
@@ -34,8 +48,8 @@ class Estimate:
     """A difference of two variants, float64 [..., C] each: its variance by source and its degrees of freedom.
 
     `units`: from the choice of images (groups); `seeds`: what training adds to that, 0 where the verdict is about models.
-    `influence` [..., G, C] of each unit on the difference, sum 0. `parts` are the variances these are made of; None where a
-    variant has one seed.
+    `influence` [..., G, C] of each unit on the difference, sum 0; G is 0 where it isn't kept. `parts` are the variances
+    these are made of; None where a variant has one seed.
     """
 
     difference: Floats
@@ -50,6 +64,18 @@ class Estimate:
         """Jackknife pseudo-values [..., G, C] (Tukey 1958), whose mean is the difference."""
         count = self.influence.shape[-2]
         return np.asarray(self.difference[..., None, :] + (count - 1) * self.influence)
+
+    @classmethod
+    def stacked(cls, estimates: Sequence[Estimate]) -> Estimate:
+        """Several estimates [C] as one [P, C], without influences and parts."""
+        difference, units, seeds, df = (
+            np.stack([getattr(each, name) for each in estimates]) for name in ("difference", "units", "seeds", "df")
+        )
+        return cls(difference, units, seeds, df, np.zeros((len(estimates), 0, difference.shape[-1])))
+
+    def without_influence(self) -> Estimate:
+        """The same in little memory."""
+        return replace(self, influence=self.influence[..., :0, :].copy())  # a view would keep it all
 
     def where(self, training: NDArray[np.bool_]) -> Estimate:
         """The estimate about these models in all columns [C] but those of `training`."""
@@ -102,7 +128,7 @@ class Parts:
     units_df: Floats
     seeds: tuple[Floats, ...]
     interaction: tuple[Floats, ...]
-    counts: tuple[int, ...]
+    counts: tuple[int | Floats, ...]
     unit_count: int
 
 
@@ -135,7 +161,7 @@ def unit_variance(influence: Floats) -> tuple[Floats, Floats]:
     """
     count = influence.shape[-2]
     squared = influence * influence
-    squares, fourths = squared.sum(axis=-2), (squared * squared).sum(axis=-2)
+    squares, fourths = squared.sum(axis=-2), np.einsum("...gc,...gc->...c", squared, squared)
     with np.errstate(divide="ignore", invalid="ignore"):
         kurtosis = count * fourths / squares**2
         df = 2 * count / (kurtosis - 1)
@@ -160,14 +186,14 @@ def estimate(first: Jackknife, second: Jackknife, *, paired: bool = False) -> Es
     chance of many units, not of few seeds. These shares were chosen by simulation.
     """
     counts = (first.scores.shape[-2], second.scores.shape[-2])
-    influence = first.influence.mean(axis=-3) - second.influence.mean(axis=-3)
-    difference = first.scores.mean(axis=-2) - second.scores.mean(axis=-2)
+    (one_score, one_influence), (other_score, other_influence) = first.mean, second.mean
+    influence, difference = one_influence - other_influence, one_score - other_score
     units, df = unit_variance(influence)
     if min(counts) < 2:
         return Estimate(difference, units, np.zeros_like(units), df, influence)
     one = [Jackknife(first.scores - second.scores, first.influence - second.influence)] if paired else []
     sets = one or [first, second]
-    seeds, interaction = zip(*(_seed_parts(each) for each in sets), strict=True)
+    seeds, interaction = zip(*(each.seed_parts for each in sets), strict=True)
     parts = Parts(units, df, tuple(seeds), tuple(interaction), counts[: len(sets)], influence.shape[-2])
     if min(counts) < MINIMUM_SEEDS:
         return Estimate(difference, units, np.zeros_like(units), df, influence, parts)
@@ -188,11 +214,3 @@ def combined(parts: Parts) -> tuple[Floats, Floats]:
         joint = np.maximum(units, units + added) ** 2 / (units**2 / parts.units_df + from_seeds)
     df = np.where(np.isfinite(joint), np.clip(joint, 1.0, None), parts.units_df)
     return np.asarray(units + added), np.asarray(df)
-
-
-def _seed_parts(each: Jackknife) -> tuple[Floats, Floats]:
-    """Variance of a variant's mean from its seeds, and the interaction with units that it contains."""
-    count, units = each.influence.shape[-3:-1]
-    seed = each.scores.var(axis=-2, ddof=1) / count
-    interaction = each.influence.var(axis=-3, ddof=1).sum(axis=-2) * (units - 1) / units / count
-    return seed, interaction

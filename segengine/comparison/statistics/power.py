@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segengine.comparison.statistics.intervals import MINIMUM_SEEDS, Estimate, Floats, Parts, combined
 
@@ -34,105 +34,168 @@ class Needed:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """The three components of variance of one difference, as contributions with the units and seeds at hand.
+    """The three components of variance of P differences, float64 [P], as contributions with the units and seeds at hand.
 
     `images`: units alone, `seeds` and `interaction` of each set of independent seeds (see `intervals.Parts`), `counts`
     their seeds; none where a variant has one seed. `units_df`: degrees of freedom of the units' part at `unit_count`.
     """
 
-    images: float
-    units_df: float
+    images: Floats
+    units_df: Floats
     unit_count: int
-    seeds: tuple[float, ...] = ()
-    interaction: tuple[float, ...] = ()
-    counts: tuple[int, ...] = ()
+    seeds: tuple[Floats, ...] = ()
+    interaction: tuple[Floats, ...] = ()
+    counts: tuple[Floats, ...] = ()
 
     @classmethod
-    def of(cls, found: Estimate, column: int = -1) -> Sources:
-        """Of one column of an estimate without leading axes."""
-        if found.parts is None:
-            return cls(float(found.units[column]), float(found.df[column]), len(found.influence))
-        parts, k = found.parts, column
-        interaction = tuple(float(each[k]) for each in parts.interaction)
-        seeds = tuple(max(float(s[k]) - i, 0.0) for s, i in zip(parts.seeds, interaction, strict=True))
-        images = max(float(parts.units[k]) - sum(interaction), 0.0)
-        return cls(images, float(parts.units_df[k]), parts.unit_count, seeds, interaction, parts.counts)
+    def of(cls, found: Sequence[Estimate], units: int, column: int = -1) -> Sources:
+        """Of one column of estimates without leading axes, all with the same number of sets of seeds."""
+
+        def stacked(values: Iterable[Floats | float]) -> Floats:
+            return np.array([float(np.asarray(value)) for value in values])
+
+        parts = [each.parts for each in found if each.parts is not None]
+        if not parts:
+            return cls(stacked(each.units[column] for each in found), stacked(each.df[column] for each in found), units)
+        sets = range(len(parts[0].seeds))
+        interaction = tuple(stacked(each.interaction[s][column] for each in parts) for s in sets)
+        seeds = tuple(
+            np.maximum(stacked(each.seeds[s][column] for each in parts) - i, 0.0)
+            for s, i in zip(sets, interaction, strict=True)
+        )
+        images = np.maximum(stacked(each.units[column] for each in parts) - sum(interaction), 0.0)
+        counts = tuple(stacked(each.counts[s] for each in parts) for s in sets)
+        return cls(images, stacked(each.units_df[column] for each in parts), units, seeds, interaction, counts)
+
+    def at(self, rows: NDArray[np.bool_]) -> Sources:
+        """Of some of the differences."""
+        parts = [tuple(each[rows] for each in part) for part in (self.seeds, self.interaction, self.counts)]
+        return Sources(self.images[rows], self.units_df[rows], self.unit_count, *parts)
 
 
-def needed(found: Estimate, margin: float, width: float) -> Needed:
-    """More units or seeds to find the difference seen, or one of the margin if that is larger, with a power of 80 %.
+def needed(found: Sequence[Estimate], units: int, margin: float, widths: Floats) -> list[Needed]:
+    """More units or seeds to find the differences seen, or one of the margin if that is larger, with a power of 80 %.
 
-    `width`: half of the interval that decided, from which the level that its family of tests left to it follows. With two seeds, too, seeds
-    are advised, at least as many as a verdict about training needs. Where a
-    difference as large as the margin would be found already, it is the difference seen that isn't.
+    `units`: how many there are; `widths` [P]: half of the interval that decided, from which the level that its family of
+    tests left to it follows. With two seeds, too, seeds are advised, at least as many as a verdict about training needs.
+    Where a difference as large as the margin would be found already, it is the difference seen that isn't.
     """
+    result: list[Needed | None] = [None] * len(found)
+    sets: dict[int, list[int]] = {}
+    for place, each in enumerate(found):
+        sets.setdefault(0 if each.parts is None else len(each.parts.seeds), []).append(place)
+    for places in sets.values():
+        for place, advice in zip(
+            places, _needed([found[i] for i in places], units, margin, widths[places]), strict=True
+        ):
+            result[place] = advice
+    return [each for each in result if each is not None]
+
+
+def _needed(found: Sequence[Estimate], units: int, margin: float, widths: Floats) -> list[Needed]:
     from scipy.special import stdtr
 
-    sources, seen = Sources.of(found), abs(float(found.difference[-1]))
-    error, df = float(found.error[-1]), float(found.df[-1])
-    level = float(2 * stdtr(df, -width / error)) if error > 0 else 0.05
-    level = min(max(level, 1e-12), 0.05)
-    target = max(seen, margin)
-    if seen < margin and power(sources, target, level, sources.unit_count, 0) >= POWER:
-        target = seen
-    return more(sources, target, level)
+    sources = Sources.of(found, units)
+    seen = np.abs([float(each.difference[-1]) for each in found])
+    error, df = (np.array([float(getattr(each, name)[-1]) for each in found]) for name in ("error", "df"))
+    some = error > 0
+    level = np.where(some, 2 * stdtr(df, -widths / np.where(some, error, 1.0)), 0.05)
+    level = np.clip(level, 1e-12, 0.05)
+    target = np.maximum(seen, margin)
+    already = (seen < margin) & (power(sources, target, level, sources.unit_count, 0) >= POWER)
+    return more(sources, np.where(already, seen, target), level)
 
 
-def more(sources: Sources, target: float, level: float) -> Needed:
-    """The least numbers with which a true difference of `target` is found at `level` with a power of 80 %."""
-    if not target > 0:
-        return Needed(None, None, None)
+def more(sources: Sources, target: Floats, level: Floats) -> list[Needed]:
+    """The least numbers with which a true difference of `target` [P] is found at `level` [P] with a power of 80 %.
+
+    They are found by bisection, for all differences together.
+    """
     n = sources.unit_count
-    most = MOST_TIMES * n
-    units = _least(lambda extra: power(sources, target, level, n + extra, 0), most)
-    if not sources.counts:
-        return Needed(units, None, None)
-    seeds = _least(lambda extra: power(sources, target, level, n, extra), MOST_SEEDS)
-    if units is not None or seeds is not None:
-        return Needed(units, seeds, None)
-    step = _least(lambda extra: power(sources, target, level, n + math.ceil(n * extra / 4), extra), MOST_SEEDS)
-    return Needed(None, None, None if step is None else (math.ceil(n * step / 4), step))
+    units = _least(sources, target, level, MOST_TIMES * n, lambda extra: (n + extra, np.zeros_like(extra)))
+    seeds, both = np.zeros_like(units), np.zeros_like(units)
+    if sources.counts:
+        seeds = _least(sources, target, level, MOST_SEEDS, lambda extra: (np.full_like(extra, n), extra))
+        open_ = (units == 0) & (seeds == 0)
+        both[open_] = _least(
+            sources.at(open_), target[open_], level[open_], MOST_SEEDS, lambda extra: (n + -(-n * extra // 4), extra)
+        )
+    return [
+        Needed(u or None, s or None, (-(-n * b // 4), b) if b else None)
+        for u, s, b in zip(units.tolist(), seeds.tolist(), both.tolist(), strict=True)
+    ]
 
 
-def power(sources: Sources, target: float, level: float, units: int, extra_seeds: int) -> float:
-    """The chance that the test with `units` units and `extra_seeds` more seeds per variant finds `target`.
+def power(
+    sources: Sources,
+    target: Floats,
+    level: Floats,
+    units: NDArray[np.int64] | int,
+    extra_seeds: NDArray[np.int64] | int,
+) -> Floats:
+    """The chance [P] that the test with `units` units and `extra_seeds` more seeds per variant finds `target`.
 
     Averaged over what the variance between seeds may be, given what it was estimated as from few of them: its degrees of
     freedom times the estimate over a chi-squared variable. The test is that of `intervals.combined` with expected parts.
     """
-    from scipy.special import chdtri, stdtr, stdtrit
+    from scipy.special import stdtr, stdtrit
 
-    kept = sources.unit_count / units
-    df = min(sources.units_df / kept, units - 1.0)
+    kept = sources.unit_count / np.broadcast_to(units, target.shape)
+    df = np.minimum(sources.units_df / kept, sources.unit_count / kept - 1.0)
     if not sources.counts:
-        variance: Floats = np.full(1, sources.images * kept)
-        joint: Floats = np.full(1, df)
+        variance, joint = (sources.images * kept)[:, None], df[:, None]
     else:
-        total = [s + i for s, i in zip(sources.seeds, sources.interaction, strict=True)]
-        old = sum(total) ** 2 / max(sum(t**2 / (c - 1) for t, c in zip(total, sources.counts, strict=True)), 1e-300)
-        stretch = old / chdtri(old, 1 - _QUANTILES) if old > 0 else np.ones(len(_QUANTILES))
-        counts = tuple(c + extra_seeds for c in sources.counts)
-        if min(counts) < MINIMUM_SEEDS:
-            return 0.0
-        ratio = [old_count / count for old_count, count in zip(sources.counts, counts, strict=True)]
-        both = tuple(np.full(len(stretch), i * r * kept) for i, r in zip(sources.interaction, ratio, strict=True))
-        seeds = tuple(
-            np.maximum(t * stretch - i, 0.0) * r + b
-            for t, i, r, b in zip(total, sources.interaction, ratio, both, strict=True)
-        )
-        own = sources.images * kept + sum(both)
-        variance, joint = combined(Parts(np.asarray(own), np.full(len(stretch), df), seeds, both, counts, units))
-    with np.errstate(divide="ignore"):
-        shift = target / np.sqrt(variance)
-    return float(stdtr(joint, np.minimum(shift, 1e6) - stdtrit(joint, 1 - level / 2)).mean())
+        variance, joint = _with_seeds(sources, kept, df, np.broadcast_to(extra_seeds, target.shape))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(target[:, None] > 0, target[:, None] / np.sqrt(variance), 0.0)
+    chance = stdtr(joint, np.minimum(shift, 1e6) - stdtrit(joint, 1 - level[:, None] / 2)).mean(axis=1)
+    if sources.counts:
+        few = np.min(sources.counts, axis=0) + extra_seeds < MINIMUM_SEEDS
+        chance = np.where(few, 0.0, chance)
+    return np.asarray(chance)
 
 
-def _least(chance: Callable[[int], float], most: int) -> int | None:
-    """The smallest number from 1 to `most` with at least 80 %, where more is never worse."""
-    if chance(most) < POWER:
-        return None
-    low, high = 0, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if chance(middle) >= POWER else (middle, high)
-    return high
+def _with_seeds(sources: Sources, kept: Floats, df: Floats, extra_seeds: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Variance and degrees of freedom [P, Q] over the quantiles of what the variance between seeds may be.
+
+    `kept` [P]: units at hand over those that there would be; `df` [P]: degrees of freedom of the units' part.
+    """
+    from scipy.special import chdtri
+
+    total = [s + i for s, i in zip(sources.seeds, sources.interaction, strict=True)]
+    spread = sum(t**2 / (c - 1) for t, c in zip(total, sources.counts, strict=True))
+    old = sum(total) ** 2 / np.maximum(spread, 1e-300)
+    some = old > 0
+    stretch = old[:, None] / chdtri(np.where(some, old, 1.0)[:, None], 1 - _QUANTILES)
+    stretch = np.where(some[:, None], stretch, 1.0)
+    counts = [np.maximum(c + extra_seeds, 2) for c in sources.counts]
+    ratio = [(old_count / count)[:, None] for old_count, count in zip(sources.counts, counts, strict=True)]
+    both = [
+        np.broadcast_to(i[:, None] * r * kept[:, None], stretch.shape)
+        for i, r in zip(sources.interaction, ratio, strict=True)
+    ]
+    seeds = [
+        np.maximum(t[:, None] * stretch - i[:, None], 0.0) * r + b
+        for t, i, r, b in zip(total, sources.interaction, ratio, both, strict=True)
+    ]
+    own = (sources.images * kept)[:, None] + sum(both)
+    each = tuple(count[:, None] for count in counts)
+    return combined(Parts(own, np.broadcast_to(df[:, None], own.shape), tuple(seeds), tuple(both), each, 0))
+
+
+def _least(
+    sources: Sources, target: Floats, level: Floats, most: int,
+    trial: Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> NDArray[np.int64]:  # fmt: skip
+    """The smallest numbers [P] from 1 to `most` with at least 80 % where more is never worse; 0 where none has that.
+
+    `trial` gives units and additional seeds of each number.
+    """
+    high = np.full(len(target), most, dtype=np.int64)
+    low = np.zeros_like(high)
+    possible = (target > 0) & (power(sources, target, level, *trial(high)) >= POWER)
+    while (high - low > 1).any():
+        middle = np.where(high - low > 1, (low + high) // 2, high)
+        enough = power(sources, target, level, *trial(middle)) >= POWER
+        low, high = np.where(enough, low, np.minimum(middle, high - 1)), np.where(enough, middle, high)
+    return np.where(possible, high, 0)

@@ -54,7 +54,7 @@ def ranking(
     stretch = ratio.max() / ndtri(0.5 + confidence / 2)
     rng = np.random.default_rng(seed)
     sums = np.zeros((2, len(seen)))
-    agreement, lows, highs = 0.0, [], []
+    agreement, ends = 0.0, np.zeros((2, len(seen), len(seen) + 1), dtype=np.int64)
     for start in range(0, resamples, _AT_ONCE):
         count = min(_AT_ONCE, resamples - start)
         scores = rng.standard_normal((count, units)) @ influence + rng.standard_normal((count, len(seen))) * np.sqrt(
@@ -64,15 +64,14 @@ def ranking(
         first = low == 1
         sums += np.stack([(first / first.sum(axis=1, keepdims=True)).sum(axis=0), mean.sum(axis=0)])
         agreement += tau_b(mean, fair_ranks(-sign * np.round(seen, 12)[None])[2][0]).sum()
-        lows.append(low.astype(np.int16))
-        highs.append(high.astype(np.int16))
-    ends = [
-        np.quantile(np.concatenate(each), at, axis=0, method="closest_observation")
-        for each, at in ((lows, 0.025), (highs, 0.975))
-    ]
+        for each, ranks in zip(ends, (low, high), strict=True):
+            np.add.at(each, (np.arange(len(seen)), ranks.astype(np.int64)), 1)
+    low, high = (
+        (each.cumsum(axis=1) >= at * resamples).argmax(axis=1) for each, at in zip(ends, (0.025, 0.975), strict=True)
+    )
     return Ranking(
         tuple((sums[0] / resamples).tolist()), tuple((sums[1] / resamples).tolist()),
-        tuple((int(a), int(b)) for a, b in zip(*ends, strict=True)), float(agreement / resamples),
+        tuple((int(a), int(b)) for a, b in zip(low, high, strict=True)), float(agreement / resamples),
     )  # fmt: skip
 
 

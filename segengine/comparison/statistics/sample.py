@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Sample:
     def units(self) -> int:
         return len(self.present)
 
-    @property
+    @cached_property
     def counts(self) -> NDArray[np.int64]:
         """The number of seeds of each variant, int64 [V]."""
         return np.array([len(each) for each in self.denominators])
@@ -65,18 +66,30 @@ class Sample:
         known = (having.min(axis=0) if self.values is None else having.max(axis=0)).tolist()
         return tuple(k for k in self.averaged if known[k])
 
+    @cached_property
+    def _lost(self) -> tuple[NDArray[np.bool_], ...]:
+        """Of each variant the values that one of its models lost, bool [N, K]."""
+        return tuple(np.asarray(each.any(axis=0)) for each in self.lost)
+
+    def masked(self, i: int, j: int) -> bool:
+        """Whether the two are compared without some images."""
+        return self.values is not None and bool((self._lost[i] | self._lost[j]).any())
+
     def pair(self, i: int, j: int) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
         """Numerators and denominators of two variants, of values without the images that one of their models lost."""
-        if self.values is None or self.place is None:
+        if self.values is None or not self.masked(i, j):
             return (self.numerators[i], self.denominators[i]), (self.numerators[j], self.denominators[j])
-        first, second = self.values[i], self.values[j]
-        known = (np.concatenate([self.lost[i], self.lost[j]]) == 0).all(axis=0)
-        return self._masked(first, np.asarray(known)), self._masked(second, np.asarray(known))
+        known = ~(self._lost[i] | self._lost[j])
+        return self._masked(self.values[i], known), self._masked(self.values[j], known)
 
     def _masked(self, values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         assert self.place is not None
         each = [value_ratios(np.where(known, one, np.nan), self.place, self.kind) for one in values]
         return np.stack([a for a, _ in each]), np.stack([b for _, b in each])
+
+    @cached_property
+    def _held(self) -> NDArray[np.int64]:
+        return np.asarray(self.present.sum(axis=0))
 
     def held(self, first: Floats, second: Floats) -> NDArray[np.int64]:
         """Models with evidence about each class, int64 [K]; the denominators [S, G, K] of both variants of a pair.
@@ -84,7 +97,7 @@ class Sample:
         Models with the class in the truth; of values those in which all models of the pair have one.
         """
         if self.values is None:
-            return np.asarray(self.present.sum(axis=0))
+            return self._held
         return np.asarray((np.minimum(first.min(axis=0), second.min(axis=0)) > 0).sum(axis=0))
 
 
