@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal, Protocol
+from typing import Literal
 
 from torch import nn
 
-from segengine.data.batches.batch import Batch
+from segengine.data.batches.batch import Batch, BatchStream
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import CheckpointPaths, Progress, Trainable, generator_states
 from segengine.engine.distributed import synchronize
@@ -22,16 +22,6 @@ from segengine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
 
 _AGREED_STEPS = 16
 """Several processes agree on whether a checkpoint by minutes is due every so many steps."""
-
-
-class Stream(Protocol):
-    """Training batches by epoch, resumable at any step. `batch_size` counts the images of all processes."""
-
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def steps_per_epoch(self) -> int: ...
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Evaluator:
 
 
 def fit(
-    step: Step, stream: Stream, settings: FitSettings, paths: CheckpointPaths, *, evaluator: Evaluator | None = None,
+    step: Step, stream: BatchStream, settings: FitSettings, paths: CheckpointPaths, *, evaluator: Evaluator | None = None,
     progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:  # fmt: skip
@@ -91,7 +81,7 @@ class _Pending:
 @dataclass
 class _Loop:
     step: Step
-    stream: Stream
+    stream: BatchStream
     settings: FitSettings
     paths: CheckpointPaths
     evaluator: Evaluator | None

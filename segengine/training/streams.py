@@ -9,6 +9,7 @@ from typing import Literal
 from segengine.building.build import build_mixing, build_pipeline, refused_on_device, without_batch_form
 from segengine.data.augment.mixing import MixedStream
 from segengine.data.augment.pipeline import Pipeline
+from segengine.data.batches.batch import BatchStream
 from segengine.data.batches.device_store import needed_bytes, stored
 from segengine.data.batches.device_stream import DeviceStream
 from segengine.data.batches.streams import TrainingStream
@@ -30,7 +31,7 @@ _MEGABYTE = 10**6
 class TrainingInput:
     """Training batches, where they are made, and what the user should hear about it ('' for nothing)."""
 
-    stream: TrainingStream | DeviceStream | MixedStream
+    stream: BatchStream
     augmented_on: Place
     note: str
 
@@ -64,7 +65,7 @@ def training_input(context: RunContext) -> TrainingInput:
     before = _before(context.request.folder)
     fits, note = _fits(context, before, without_batch_form(experiment, pipeline.transforms))
     place: Place = "device" if fits else "cpu"
-    made: TrainingStream | DeviceStream = _on_device(context, stream, pipeline) if fits else stream
+    made: BatchStream = _on_device(context, stream, pipeline) if fits else stream
     if before not in (None, place):
         note += f"{'; ' if note else ''}this run began with batches made on the {before}, which differ by rounding"
     return TrainingInput(MixedStream(made, mixing, world.device) if mixing else made, place, note)

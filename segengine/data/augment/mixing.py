@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segengine.data.augment.transforms import IGNORE, BatchTransform
-from segengine.data.batches.batch import Batch
+from segengine.data.batches.batch import Batch, BatchStream
 from segengine.data.batches.randomness import generator
 
 Pair = tuple[Tensor, Tensor]
@@ -85,21 +84,6 @@ def _pasted(images: Tensor, masks: Tensor, partners: npt.NDArray[np.int64], wher
     return torch.where(where[:, None], images[source], images), torch.where(where, masks[source], masks)
 
 
-class SampleStream(Protocol):
-    """Training batches of augmented samples; `TrainingStream` and `DeviceStream` are such."""
-
-    batch_size: int
-    steps_per_epoch: int
-    seed: int
-    rank: int
-
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on."""
-
-    def close(self) -> None:
-        """End whatever works in the background."""
-
-
 @dataclass(frozen=True)
 class MixedStream:
     """A training stream whose batches go through batch transforms on `device`.
@@ -109,7 +93,7 @@ class MixedStream:
     another number of processes, unlike for sample transforms, gives others.
     """
 
-    stream: SampleStream
+    stream: BatchStream
     transforms: Sequence[BatchTransform]
     device: torch.device
 
@@ -120,6 +104,14 @@ class MixedStream:
     @property
     def steps_per_epoch(self) -> int:
         return self.stream.steps_per_epoch
+
+    @property
+    def seed(self) -> int:
+        return self.stream.seed
+
+    @property
+    def rank(self) -> int:
+        return self.stream.rank
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on, mixed."""
@@ -132,7 +124,7 @@ class MixedStream:
         self.stream.close()
 
     def _mixed(self, batch: Batch, number: int) -> Batch:
-        rng = generator(self.stream.seed, number, f"process {self.stream.rank}", "mix")
+        rng = generator(self.seed, number, f"process {self.rank}", "mix")
         images, masks = batch.images, batch.masks
         for transform in self.transforms:
             images, masks = transform.apply_batch(images, masks, rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,25 @@ class Batch:
         """The batch with images and masks on `device`; indices stay on the CPU."""
         images, masks = (tensor.to(device, non_blocking=True) for tensor in (self.images, self.masks))
         return Batch(images, masks, self.indices)
+
+
+class BatchStream(Protocol):
+    """Training batches by epoch, resumable at any step. `batch_size` counts the images of all processes."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Batches of this process in epoch number `epoch` (from 0), starting at its step `first_step`."""
+
+    def close(self) -> None:
+        """Stop background workers; the stream can be used again."""
 
 
 class Identified(Protocol):

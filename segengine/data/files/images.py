@@ -46,11 +46,6 @@ class ImageFacts:
     notes: tuple[str, ...] = ()
 
 
-def survey_images(records: Sequence[Record], progress: Progress | None = None) -> list[ImageFacts]:
-    """Facts of each record's image, decoded once. Raises DataError for a broken or truncated file."""
-    return in_threads(image_facts, [record.image for record in records], "images", progress)
-
-
 def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> ImageFacts:
     """What an image file is; `decoded` decodes its content."""
     content = file_bytes(path)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segengine.data.files.formats import format_of
 from segengine.data.files.limits import check_size
 from segengine.data.files.stored import Stored, upright
 from segengine.data.masks.mapping import MaskEncoding
@@ -19,7 +20,6 @@ from segengine.errors import DataError
 Image.MAX_IMAGE_PIXELS = None  # `check_size` compares with a limit that users can set, before pixels are decoded
 
 ORIENTATION_TAG = 0x0112
-_PLUGINS = {b"\xff\xd8\xff": "JPEG", b"GIF": "GIF", b"BM": "BMP", b"RIF": "WEBP", b"\x89PN": "PNG"}
 _MOST_SCANS = 1000
 
 
@@ -39,7 +39,7 @@ def read_pillow(
         depth: a PNG's bits per value, else 0.
         check: called with the values before they are turned upright; may raise.
     """
-    plugin = next(name for signature, name in _PLUGINS.items() if content.startswith(signature))
+    plugin = format_of(path, content).name.upper()
     if plugin == "JPEG" and content.count(b"\xff\xda") > _MOST_SCANS:
         raise DataError(f"{path}: is a JPEG of more than {_MOST_SCANS} scans; export it again or remove it")
     with Image.open(io.BytesIO(content), formats=[plugin]) as image:

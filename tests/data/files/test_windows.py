@@ -7,7 +7,7 @@ import tifffile
 from segengine.components.mask_mappers import GrayIndex
 from segengine.data.batches.dataset import prepare
 from segengine.data.files.band_statistics import band_counts, windows_of
-from segengine.data.files.images import common_window, survey_images
+from segengine.data.files.images import common_window, image_facts
 from segengine.data.files.reading import read_image
 from segengine.data.files.windows import PER_IMAGE, Windowing, through_windows
 from segengine.data.masks.mapping import IGNORE
@@ -27,7 +27,7 @@ def save(path: Path, array: np.ndarray, **options) -> Path:
 
 def chosen(paths, wanted="auto", *, channels, groups=None):
     records = [Record(p.stem, p, None, p.stem if groups is None else groups[i]) for i, p in enumerate(paths)]
-    facts = survey_images(records)
+    facts = [image_facts(record.image) for record in records]
     return common_window(records, facts, range(len(records)), wanted, channels=channels)
 
 
