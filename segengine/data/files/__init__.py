@@ -1,1 +1,1 @@
-"""Files of images and masks: decoding, reading, writing, and one pass over all images."""
+"""Image and mask files: formats, decoding, reading, writing, and the survey of all images."""

@@ -1,4 +1,4 @@
-"""NumPy files: one array per file, [H, W] or [H, W, C], never pickled objects."""
+"""NumPy files (.npy, .npz): one array per file, [H, W] or [H, W, C]; pickled objects are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(path: Path, content: bytes) -> Stored:
     """Decode a .npy file, or a .npz file of one array.
 
     Raises:
-        DataError: pickled objects, several arrays, or a shape that is no picture.
+        DataError: pickled objects, several arrays, or a shape that is not an image.
     """
     buffer = io.BytesIO(content)
     if content[:2] != b"PK":
@@ -60,9 +60,12 @@ def _picture(path: Path, values: NDArray[Any]) -> Stored:
         if last <= _MOST_CHANNELS and last < min(first, rows):
             pass
         elif first <= _MOST_CHANNELS and first < min(rows, last):
-            values, notes = np.moveaxis(values, 0, -1), ("an array C x H x W is read with its first axis as channels",)
+            values, notes = (
+                np.moveaxis(values, 0, -1),
+                ("array of shape C x H x W read with the first axis as channels",),
+            )
         else:
-            raise DataError(f"{path}: has the shape {values.shape}, whose channels are not clear; save H x W x C")
+            raise DataError(f"{path}: has the shape {values.shape}, with ambiguous channels; save H x W x C")
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     if native.dtype == np.bool_:
         return Stored(np.ascontiguousarray(native.astype(np.uint8)), 1, notes=notes)

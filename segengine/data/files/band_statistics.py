@@ -1,7 +1,7 @@
-"""Histograms of bands, added up over any number of images, and the percentiles that follow from them.
+"""Per-band histograms, summed over any number of images, and percentiles computed from them.
 
-Values of uint16 have one bin each. All others are counted by the upper 18 bits of their float32 pattern, which are ordered
-as the numbers are: bins are at most 0.2 % of the value wide at every scale, whatever the range.
+uint16 values have one bin each. All other types are binned by the upper 18 bits of their float32 pattern, which sort like
+the numbers themselves: every bin is at most 0.2 % of the value wide, at any scale and range.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SIGN = np.uint32(0x80000000)
 
 @dataclass(frozen=True, eq=False)
 class BandCounts:
-    """How often the values of a band occur: `counts` int64 [bins], the least and the greatest; `whole`: a bin per value."""
+    """Histogram of a band: `counts` int64 [bins], minimum and maximum; `whole`: one bin per integer value."""
 
     counts: NDArray[np.int64]
     least: float
@@ -29,7 +29,7 @@ class BandCounts:
     whole: bool
 
     def plus(self, other: BandCounts) -> BandCounts:
-        """Both together; the bins must be of one kind."""
+        """The sum of two histograms, which must use the same binning."""
         assert self.whole == other.whole
         return BandCounts(
             self.counts + other.counts, min(self.least, other.least), max(self.greatest, other.greatest), self.whole
@@ -41,13 +41,13 @@ class BandCounts:
         return int(self.counts.sum())
 
     def percentile(self, percent: float) -> float:
-        """A percentile as numpy's: linear between the two nearest values in order, each exact to its bin's width."""
+        """A percentile by linear interpolation, as in NumPy; each of the two values is exact to its bin width."""
         rank = percent / 100 * (self.pixels - 1)
         low, high = (self._ordered(int(place)) for place in (np.floor(rank), np.ceil(rank)))
         return float(low + (rank - np.floor(rank)) * (high - low))
 
     def _ordered(self, place: int) -> float:
-        """The value at a place, from 0, among all in ascending order."""
+        """The value at a 0-based rank in ascending order."""
         below = np.cumsum(self.counts)
         index = int(np.searchsorted(below, place, side="right"))
         if self.whole:
@@ -58,7 +58,7 @@ class BandCounts:
         return 0.0 if abs(value) < np.finfo(np.float32).tiny else value
 
     def levels(self, window: Window) -> int:
-        """How many of the 256 gray levels the band's values keep after the window."""
+        """Number of the 256 gray levels that the band occupies after windowing."""
         codes = np.flatnonzero(self.counts)
         values = codes.astype(np.float64) if self.whole else _values(codes)
         return len(np.unique(np.rint(np.clip((values - window[0]) * 255 / (window[1] - window[0]), 0, 255))))
@@ -67,7 +67,7 @@ class BandCounts:
 def band_counts(
     values: NDArray[Any], nodata: float | None, missing: NDArray[np.bool_] | None, *, whole: bool
 ) -> list[BandCounts]:
-    """Counts of each channel of an image [H, W, C], without nodata, NaN and infinite values."""
+    """Histogram of each channel of an image [H, W, C], excluding nodata, NaN and infinite values."""
     found = []
     for band in range(values.shape[2]):
         valid = valid_values(values[:, :, band], nodata, missing)
@@ -79,7 +79,7 @@ def band_counts(
 
 
 def windows_of(bands: Sequence[BandCounts]) -> tuple[Windows, list[str]]:
-    """The window of each band by its percentiles, and notes about bands that are constant or keep few gray levels."""
+    """The percentile window of each band, and notes about constant bands and bands with few gray levels."""
     windows: list[Window] = []
     notes: list[str] = []
     for number, band in enumerate(bands, start=1):
@@ -92,7 +92,7 @@ def windows_of(bands: Sequence[BandCounts]) -> tuple[Windows, list[str]]:
             low, high = band.least, band.greatest
         if not high > low:
             windows.append((low, low + 1))
-            notes.append(f"channel {number} holds the value {low:g} only")
+            notes.append(f"channel {number} has the single value {low:g}")
             continue
         windows.append((low, high))
         levels = band.levels((low, high))
@@ -102,7 +102,7 @@ def windows_of(bands: Sequence[BandCounts]) -> tuple[Windows, list[str]]:
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.uint32]:
-    """The upper bits of float32 patterns, in the order of the numbers (negative ones are stored in reverse)."""
+    """Upper bits of float32 patterns, ordered like the numbers (negative patterns are reversed)."""
     with np.errstate(over="ignore"):
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
@@ -110,7 +110,7 @@ def _codes(values: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def _values(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The least number of each bin."""
+    """Lower edge of each bin."""
     ordered = codes.astype(np.uint64) << np.uint64(_DROPPED_BITS)
     ordered = np.minimum(ordered, np.uint64(0xFFFFFFFF)).astype(np.uint32)
     bits = np.where(ordered & _SIGN, ordered & ~_SIGN, ~ordered).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""Bytes of an image file -> the values as they are stored: indices, bits, depth and bands as the file has them."""
+"""Decodes an image file to its stored values: palette indices, bit depth and bands are kept as in the file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from segengine.errors import DataError
 
 
 def decode(path: Path, data: bytes | None = None) -> Stored:
-    """The stored values of a file, turned upright by its EXIF orientation.
+    """The stored values of a file, with its EXIF orientation applied.
 
     Args:
-        path: names the file in messages; read when `data` is None.
+        path: the file, used in messages; read when `data` is None.
         data: the file's bytes.
 
     Raises:
-        DataError: whatever is wrong with this file: missing, empty, broken or truncated, several pictures in one,
-            a format or compression that isn't known, or a size above the limit.
+        DataError: any problem of this file: missing, empty, corrupt or truncated, several images in one file,
+            an unsupported format or compression, or a size above the limit.
     """
     content = file_bytes(path) if data is None else data
     if not content:

@@ -1,7 +1,7 @@
-"""The table of file formats: suffixes, how content is recognised, and the modules that read and write it.
+"""The table of image formats: suffixes, signatures, and the modules that read and write each format.
 
-The only place that lists suffixes. A format is chosen by content when a file is read, and by suffix when files are
-searched or written. Modules are named as text, so that searching for files imports no decoder.
+The only place that lists suffixes and signatures. Reading selects the format by content; searching and writing select it
+by suffix. Modules are given by name, so that searching for files imports no decoder.
 
 A reader module has `read(path, content) -> Stored`; a writer module `write(raw, encoding, path) -> bytes`.
 """
@@ -32,8 +32,8 @@ HEAD_BYTES = 16
 class Format:
     """One file format.
 
-    `signatures`: byte strings that its files begin with, "?" standing for any byte. `picture`: found by patterns that
-    name no suffix; arrays aren't, as other programs keep their own data in such files beside images.
+    `signatures`: leading bytes of its files, "?" matches any byte. `picture`: matched by patterns without a suffix;
+    False for arrays, which other programs often store beside images.
     """
 
     name: str
@@ -69,7 +69,7 @@ FORMATS = (
 SUFFIXES = tuple(suffix for entry in FORMATS for suffix in entry.suffixes)
 """Suffixes of all files that can be read."""
 PICTURE_SUFFIXES = tuple(suffix for entry in FORMATS if entry.picture for suffix in entry.suffixes)
-"""Suffixes that a pattern without suffix stands for."""
+"""Suffixes matched by a pattern without a suffix."""
 LOSSLESS_SUFFIXES = tuple(suffix for entry in FORMATS if entry.writer for suffix in entry.suffixes)
 """Suffixes that masks can be written with."""
 
@@ -78,7 +78,7 @@ def format_of(path: Path, content: bytes) -> Format:
     """The format of a file by its first bytes.
 
     Raises:
-        DataError: none of the known formats.
+        DataError: the content matches no known format.
     """
     for entry in FORMATS:
         if entry.matches(content[:HEAD_BYTES]):

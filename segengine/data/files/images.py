@@ -1,4 +1,4 @@
-"""One pass over all images: sizes, channels, bits and content, so that nothing surprises during training."""
+"""Survey of all images: sizes, channels, bit depths and content, checked before training starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segengine.data.files.windows import PER_IMAGE, Windowing, Windows, as_windo
 from segengine.data.sources.records import Record, counted
 from segengine.errors import DataError
 
-_TOGETHER = 8  # histograms of so many images are held at once: some megabytes each
+_TOGETHER = 8  # images whose histograms are held at once, a few megabytes each
 
 WindowSetting = tuple[float, float] | Sequence[tuple[float, float]] | Literal["auto", "per-image"] | None
 WindowChoice = tuple[Windowing, str]
@@ -29,8 +29,8 @@ WindowChoice = tuple[Windowing, str]
 class ImageFacts:
     """A decoded image's size, channels (without transparency), bits per value, and SHA-256 of its file.
 
-    `deep` images need a window to become 0..255; `whole` ones hold unsigned 16-bit numbers. `flat` images have one value
-    everywhere. `missing` is the number of pixels without measurement (NaN, nodata). `notes` say how the file was read.
+    `deep`: a window is needed to map values to 0..255. `whole`: values are unsigned 16-bit integers. `flat`: all pixels have
+    the same value. `missing`: number of pixels without a measurement (NaN, nodata). `notes`: how the file was read.
     """
 
     height: int
@@ -47,7 +47,7 @@ class ImageFacts:
 
 
 def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> ImageFacts:
-    """What an image file is; `decoded` decodes its content."""
+    """The facts of an image file; `decoded` decodes its content."""
     content = file_bytes(path)
     stored = decoded(path, content)
     height, width = stored.values.shape[:2]
@@ -81,7 +81,7 @@ def reading_of(
 ) -> tuple[int, Windowing, list[str]]:
     """The channels and windows that all images are read with, and notes; see `common_channels` and `common_window`.
 
-    `remembered` gives the choice of windows made before for the same files, or calls the function that it gets.
+    `remembered` returns the windows chosen earlier for the same files, or calls the given function.
     """
     number, note = common_channels(records, facts, channels)
     windowing, other = remembered(
@@ -91,7 +91,7 @@ def reading_of(
 
 
 def reading_notes(records: Sequence[Record], facts: Sequence[ImageFacts], channels: int) -> list[str]:
-    """What a user should know about how images were read: one line per remark, with a count and the first file."""
+    """Remarks on how images were read: one line per remark, with the number of images and the first file."""
     found: dict[str, list[Path]] = {}
     for record, fact in zip(records, facts, strict=True):
         for note in fact.notes:
@@ -113,12 +113,12 @@ def reading_notes(records: Sequence[Record], facts: Sequence[ImageFacts], channe
 
 
 def common_channels(records: Sequence[Record], facts: Sequence[ImageFacts], wanted: int | str) -> tuple[int, str]:
-    """The number of channels that all images are read with, and a note ('' if there's nothing to say).
+    """The common number of channels, and a note for the user ('' for none).
 
-    With "auto" gray images beside colour images become colour.
+    With "auto", gray images are converted to colour if the data set also has colour images.
 
     Raises:
-        DataError: channels that can't be brought together, naming an image.
+        DataError: incompatible numbers of channels; names an image.
     """
     first: dict[int, Record] = {}
     for record, fact in zip(records, facts, strict=True):
@@ -126,7 +126,7 @@ def common_channels(records: Sequence[Record], facts: Sequence[ImageFacts], want
     if wanted == "auto":
         if set(first) == {1, 3}:
             gray = sum(fact.channels == 1 for fact in facts)
-            return 3, f"{gray} of {len(facts)} images are gray and read as three equal channels"
+            return 3, f"{gray} of {len(facts)} images are gray; their channel is repeated three times"
         if len(first) > 1:
             found = ", ".join(f"{n} in {record.image}" for n, record in sorted(first.items()))
             raise DataError(f"images have different numbers of channels ({found}); make them the same")
@@ -150,15 +150,15 @@ def common_window(
     read: Callable[[Path], Stored] = decode,
     progress: Progress | None = None,
 ) -> tuple[Windowing, str]:
-    """How stored values become 0..255, and a note ('' if there's nothing to say).
+    """The mapping of stored values to 0..255, and a note for the user ('' for none).
 
     "auto" takes the 0.5 and 99.5 percentiles of each channel over all pixels of the training images; "per-image" those of
-    each image, or of each group's images where records have groups. Pixels without measurement (NaN, nodata) don't count.
+    each image, or of each group's images where records have groups. Pixels without a measurement (NaN, nodata) are excluded.
     `read` decodes a file.
 
     Raises:
-        DataError: images that need a window without one, or 8-bit images among them; a number of windows that isn't
-            the number of channels.
+        DataError: images that need a window if none is set, a mix with 8-bit images, or a number of windows that differs
+            from the number of channels.
     """
     deep = [i for i, fact in enumerate(facts) if fact.deep]
     fixed = as_windows(wanted) if isinstance(wanted, (tuple, list)) else None
@@ -168,7 +168,7 @@ def common_window(
         shallow = next(i for i, fact in enumerate(facts) if not fact.deep)
         raise DataError(
             f"{records[deep[0]].image} has {facts[deep[0]].bits} bits per value and {records[shallow].image} 8; "
-            "export all images with the same bits"
+            "export all images with the same bit depth"
         )
     if fixed is not None:
         if len(fixed) not in (1, channels):
@@ -179,7 +179,7 @@ def common_window(
     if wanted is None:
         raise DataError(
             f"{records[deep[0]].image}: has {facts[deep[0]].bits} bits per value; set data.window: auto, "
-            "or the [low, high] that becomes black and white"
+            "or [low, high], the values mapped to black and white"
         )
     whole = all(fact.whole for fact in facts)
     if wanted == PER_IMAGE and all(record.group == record.id for record in records):
@@ -191,7 +191,7 @@ def common_window(
         groups = group_windows(members, channels, whole=whole, read=read, progress=progress)
         return Windowing(
             PER_IMAGE, groups
-        ), f"data.window: per-image takes percentiles per group: {counted(len(groups), 'group')}"
+        ), f"data.window: per-image uses percentiles per group: {counted(len(groups), 'group')}"
     return _automatic([records[i].image for i in training], channels, whole=whole, read=read, progress=progress)
 
 
@@ -201,13 +201,13 @@ def _automatic(
     bands = _counted_bands(paths, channels, whole=whole, read=read, progress=progress)
     windows, notes = windows_of(bands)
     if all(not band.pixels or band.least == band.greatest for band in bands):
-        held = f"the value {bands[0].least:g} only" if bands[0].pixels else "no valid value"
+        held = f"the single value {bands[0].least:g}" if bands[0].pixels else "no valid value"
         raise DataError(f"{paths[0].parent}: training images hold {held}; set data.window yourself")
     if len(set(windows)) == 1:
         windows = windows[:1]
     each = "the 0.5 and 99.5 percentiles of the training images"
     if len(windows) > 1:
-        each += ", channel by channel"
+        each += ", per channel"
     return Windowing(windows), "; ".join([f"data.window: auto is {shown(windows)}, {each}", *notes])
 
 
@@ -219,7 +219,7 @@ def group_windows(
     read: Callable[[Path], Stored] = decode,
     progress: Progress | None = None,
 ) -> dict[str, Windows]:
-    """Group -> the percentiles of each channel over all its images."""
+    """Group -> percentile window of each channel over all images of the group."""
     found = {}
     for done, (group, paths) in enumerate(sorted(members.items()), start=1):
         found[group] = windows_of(_counted_bands(paths, channels, whole=whole, read=read, progress=None))[0]
@@ -229,7 +229,7 @@ def group_windows(
 
 
 def readable_group_windows(members: Mapping[str, Sequence[Path]], channels: int) -> dict[str, Windows]:
-    """`group_windows` of images to predict: those that can't be read, or need no window, have no part in it."""
+    """`group_windows` for prediction: images that can't be read, or need no window, are skipped."""
     found = {}
     for group, paths in members.items():
         total: list[BandCounts] | None = None

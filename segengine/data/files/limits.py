@@ -1,4 +1,4 @@
-"""The largest picture that is decoded: compared with the size that a file declares, before any pixel is decoded."""
+"""Size limit of decoded images, checked against the declared size before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from segengine.errors import DataError
 
 LIMIT_SETTING = "SEGENGINE_MAX_IMAGE_GIB"
-"""Environment variable with the limit in GiB of decoded values; it changes no number, only what is refused."""
+"""Environment variable with the limit in GiB of decoded values; it affects no result, only which files are refused."""
 DEFAULT_GIB = 1.0
 _GIB = 1024**3
 
 
 def limit_bytes() -> int:
-    """The most bytes that one decoded picture may take. Raises DataError for a setting that is no positive number."""
+    """Maximum size of one decoded image in bytes. Raises DataError if the setting is not a positive number."""
     text = os.environ.get(LIMIT_SETTING, "").strip()
     try:
         gib = float(text) if text else DEFAULT_GIB
@@ -28,10 +28,10 @@ def limit_bytes() -> int:
 
 
 def check_size(path: Path, height: int, width: int, bytes_per_pixel: float) -> None:
-    """Refuse a picture whose declared size is above the limit.
+    """Refuse an image whose declared size is above the limit.
 
     Raises:
-        DataError: no pixels, or more bytes than the limit; names the setting and the value that would do.
+        DataError: no pixels, or more bytes than the limit; names the setting and a sufficient value.
     """
     if height < 1 or width < 1:
         raise DataError(f"{path}: declares {width} x {height} pixels (width x height); export it again or remove it")
@@ -40,16 +40,16 @@ def check_size(path: Path, height: int, width: int, bytes_per_pixel: float) -> N
     if needed > limit:
         raise DataError(
             f"{path}: declares {width:,} x {height:,} pixels (width x height), {needed / _GIB:.3g} GiB decoded, above the limit "
-            f"of {limit / _GIB:.3g} GiB; if it really is so large, cut it into tiles, or raise the limit with the "
+            f"of {limit / _GIB:.3g} GiB; if this size is correct, cut it into tiles, or raise the limit with the "
             f"environment variable {LIMIT_SETTING}={math.ceil(needed / _GIB)}"
         )
 
 
 def file_bytes(path: Path) -> bytes:
-    """The content of a regular file of the data.
+    """The content of a regular file.
 
     Raises:
-        DataError: it's gone, can't be read, is a device or pipe, or is larger than the limit of a decoded picture.
+        DataError: the file is missing, unreadable, a device or pipe, or larger than the limit of a decoded image.
     """
     try:
         found = path.stat()
@@ -63,5 +63,5 @@ def file_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        remedy = "put it back, and run the same command again" if gone else "check the path and its permissions"
+        remedy = "restore it and run the same command again" if gone else "check the path and its permissions"
         raise DataError(f"{path}: can't be read: {error.strerror}; {remedy}") from error

@@ -1,4 +1,4 @@
-"""One function over many files in threads, with progress."""
+"""Maps a function over many files in threads, with progress reports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import chain
 from typing import TypeVar
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is done, how many are done, and of how many."""
+"""Callback (activity, number done, total)."""
 
-_MOST_TOGETHER = 16  # items per task: with small files a task costs as much as an item
+_MOST_TOGETHER = 16  # items per task: for small files, submitting a task costs as much as an item
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -20,7 +20,7 @@ _R = TypeVar("_R")
 def in_threads(
     function: Callable[[_T], _R], items: Sequence[_T], what: str, progress: Progress | None = None
 ) -> list[_R]:
-    """The results in the order of the items; the first item that raises stops the rest."""
+    """Results in the order of the items; the first exception cancels the rest."""
     workers = max(1, min(8, os.cpu_count() or 1, len(items)))
     size = max(1, min(_MOST_TOGETHER, len(items) // (workers * _MOST_TOGETHER)))
     chunks = (items[start : start + size] for start in range(0, len(items), size))

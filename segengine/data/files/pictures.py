@@ -1,4 +1,4 @@
-"""JPEG, BMP, GIF and WebP through Pillow, each opened as what its content says and as nothing else."""
+"""JPEG, BMP, GIF and WebP through Pillow, each opened only by the plugin that its signature selects."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from segengine.data.files.stored import Stored, upright
 from segengine.data.masks.mapping import MaskEncoding
 from segengine.errors import DataError
 
-Image.MAX_IMAGE_PIXELS = None  # `check_size` compares with a limit that users can set, before pixels are decoded
+Image.MAX_IMAGE_PIXELS = None  # `check_size` enforces the configurable limit before pixels are decoded
 
 ORIENTATION_TAG = 0x0112
 _MOST_SCANS = 1000
 
 
 def read(path: Path, content: bytes) -> Stored:
-    """Decode one picture. Raises DataError for several pictures in one file, or a size above the limit."""
+    """Decode one image. Raises DataError for several images in one file, or a size above the limit."""
     return read_pillow(path, content, depth=0)
 
 
@@ -37,7 +37,7 @@ def read_pillow(
         path: for messages.
         content: the file.
         depth: a PNG's bits per value, else 0.
-        check: called with the values before they are turned upright; may raise.
+        check: called with the values before the EXIF orientation is applied; may raise.
     """
     plugin = format_of(path, content).name.upper()
     if plugin == "JPEG" and content.count(b"\xff\xda") > _MOST_SCANS:
@@ -46,7 +46,7 @@ def read_pillow(
         check_size(path, image.height, image.width, len(image.getbands()))
         frames = int(getattr(image, "n_frames", 1))
         if frames > 1:
-            raise DataError(f"{path}: holds {frames} pictures; save one picture per file")
+            raise DataError(f"{path}: holds {frames} images; save one image per file")
         notes = ("CMYK inks are converted to red, green and blue",) if image.mode == "CMYK" else ()
         image.load()
         values, bits, palette, alpha = _values(image, depth)
@@ -65,7 +65,7 @@ def _values(image: Image.Image, depth: int) -> tuple[NDArray[Any], int, tuple[tu
         flat = image.getpalette("RGB") or []
         palette = tuple((flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat) - 2, 3))
         return np.asarray(image), depth or 8, palette, False
-    if image.mode == "L" and depth in (2, 4):  # Pillow spreads these over 0..255; the file holds 0..3 or 0..15
+    if image.mode == "L" and depth in (2, 4):  # Pillow scales these to 0..255; the file stores 0..3 or 0..15
         return np.asarray(image) // np.uint8(255 // (2**depth - 1)), depth, None, False
     if image.mode in ("L", "RGB"):
         return np.asarray(image), 8, None, False
@@ -79,7 +79,7 @@ def _values(image: Image.Image, depth: int) -> tuple[NDArray[Any], int, tuple[tu
 
 
 def write(raw: NDArray[Any], encoding: MaskEncoding, path: Path) -> bytes:
-    """Encode a mask as BMP or GIF. Raises DataError for 16 bits, or colours in a GIF."""
+    """Encode a mask as BMP or GIF. Raises DataError for 16-bit masks, and for colour masks as GIF."""
     suffix = path.suffix.lower()
     if raw.dtype == np.uint16:
         raise DataError(f"{path}: {suffix} holds 8 bits, and the masks have 16; write .png")
@@ -92,14 +92,14 @@ def write(raw: NDArray[Any], encoding: MaskEncoding, path: Path) -> bytes:
 
 
 def saved(image: Image.Image, plugin: str, **options: Any) -> bytes:
-    """The bytes of a file of this picture."""
+    """The encoded image as bytes."""
     buffer = io.BytesIO()
     image.save(buffer, plugin, **options)
     return buffer.getvalue()
 
 
 def to_pillow(raw: NDArray[Any], encoding: MaskEncoding) -> Image.Image:
-    """A mask as a Pillow image in the mode that its encoding asks for."""
+    """A mask as a Pillow image in the mode required by its encoding."""
     if raw.ndim == 2 and encoding.kind == "palette":
         image = Image.fromarray(raw.astype(np.uint8), "L")
         coloured = Image.new("P", image.size)

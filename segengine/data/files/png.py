@@ -1,6 +1,6 @@
-"""PNG: up to 8 bits and 16-bit gray through Pillow, 16-bit colour through OpenCV, both after a check of the chunks.
+"""PNG: Pillow decodes up to 8 bits and 16-bit gray, OpenCV 16-bit colour; all chunks are verified first.
 
-Neither decoder compares checksums of pixel data, so that a flipped bit would change a picture or mask unseen.
+Neither decoder verifies checksums of pixel data, so a flipped bit would silently change an image or mask.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from segengine.errors import DataError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette, gray + alpha, RGB + alpha
-_MOST_DEFLATED = 1032  # zlib: the highest ratio of deflate
+_MOST_DEFLATED = 1032  # maximum compression ratio of deflate (zlib)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Header:
 
     @property
     def filtered_bytes(self) -> int:
-        """Bytes of the rows before compression, each with its filter's number (PNG specification, 7.2 and 8.2)."""
+        """Size of the uncompressed rows, each with its filter byte (PNG specification, 7.2 and 8.2)."""
         if not self.interlaced:
             return self.height * (1 + self._row(self.width))
         total = 0
@@ -64,20 +64,20 @@ class _Header:
 
 
 def read(path: Path, content: bytes) -> Stored:
-    """Decode a PNG. Raises DataError for a broken chunk, a missing palette, or a size above the limit."""
+    """Decode a PNG. Raises DataError for a corrupt chunk, a missing palette, or a size above the limit."""
     header, pixels = _checked(path, content)
     if header.depth == 16 and header.colour != 0:
         return _by_opencv(path, content, header, pixels)
 
     def check(values: NDArray[Any]) -> None:
-        if not values[-2:].any():  # Pillow leaves rows 0 that the pixel data doesn't reach
+        if not values[-2:].any():  # Pillow leaves rows beyond the end of the pixel data at 0
             _check_enough(path, header, pixels)
 
     return read_pillow(path, content, depth=header.depth, check=check)
 
 
 def _checked(path: Path, content: bytes) -> tuple[_Header, list[memoryview]]:
-    """The header and the compressed pixel data, after checksums, order and declared size have been compared."""
+    """The header and the compressed pixel data, after checking checksums, chunk order and declared size."""
     view, start, header, pixels, palette = memoryview(content), len(_SIGNATURE), None, [], False
     while True:
         if start + 12 > len(content):
@@ -101,7 +101,7 @@ def _checked(path: Path, content: bytes) -> tuple[_Header, list[memoryview]]:
         if kind == b"IEND":
             break
     if header.colour == 3 and not palette:
-        raise DataError(f"{path}: is a palette PNG without palette; export it again or remove it")
+        raise DataError(f"{path}: is a palette PNG without a palette; export it again or remove it")
     if sum(map(len, pixels)) * _MOST_DEFLATED < header.filtered_bytes:
         raise DataError(f"{path}: can't be decoded (truncated pixel data); export it again or remove it")
     return header, pixels
@@ -136,7 +136,7 @@ def _check_enough(path: Path, header: _Header, pixels: list[memoryview]) -> None
 
 
 def _by_opencv(path: Path, content: bytes, header: _Header, pixels: list[memoryview]) -> Stored:
-    """16-bit colour, which Pillow reduces to 8 bits; OpenCV accepts too little pixel data, which is refused first."""
+    """16-bit colour, which Pillow reduces to 8 bits; OpenCV accepts truncated pixel data, so it is checked first."""
     _check_enough(path, header, pixels)
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None or values.dtype != np.uint16 or values.shape[:2] != (header.height, header.width):
@@ -158,7 +158,7 @@ def write(raw: NDArray[Any], encoding: MaskEncoding, path: Path) -> bytes:  # no
 
 
 def _small(raw: NDArray[Any], bits: int) -> bytes:
-    """A gray PNG with 2 or 4 bits, which Pillow can read and not write (PNG specification, section 11)."""
+    """A gray PNG with 2 or 4 bits, which Pillow reads but can't write (PNG specification, section 11)."""
     height, width = raw.shape
     per_byte = 8 // bits
     padded = np.zeros((height, -(-width // per_byte) * per_byte), np.uint8)

@@ -1,4 +1,4 @@
-"""Image files -> uint8 pictures; mask files -> their raw values."""
+"""Reads image files as uint8 arrays and mask files as raw values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segengine.errors import DataError
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 NODATA_RAW = 65535
-"""The raw value of mask pixels that are NaN, or have a declared nodata value that no mask value can have."""
+"""Raw value of mask pixels that are NaN or have a declared nodata value outside 0..65535."""
 
 AnyWindow = Window | Sequence[Window] | Literal["per-image"] | None
 
@@ -28,15 +28,15 @@ def read_image(path: Path, *, channels: int | None = None, window: AnyWindow = N
 
     Args:
         path: the file.
-        channels: how many the result has; None keeps the file's. Gray becomes three by repetition, colour becomes
-            one by luma (0.299 R + 0.587 G + 0.114 B, ITU-R BT.601); transparency is dropped unless it makes the
-            number right. Any other difference is an error.
-        window: (low, high) in stored values that becomes 0..255, linearly, rounded, clipped; one such pair per channel;
-            or "per-image", the 0.5 and 99.5 percentiles of each of the image's channels. Needed for images with more
-            than 8 bits, without effect on others. Pixels without measurement (NaN, nodata) become 0.
+        channels: number of channels of the result; None keeps the file's. Gray is repeated three times, colour becomes
+            one channel by luma (0.299 R + 0.587 G + 0.114 B, ITU-R BT.601); transparency is dropped unless it is needed to
+            reach this number. Any other difference is an error.
+        window: (low, high) in stored values, mapped linearly to 0..255, rounded and clipped; or one such pair per channel;
+            or "per-image", the 0.5 and 99.5 percentiles of each of the image's channels. Required for images with more
+            than 8 bits, ignored for others. Pixels without a measurement (NaN, nodata) become 0.
 
     Raises:
-        DataError: a broken file, channels that don't fit, or more than 8 bits without a window.
+        DataError: a corrupt file, an incompatible number of channels, or more than 8 bits without a window.
     """
     return to_picture(decode(path), path, channels=channels, window=window)
 
@@ -44,7 +44,7 @@ def read_image(path: Path, *, channels: int | None = None, window: AnyWindow = N
 def read_picture(
     path: Path, *, channels: int | None = None, window: AnyWindow = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """`read_image`, and where the file holds no measurement: bool [H, W], None where all pixels are valid."""
+    """`read_image`, and the mask of pixels without a measurement: bool [H, W], None if all pixels are valid."""
     stored = decode(path)
     return to_picture(stored, path, channels=channels, window=window), stored.missing
 
@@ -61,7 +61,7 @@ def to_picture(
         if windows is None:
             raise DataError(
                 f"{path}: has {stored.bits} bits per value ({_range(values)}); set data.window: auto, "
-                "or the [low, high] that becomes black and white"
+                "or [low, high], the values mapped to black and white"
             )
         if windows == PER_IMAGE:
             windows = image_windows(values, stored.nodata, stored.missing)
@@ -77,10 +77,10 @@ def to_picture(
 
 
 def check_fits(stored: Stored, path: Path, *, channels: int, deep: bool) -> None:
-    """Whether a model that was trained on images of `channels`, with more than 8 bits (`deep`) or not, can take this one.
+    """Check that an image fits a model trained on images with `channels` channels and more than 8 bits (`deep`) or not.
 
     Raises:
-        DataError: another depth, or channels that can't be brought to that number; says what to do.
+        DataError: another bit depth, or an incompatible number of channels; says what to do.
     """
     kept = 3 if stored.palette is not None else 1 if stored.values.ndim == 2 else stored.values.shape[2]
     fitting = {kept, kept - stored.alpha}
@@ -102,21 +102,23 @@ def check_fits(stored: Stored, path: Path, *, channels: int, deep: bool) -> None
 
 
 def channel_values(stored: Stored, path: Path, channels: int | None) -> NDArray[Any]:
-    """Stored values as they are shown to a network before the window: [H, W, C] in the file's dtype, or float64 luma.
+    """Network input before windowing: [H, W, C] in the file's dtype, or float64 luma.
 
     Raises:
-        DataError: channels that can't be brought to the number asked for.
+        DataError: an incompatible number of channels.
     """
     return _in_channels(colours(stored, path, channels), path, channels)
 
 
 def colours(stored: Stored, path: Path, channels: int | None = None) -> NDArray[Any]:
-    """Stored values [H, W, C] as a picture: palette looked up, 1 to 4 bits spread to 0..255, transparency dropped."""
+    """Stored values as an image [H, W, C]: palette applied, 1 to 4 bits scaled to 0..255, transparency dropped."""
     values = stored.values
     if stored.palette is not None:
         used = int(values.max(initial=0))
         if used >= len(stored.palette):
-            raise DataError(f"{path}: has the palette index {used}, and {len(stored.palette)} colours; export it again")
+            raise DataError(
+                f"{path}: has the palette index {used} but only {len(stored.palette)} palette colours; export it again"
+            )
         values = np.array(stored.palette, np.uint8)[values]
     elif stored.bits < 8:
         values = values * np.uint8(255 // (2**stored.bits - 1))
@@ -150,13 +152,13 @@ def _luma(values: NDArray[Any]) -> NDArray[Any]:
 def read_mask(path: Path) -> NDArray[Any]:
     """The raw stored values of a mask: uint8/uint16 [H, W], or uint8 [H, W, 3] for colours.
 
-    Palette masks give their indices, 1-bit masks 0 and 1, 16 bits stay exact; whole numbers from 0 to 65535 in other
-    types become uint16; colours with red = green = blue in the whole mask are gray; transparency is dropped. An EXIF
-    orientation is applied, as viewers do. Pixels that are NaN, or have a declared nodata value outside 0..65535, become
+    Palette masks return their indices, 1-bit masks 0 and 1; 16-bit values are exact. Whole numbers from 0 to 65535 in other
+    types become uint16; colour masks with red = green = blue in every pixel become gray; transparency is dropped. An EXIF
+    orientation is applied. Pixels that are NaN, or have a declared nodata value outside 0..65535, become
     65535.
 
     Raises:
-        DataError: a broken file, or values that no mask has.
+        DataError: a corrupt file, or values that are not valid in a mask.
     """
     return mask_values(decode(path), path)
 
@@ -170,7 +172,7 @@ def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
         values, alpha = values[..., :-1], values[..., -1]
         if values.size and values.min() == values.max() and alpha.min() != alpha.max():
             raise DataError(
-                f"{path}: the mask is in the transparency only; save it without transparency, as gray values"
+                f"{path}: the mask is stored in the alpha channel only; save it as gray values without transparency"
             )
     if values.ndim == 3 and (values.shape[2] == 1 or bool((values == values[:, :, :1]).all())):
         values = values[:, :, 0]
@@ -185,7 +187,7 @@ def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
 
 
 def _whole_numbers(values: NDArray[Any], stored: Stored, path: Path) -> NDArray[np.uint16]:
-    """Masks saved as int8, int32, float and the like -> uint16, pixels without measurement as 65535."""
+    """Masks saved as int8, int32, float and similar -> uint16, pixels without a measurement as 65535."""
     floats = np.issubdtype(values.dtype, np.floating)
     absent = np.isnan(values) if floats else np.zeros(values.shape, bool)
     nodata = stored.nodata
@@ -208,7 +210,7 @@ def _whole_numbers(values: NDArray[Any], stored: Stored, path: Path) -> NDArray[
 
 
 def mask_encoding(stored: Stored, values: NDArray[Any], suffix: str) -> MaskEncoding:
-    """How a decoded mask stores its values; suffixes that lose values become ".png"."""
+    """Encoding of a decoded mask; suffixes of lossy formats become ".png"."""
     suffix = ".png" if stored.lossy or suffix.lower() not in LOSSLESS_SUFFIXES else suffix.lower()
     if stored.palette is not None:
         return MaskEncoding("palette", stored.bits, stored.palette, suffix)

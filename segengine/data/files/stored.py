@@ -1,4 +1,4 @@
-"""What a reader returns: the values of one picture as they are stored."""
+"""The result of a reader: the stored values of one image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """Decoded picture of an image or mask file.
+    """A decoded image or mask file.
 
-    `values`: [H, W] or [H, W, C] in the file's own dtype, upright. `bits` per value: 1, 2 or 4 where uint8 values use so
+    `values`: [H, W] or [H, W, C] in the file's own dtype, upright. `bits` per value: 1, 2 or 4 where uint8 holds so
     few, else the dtype's. `palette`: (red, green, blue) of each index. `alpha`: the last channel is transparency.
-    `lossy`: the compression changes values. `nodata`: the value that the file declares as no measurement; `missing`: bool
-    [H, W], True where the file holds no measurement (nodata in all bands, NaN in any, or outside its validity mask),
-    None where all pixels are valid. `spacing`: (row, column) distance of pixels in the file's unit. `notes`: what a user
-    should know about how the file was read.
+    `lossy`: lossy compression. `nodata`: the value declared as no measurement; `missing`: bool
+    [H, W], True for pixels without a measurement (nodata in all bands, NaN in any, or outside the validity mask),
+    None if all pixels are valid. `spacing`: (row, column) distance of pixels in the file's unit. `notes`: remarks for
+    the user on how the file was read.
     """
 
     values: NDArray[Any]
@@ -33,12 +33,12 @@ class Stored:
 
     @property
     def deep(self) -> bool:
-        """Whether the values need a window to become 0..255: all but unsigned integers of at most 8 bits."""
+        """Whether a window is needed to map the values to 0..255: True except for unsigned integers of at most 8 bits."""
         return self.values.dtype != np.uint8
 
 
 def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undo EXIF orientation 1..8 (CIPA DC-008, 4.6.4); other numbers change nothing."""
+    """Undo EXIF orientation 1..8 (CIPA DC-008, 4.6.4); other numbers are ignored."""
     if orientation in (5, 6, 7, 8):
         values = np.swapaxes(values, 0, 1)
     if orientation in (2, 3, 6, 7):
@@ -49,7 +49,7 @@ def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def missing_pixels(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
-    """Bool [H, W] of pixels with NaN in any band or `nodata` in all bands; None where there are none."""
+    """Pixels with NaN in any band or `nodata` in all bands: bool [H, W], None if there are none."""
     missing: NDArray[np.bool_] | None = None
     if np.issubdtype(values.dtype, np.floating):
         invalid = np.isnan(values)
@@ -62,7 +62,7 @@ def missing_pixels(values: NDArray[Any], nodata: float | None) -> NDArray[np.boo
 
 
 def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Where values equal `nodata`, which a float32 file may hold rounded to float32; NaN equals nothing."""
+    """Elementwise comparison with `nodata`, also as rounded to float32; NaN equals nothing."""
     if np.issubdtype(values.dtype, np.floating):
         with np.errstate(over="ignore"):
             return np.asarray(values == values.dtype.type(nodata))

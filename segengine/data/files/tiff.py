@@ -1,4 +1,4 @@
-"""TIFF through tifffile: one picture per file, with all its bands, as stored."""
+"""TIFF through tifffile: one image per file, all bands, values as stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segengine.data.files.tiff_pages import Picture, all_pages, choose_picture
 from segengine.data.masks.mapping import MaskEncoding
 from segengine.errors import DataError
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its remarks on tags would go to stderr
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # otherwise its warnings about tags go to stderr
 
 CODECS_COMMAND = "pip install imagecodecs"
 _MIN_IS_WHITE, _PALETTE, _SEPARATED, _YCBCR = 0, 3, 5, 6
@@ -29,10 +29,10 @@ _ORIENTATION, _PIXEL_SCALE, _NODATA, _X_RESOLUTION, _Y_RESOLUTION = 274, 33550, 
 
 
 def read(path: Path, content: bytes) -> Stored:
-    """Decode the picture of a TIFF file: shape and values as tifffile gives them, channels last.
+    """Decode the image of a TIFF file: shape and values as in tifffile, channels last.
 
     Raises:
-        DataError: several pages, missing or truncated strips, colours that aren't stored as red, green and blue, a
+        DataError: several pages, missing or truncated strips, a colour space other than gray and RGB, a
             compression whose decoder isn't installed, or a size above the limit.
     """
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
@@ -48,10 +48,10 @@ def read(path: Path, content: bytes) -> Stored:
 
 
 def read_pages(path: Path, content: bytes) -> list[Stored]:
-    """Each page of a TIFF as a picture of its own, thumbnails and validity masks left out.
+    """Each page of a TIFF as a separate image, without thumbnails and validity masks.
 
     Raises:
-        DataError: as `read` does, for any page.
+        DataError: as `read`, for any page.
     """
     found = []
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
@@ -91,9 +91,9 @@ def _stored(
     elif values.dtype == np.uint8 and int(page.bitspersample) < 8:
         bits = int(page.bitspersample)
     if photometric == _MIN_IS_WHITE:
-        notes.append("the file says MinIsWhite; the stored values are used, so that 0 stays 0")
+        notes.append("the file declares MinIsWhite; the stored values are used without inversion")
     if photometric == _SEPARATED:
-        notes.append("inks (CMYK) are read as they are stored, as bands")
+        notes.append("CMYK inks are read as bands, without conversion")
     palette = None
     if photometric == _PALETTE and values.ndim == 2:
         palette = _colours(page) if values.dtype == np.uint8 else None
@@ -117,7 +117,7 @@ def _stored(
 
 
 def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
-    """Refuse what has no one meaning as an image: colour spaces other than gray and RGB, complex numbers."""
+    """Refuse colour spaces other than gray and RGB, and complex numbers."""
     photometric, compression = int(page.photometric), int(page.compression)
     if photometric not in _KNOWN_PHOTOMETRIC or (photometric == _YCBCR and compression not in _JPEG):
         name = getattr(page.photometric, "name", photometric)
@@ -132,8 +132,8 @@ def _check_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
     expected = math.prod(page.chunked)
     kind = "tiles" if page.is_tiled else "strips"
     offsets, counts = page.dataoffsets, page.databytecounts
-    if expected * math.prod(page.chunks) < math.prod(page.shape):  # tifffile would leave the rest as memory was
-        raise DataError(f"{path}: can't be decoded (its {kind} don't cover the picture); export it again or remove it")
+    if expected * math.prod(page.chunks) < math.prod(page.shape):  # tifffile would leave the rest uninitialized
+        raise DataError(f"{path}: can't be decoded (its {kind} don't cover the image); export it again or remove it")
     missing = expected - sum(1 for offset, count in zip(offsets, counts, strict=False) if offset > 0 and count > 0)
     if missing > 0:
         raise DataError(
@@ -147,7 +147,7 @@ def _check_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
 
 
 def _colours(page: tifffile.TiffPage) -> tuple[tuple[int, int, int], ...] | None:
-    """A palette as 8-bit colours; the tag holds 16 bits, some programs write 8."""
+    """The palette as 8-bit colours; the tag holds 16-bit values, but some programs write 8-bit ones."""
     table = page.colormap
     if table is None:
         return None
@@ -157,7 +157,7 @@ def _colours(page: tifffile.TiffPage) -> tuple[tuple[int, int, int], ...] | None
 
 
 def _nodata(page: tifffile.TiffPage) -> float | None:
-    """The value of GDAL's tag for pixels without measurement, None without the tag."""
+    """The value of the GDAL_NODATA tag, None without the tag."""
     tag = page.tags.get(_NODATA)
     try:
         return None if tag is None else float(str(tag.value).strip("\0 "))
@@ -176,7 +176,7 @@ def _missing(picture: Picture, values: NDArray[Any]) -> NDArray[np.bool_] | None
 
 
 def _spacing(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
-    """(row, column) distance of pixels: of a GeoTIFF in its map's unit, of an ImageJ file in the unit that it names."""
+    """(row, column) pixel spacing: in map units for a GeoTIFF, in the file's unit for ImageJ."""
     scale = page.tags.get(_PIXEL_SCALE)
     if scale is not None and len(scale.value) >= 2 and scale.value[0] > 0 and scale.value[1] > 0:
         return float(scale.value[1]), float(scale.value[0])

@@ -1,4 +1,4 @@
-"""Which page of a TIFF is the picture, and which of its axes are channels."""
+"""Selects the page of a TIFF that holds the image, and identifies its channel axis."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from segengine.errors import DataError
 
 _MOST_NAMED_CHANNELS = 64  # OME, LSM and others name the axis of channels
-_MOST_IMAGEJ_CHANNELS = 7  # ImageJ shows at most 7; tifffile calls a plain stack's pages channels, too
+_MOST_IMAGEJ_CHANNELS = 7  # ImageJ shows at most 7; tifffile also labels the pages of a plain stack as channels
 _MOST_PAGES = 100_000
-_MOST_LAST = 16  # tifffile saves an array H x W x C of unnamed axes as H pages of W x C
+_MOST_LAST = 16  # tifffile saves an unlabelled array H x W x C as H pages of W x C
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The picture of a file: `page` has its tags, `pages` its pixels, `mask` its pixels' validity (0: no measurement).
+    """The image of a file: `page` has its tags, `pages` its pixels, `mask` its validity mask (0: no measurement).
 
-    `shape`: height, width, channels. `axes` and `series` tell how several pages are one picture; `series` is None where one
-    page holds it.
+    `shape`: height, width, channels. `axes` and `series` describe an image stored in several pages; `series` is None for
+    an image in one page.
     """
 
     page: tifffile.TiffPage
@@ -48,10 +48,10 @@ class Picture:
 
 
 def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
-    """The one picture of a file; thumbnails, overviews and validity masks are no pictures.
+    """The single image of a file, ignoring thumbnails, overviews and validity masks.
 
     Raises:
-        DataError: no picture, or several; names the pages.
+        DataError: no image, or several; names the pages.
     """
     pages = _chain(path, tiff.pages)
     full = [page for page in pages if not _is_reduced(page) and not _is_mask(page)]
@@ -60,9 +60,9 @@ def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
         inner = [sub for page in pages for sub in _chain(path, page.pages or ())]
         full = [page for page in inner if not _is_reduced(page) and not _is_mask(page)]
     if not full:
-        raise DataError(f"{path}: holds thumbnails and no picture; export it again")
+        raise DataError(f"{path}: holds only thumbnails; export it again")
     if pages and _is_reduced(pages[0]):
-        notes = ("a thumbnail in front of the picture is left out",)
+        notes = ("a thumbnail before the image is ignored",)
     page = full[0]
     masks = [m for m in pages if _is_mask(m) and not _is_reduced(m) and m.shape[:2] == page.shape[-2:]] or [
         m for m in pages if _is_mask(m) and not _is_reduced(m) and m.shape[:2] == (page.imagelength, page.imagewidth)
@@ -79,12 +79,12 @@ def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
 
 
 def all_pages(path: Path, tiff: tifffile.TiffFile) -> list[Picture]:
-    """Every page as a picture of its own. Raises DataError where slices have no page of their own."""
+    """Every page as a separate image. Raises DataError if one page holds several slices."""
     pages = _chain(path, tiff.pages)
     full = [page for page in pages if not _is_reduced(page) and not _is_mask(page)]
     held = sum(math.prod(series.shape) for series in tiff.series)
     if held > sum(math.prod(page.shape) for page in pages):
-        raise DataError(f"{path}: holds several slices in one page; save each slice as a page or file of its own")
+        raise DataError(f"{path}: holds several slices in one page; save each slice as a separate page or file")
     return [
         Picture(page, (page,), axes, None, None, _size(page.shape, axes))
         for page in full
@@ -99,7 +99,7 @@ def _size(shape: Sequence[int], axes: str) -> tuple[int, int, int]:
 
 
 def _chain(path: Path, pages: Iterable[Any]) -> list[tifffile.TiffPage]:
-    """The pages of a file, each of which says where the next one is: in a damaged file that can be itself."""
+    """The linked list of a file's pages, which can be circular in a corrupt file."""
     found: dict[int, tifffile.TiffPage] = {}
     for page in pages:
         if page.offset in found or len(found) >= _MOST_PAGES:
@@ -117,10 +117,10 @@ def _page_axes(path: Path, page: tifffile.TiffPage) -> str:
 
 
 def _channel_axes(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, pages: int) -> str:
-    """A series' axes with Y and X where rows and columns are, if it is one picture.
+    """The axes of a series that is one image, with Y for rows and X for columns.
 
     Raises:
-        DataError: slices, frames, or pages that nothing calls channels.
+        DataError: slices, frames, or pages that are not declared as channels.
     """
     axes, shape = str(series.axes), tuple(series.shape)
     other = {axis: n for axis, n in zip(axes, shape, strict=True) if axis not in "YX" and n > 1}
@@ -133,8 +133,8 @@ def _channel_axes(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPage
         return axes
     many = math.prod(n for axis, n in other.items() if axis != "S")
     raise DataError(
-        f"{path}: is a stack of {subject(shape, axes)}: {max(many, pages)} pages; save one picture per file, or set "
-        "data.source.pages: all, which makes each page an image of its own (pages that are the bands of one picture: save "
+        f"{path}: is a stack of {subject(shape, axes)}: {max(many, pages)} pages; save one image per file, or set "
+        "data.source.pages: all, which reads each page as a separate image (if the pages are bands of one image, save "
         "them as one page, with tifffile planarconfig='separate' or 'contig' and photometric='minisblack')"
     )
 
@@ -143,7 +143,7 @@ def _several(path: Path, pages: Sequence[tifffile.TiffPage]) -> DataError:
     sizes = list(dict.fromkeys(f"{page.imagewidth}x{page.imagelength}" for page in pages))
     shown = ", ".join(sizes[:4]) + (" ..." if len(sizes) > 4 else "")
     return DataError(
-        f"{path}: holds {len(pages)} pages ({shown} pixels); save one picture per file, or set data.source.pages: all"
+        f"{path}: holds {len(pages)} pages ({shown} pixels); save one image per file, or set data.source.pages: all"
     )
 
 

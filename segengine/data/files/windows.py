@@ -1,4 +1,4 @@
-"""Windows: the range of stored values, per band, that becomes 0..255."""
+"""Windows: the range of stored values, per band, that is mapped to 0..255."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CHUNK_VALUES = 2**20
 
 @dataclass(frozen=True)
 class Windowing:
-    """How images with more than 8 bits become 0..255.
+    """The mapping of images with more than 8 bits to 0..255.
 
-    `common`: the windows of all images; "per-image" for percentiles of each image; None where all images have 8 bits.
+    `common`: the windows of all images; "per-image" for percentiles of each image; None if all images have 8 bits.
     `groups`: the windows of each group's images, in place of `common`.
     """
 
@@ -33,11 +33,11 @@ class Windowing:
     groups: Mapping[str, Windows] = field(default_factory=dict)
 
     def of(self, group: str) -> Windows | Literal["per-image"] | None:
-        """What an image of this group is read with."""
+        """The windows for an image of this group."""
         return self.groups.get(group, self.common)
 
     def as_record(self) -> dict[str, Any]:
-        """As it stands in run.json: `window` is null, "per-image", one pair, or a list of pairs by channel."""
+        """The entry in run.json: `window` is null, "per-image", one pair, or a list of pairs by channel."""
         if self.common is None or self.common == PER_IMAGE:
             window: Any = self.common
         else:
@@ -48,7 +48,7 @@ class Windowing:
 
     @classmethod
     def from_record(cls, data: Mapping[str, Any]) -> Windowing:
-        """The same, read from run.json's `data`."""
+        """Inverse of `as_record`: reads the `data` section of run.json."""
         groups = {group: as_windows(pairs) for group, pairs in (data.get("group_windows") or {}).items()}
         return cls(
             as_windows(data.get("window")),
@@ -57,7 +57,7 @@ class Windowing:
 
 
 def as_windows(given: Any) -> Windows | Literal["per-image"] | None:
-    """A pair, a list of pairs, "per-image" or None in their one form."""
+    """Normalize a pair, a list of pairs, "per-image" or None."""
     if given is None or isinstance(given, str):
         return PER_IMAGE if given else None
     pairs = [given] if given and not isinstance(given[0], (list, tuple)) else given
@@ -65,17 +65,17 @@ def as_windows(given: Any) -> Windows | Literal["per-image"] | None:
 
 
 def through_windows(values: NDArray[Any], windows: Windows) -> NDArray[np.uint8]:
-    """Stored values [H, W, C] -> uint8: each channel by its window.
+    """Map stored values [H, W, C] to uint8, each channel by its window.
 
     `low` and below become 0, `high` and above 255, linear and rounded between; NaN becomes 0.
 
     Raises:
-        DataError: an empty window, or another number of windows than of channels.
+        DataError: an empty window, or a number of windows that differs from the number of channels.
     """
     channels = values.shape[2]
     if len(windows) not in (1, channels):
         raise DataError(
-            f"{len(windows)} windows are given for {channels} channels; data.window needs one, or one per channel"
+            f"{len(windows)} windows for {channels} channels; give data.window one pair, or one per channel"
         )
     for low, high in windows:
         if not high > low:
@@ -98,7 +98,7 @@ def _scaled(values: NDArray[np.float64], low: Any, high: Any) -> NDArray[np.uint
 
 
 def row_chunks(shape: Sequence[int]) -> Iterator[slice]:
-    """Slices of rows of about a million values, so that arithmetic in float64 needs little memory."""
+    """Row slices of about a million values, to bound the memory of float64 arithmetic."""
     height, per_row = shape[0], max(1, math.prod(shape[1:]))
     step = max(1, _CHUNK_VALUES // per_row)
     for start in range(0, height, step):
@@ -118,7 +118,7 @@ def image_windows(
 
 
 def valid_values(band: NDArray[Any], nodata: float | None, missing: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """The values of a band [H, W] that are measurements, flat: finite, not nodata, not missing."""
+    """Valid values of a band [H, W], flattened: finite, not nodata, not missing."""
     valid = np.isfinite(band) if np.issubdtype(band.dtype, np.floating) else np.ones(band.shape, bool)
     if nodata is not None:
         valid &= ~is_nodata(band, nodata)
@@ -128,5 +128,5 @@ def valid_values(band: NDArray[Any], nodata: float | None, missing: NDArray[np.b
 
 
 def shown(windows: Windows) -> str:
-    """`[0, 4095]`, or several."""
+    """Windows as text: `[0, 4095]`, comma-separated."""
     return ", ".join(f"[{low:.6g}, {high:.6g}]" for low, high in windows)

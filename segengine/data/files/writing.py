@@ -1,4 +1,4 @@
-"""Masks -> files in the encoding that the user's masks have; lossless and atomic."""
+"""Writes masks in the encoding of the user's masks; lossless and atomic."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from segengine.files import write_bytes
 
 
 def write_mask(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> None:
-    """Write raw mask values so that `read_mask` gives them back, with the encoding's bits and palette.
+    """Write raw mask values with the encoding's bits and palette; `read_mask` returns the same values.
 
     Args:
-        path: ends in the suffix of a lossless format (`formats.LOSSLESS_SUFFIXES`); replaced as a whole, or left as it was.
+        path: ends in the suffix of a lossless format (`formats.LOSSLESS_SUFFIXES`); replaced atomically.
         raw: uint8/uint16 [H, W] or uint8 [H, W, 3].
-        encoding: how the user's masks are stored.
+        encoding: encoding of the user's masks.
 
     Raises:
         DataError: a suffix that would lose values, or values that the encoding can't hold.

@@ -116,7 +116,7 @@ def test_a_thumbnail_in_front_of_the_picture_is_left_out_and_told(tmp_path):
         writer.write(picture, photometric="minisblack", metadata=None)
     stored = decode(tmp_path / "a.tif")
     assert np.array_equal(stored.values, picture)
-    assert stored.notes == ("a thumbnail in front of the picture is left out",)
+    assert stored.notes == ("a thumbnail before the image is ignored",)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
@@ -126,7 +126,7 @@ def test_stored_values_count_where_a_file_says_white_is_zero(tmp_path, dtype):
     tifffile.imwrite(tmp_path / "a.tif", mask, photometric="miniswhite")
     assert int(read_mask(tmp_path / "a.tif").sum()) == 100
     assert decode(tmp_path / "a.tif").notes == (
-        "the file says MinIsWhite; the stored values are used, so that 0 stays 0",
+        "the file declares MinIsWhite; the stored values are used without inversion",
     )
 
 
@@ -145,7 +145,7 @@ def test_inks_are_bands_and_it_is_said(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated")
     stored = decode(tmp_path / "a.tif")
     assert np.array_equal(stored.values, inks)
-    assert stored.notes == ("inks (CMYK) are read as they are stored, as bands",)
+    assert stored.notes == ("CMYK inks are read as bands, without conversion",)
 
 
 def test_another_colour_space_is_refused(tmp_path):

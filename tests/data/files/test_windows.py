@@ -61,7 +61,7 @@ def test_each_band_of_files_gets_its_own_window(tmp_path):
     windowing, note = chosen(paths, channels=4)
     expected = np.percentile(np.stack(tiles).reshape(-1, 4), (0.5, 99.5), axis=0).T
     assert np.allclose(windowing.common, expected, rtol=0.02, atol=1e-3 * np.abs(expected).max(axis=1, keepdims=True))
-    assert "the 0.5 and 99.5 percentiles of the training images, channel by channel" in note
+    assert "the 0.5 and 99.5 percentiles of the training images, per channel" in note
     picture = read_image(paths[0], window=windowing.common)
     assert [len(np.unique(picture[:, :, band])) > 200 for band in range(4)] == [True] * 4
 
@@ -110,7 +110,7 @@ def test_per_image_windows_are_those_of_the_group_where_records_have_groups(tmp_
     arrays = [(rng.random((64, 64)) * (100 if i < 2 else 1000)).astype(np.uint16) for i in range(4)]
     paths = [save(tmp_path / f"{i}.tif", array) for i, array in enumerate(arrays)]
     windowing, note = chosen(paths, PER_IMAGE, channels=1, groups=["p", "p", "q", "q"])
-    assert note == "data.window: per-image takes percentiles per group: 2 groups"
+    assert note == "data.window: per-image uses percentiles per group: 2 groups"
     for group, pair in (("p", arrays[:2]), ("q", arrays[2:])):
         assert np.allclose(windowing.of(group)[0], np.percentile(pair, (0.5, 99.5)), atol=1)
     assert Windowing.from_record(windowing.as_record()) == windowing
