@@ -51,7 +51,7 @@ def test_a_bad_file_is_named_and_the_others_are_predicted(study: Study, tmp_path
     assert predicted(tmp_path / "out") == ["good.png"]
     for name, what in (
         ("flipped", "wrong checksum"),
-        ("palette", "palette PNG without palette"),
+        ("palette", "palette PNG without a palette"),
         ("two", "holds 2 entries"),
     ):
         assert any(f"{name}." in line and what in line for line in done.err.splitlines()), (name, done.err)

@@ -85,7 +85,7 @@ def test_only_the_listed_formats_are_opened_whatever_the_suffix(tmp_path, conten
 
 def test_a_palette_png_without_palette_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(png(2, 1, 8, 3, b"\0\1\2"))
-    with pytest.raises(DataError, match=r"a\.png: is a palette PNG without palette"):
+    with pytest.raises(DataError, match=r"a\.png: is a palette PNG without a palette"):
         read_mask(tmp_path / "a.png")
 
 

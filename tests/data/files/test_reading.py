@@ -57,7 +57,7 @@ def test_a_mask_in_the_transparency_is_refused(tmp_path):
     pixels = np.zeros((4, 5, 4), np.uint8)
     pixels[1, 2, 3] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: the mask is in the transparency only"):
+    with pytest.raises(DataError, match=r"a\.png: the mask is stored in the alpha channel only"):
         read_mask(tmp_path / "a.png")
 
 
@@ -149,7 +149,7 @@ def test_an_empty_a_missing_and_a_foreign_file_are_named(tmp_path):
     with pytest.raises(DataError) as caught:
         read_image(tmp_path / "gone.png")
     assert str(caught.value) == (
-        f"{tmp_path}/gone.png: can't be read: No such file or directory; put it back, and run the same command again"
+        f"{tmp_path}/gone.png: can't be read: No such file or directory; restore it and run the same command again"
     )
 
 

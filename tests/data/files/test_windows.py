@@ -79,7 +79,7 @@ def test_a_band_with_few_gray_levels_or_one_value_is_told(tmp_path):
     values[:, :, 1] = (values[:, :, 1] > 0.5).astype(int) + (values[:, :, 1] > 0.8)
     values[:, :, 2] = 7
     windowing, note = chosen([save(tmp_path / "a.tif", values)], channels=3)
-    assert note.endswith("; channel 2 keeps 3 gray levels; channel 3 holds the value 7 only")
+    assert note.endswith("; channel 2 keeps 3 gray levels; channel 3 has the single value 7")
     assert windowing.common[2] == (7, 8)
 
 
@@ -128,7 +128,7 @@ def test_windows_of_another_number_than_the_channels_are_refused(tmp_path):
     path = save(tmp_path / "a.tif", np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
     with pytest.raises(DataError, match=r"data\.window has 2 pairs and images have 3 channels; write one pair, or 3"):
         chosen([path], [(0, 1), (0, 2)], channels=3)
-    with pytest.raises(DataError, match=r"a\.tif: 2 windows are given for 3 channels"):
+    with pytest.raises(DataError, match=r"a\.tif: 2 windows for 3 channels"):
         read_image(path, window=((0, 1), (0, 2)))
 
 
