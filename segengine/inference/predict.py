@@ -1,4 +1,4 @@
-"""Predicting a folder of images in the masks' own values."""
+"""Predicting a folder of images in the encoding of the user's masks."""
 
 from __future__ import annotations
 

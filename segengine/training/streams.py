@@ -1,4 +1,4 @@
-"""Where training batches are made: sample by sample on the CPU, or all at once on the device that trains."""
+"""Where training batches are made: sample by sample on the CPU, or all at once on the training device."""
 
 from __future__ import annotations
 

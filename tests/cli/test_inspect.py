@@ -97,7 +97,7 @@ def test_masks_of_another_size_are_found_by_inspect_and_init(
     assert run("init", str(data), "-o", str(file)) == 2
     said = capsys.readouterr().err
     assert words in said
-    assert "3 of 4 masks have another size than their images: 1 half the image's size, 1 one pixel off, 1 cut" in said
+    assert "3 of 4 masks differ in size from their images: 1 half the image's size, 1 one pixel off, 1 cut" in said
     assert not file.exists()
 
 

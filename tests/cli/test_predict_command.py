@@ -103,7 +103,7 @@ def test_names_sizes_and_sub_folders_are_kept(study: Study, tmp_path: Path) -> N
 def test_a_rotated_jpeg_is_predicted_as_people_see_it(study: Study, tmp_path: Path) -> None:
     picture = sample(5, 40, 56)[0]
     turn = Image.Exif()
-    turn[ORIENTATION] = 6  # to be turned by 90 degrees clockwise
+    turn[ORIENTATION] = 6  # to be rotated by 90 degrees clockwise
     Image.fromarray(np.rot90(picture)).save(tmp_path / "turned.jpg", quality=100, exif=turn)
     upright = np.rot90(np.asarray(opened(tmp_path / "turned.jpg")), -1)  # as decoded, without its orientation
     assert segengine("predict", study.run, "turned.jpg", "-o", "out", folder=tmp_path).code == 0

@@ -35,7 +35,7 @@ def test_gray_values_are_written_once_and_read_again(tmp_path):
         ("x", 126),
         ("spleen", 252),
     ]
-    assert mapper.notes == ("1 listed value is in no mask: 126",)
+    assert mapper.notes == ("1 listed value not found in any mask: 126",)
 
 
 def test_a_list_that_no_longer_matches_names_the_new_value(tmp_path):
@@ -43,14 +43,14 @@ def test_a_list_that_no_longer_matches_names_the_new_value(tmp_path):
     with pytest.raises(DataError) as error:
         GrayIndex().build(classes=None, found=survey(tmp_path, stripes(0, 63), stripes(0, 70, 63)))
     assert str(error.value) == (
-        f"{tmp_path}/gray-values.txt: value 70 is in the masks and not in the list (128 pixels in 1 mask, first "
-        f"{tmp_path}/m1.png; nearest listed value 63); add 70 there or to ignore, or delete gray-values.txt to have it made anew"
+        f"{tmp_path}/gray-values.txt: value 70 occurs in the masks but not in the list (128 pixels in 1 mask, first "
+        f"{tmp_path}/m1.png; nearest listed value 63); add 70 there or to ignore, or delete gray-values.txt to regenerate it"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("0\nx\n", r"gray-values\.txt:2: 'x' is no gray value"), ("0\n0\n", r":2: 0 is there twice"),
+    [("0\nx\n", r"gray-values\.txt:2: 'x' is not a gray value"), ("0\n0\n", r":2: 0 is listed twice"),
      ("0\n70000\n", r":2: '70000'"), ("0\n", r"lists 1 value")],
 )  # fmt: skip
 def test_a_wrong_line_in_the_list_is_named(tmp_path, text, message):
@@ -66,8 +66,8 @@ def test_a_folder_that_cannot_be_written_to_is_said_and_no_obstacle(tmp_path, mo
     monkeypatch.setattr("segengine.data.masks.gray_values.write_bytes", refuse)
     mapper = GrayIndex().build(classes=None, found=survey(tmp_path, stripes(0, 63)))
     assert mapper.notes == (
-        f"{tmp_path}/gray-values.txt can't be written (Read-only file system); the values found are used, and the run folder "
-        "keeps gray-values.txt: 0, 63",
+        f"{tmp_path}/gray-values.txt can't be written (Read-only file system); the values found are used and saved in "
+        "the run folder as gray-values.txt: 0, 63",
     )
     assert mapper.values_file.splitlines()[1:] == ["0", "63"]
 
@@ -95,7 +95,7 @@ def test_blurred_masks_are_refused_with_the_line_to_write_and_then_repaired(tmp_
     with pytest.raises(DataError, match=r"add repair: nearest to data.mask_mapper"):
         GrayIndex(values=[0, 255]).build(classes=None, found=found)
     mapper = GrayIndex(values=[0, 255], repair="nearest").build(classes=None, found=found)
-    assert mapper.notes[-1].startswith("repair: nearest moves 192 mask pixels (23 %) in 1 mask with 12 unlisted values")
+    assert mapper.notes[-1].startswith("repair: nearest maps 192 mask pixels (23 %) in 1 mask with 12 unlisted values")
 
 
 def test_ignored_values_are_no_classes(tmp_path):
@@ -125,7 +125,7 @@ def test_palette_indices_are_classes_and_predictions_carry_the_palette(tmp_path)
     assert mapper.to_classes(stripes(0, 2, 255, width=1)).tolist()[0] == [0, 2, 255]
     assert mapper.encoding.kind == "palette"
     assert mapper.encoding.palette[255] == (224, 224, 192)
-    assert mapper.notes == ("1 class index in no mask: 1",)
+    assert mapper.notes == ("1 class index not found in any mask: 1",)
     with pytest.raises(DataError, match=r"value 255 in the masks .* is beyond the 3 classes of data.classes"):
         Palette().build(classes=["background", "plane", "bird"], found=found)
 
@@ -152,7 +152,9 @@ def test_colours_have_names_and_their_own_order(tmp_path):
     assert [(label.name, label.raw, label.colour) for label in mapper.labels] == [(n, c, c) for n, c in table.items()]
     assert Rgb(colours=table).build(classes=["weed", "soil", "crop"], found=found).labels[0].name == "weed"
     assert len(Rgb().build(classes=None, found=found).labels) == 3
-    with pytest.raises(DataError, match=r"colour \[0, 255, 0\] is in the masks and not in data.mask_mapper.colours"):
+    with pytest.raises(
+        DataError, match=r"colour \[0, 255, 0\] occurs in the masks but not in data.mask_mapper.colours"
+    ):
         Rgb(colours={"soil": (0, 0, 0), "weed": (255, 0, 0)}).build(classes=None, found=found)
     with pytest.raises(DataError, match="make them the same"):
         Rgb(colours=table).build(classes=["weed", "soil", "corn"], found=found)

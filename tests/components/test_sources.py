@@ -30,7 +30,7 @@ def test_a_home_folder_is_not_expanded_silently():
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [("{stem}.png", "the only names in braces are {split}, {class}, {object}, {channel}, {group}, {any}"), ("", "a pattern is empty"),
-     ("a\\*.png", "write / between folders"), ("{split}/{split}.png", "can stand only once")],
+     ("a\\*.png", "write / between folders"), ("{split}/{split}.png", "may occur only once")],
 )  # fmt: skip
 def test_patterns_are_checked_before_any_file_is_read(pattern, message):
     with pytest.raises(ValidationError, match=message):

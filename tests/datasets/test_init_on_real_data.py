@@ -24,7 +24,7 @@ SETS: dict[str, tuple[int, dict[str, Any], str]] = {
     "tiles": (47, {"classes": 2, "repair": "nearest"}, "foreground has 0.15 % of the pixels"),
     "polyps-jpeg": (5, {"classes": 2, "repair": "nearest"}, "5 masks are JPEG"),
     "ultrasound": (14, {"mapper": "rgb", "repair": "nearest"}, "6 images have no mask"),
-    "em-tiff": (35, {"mapper": "foreground", "classes": 2}, "numbers of objects, not classes"),
+    "em-tiff": (35, {"mapper": "foreground", "classes": 2}, "instance numbers, not classes"),
 }
 
 

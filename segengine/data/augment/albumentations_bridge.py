@@ -1,7 +1,7 @@
-"""Any albumentations transform as a pixel transform: parameters checked, seeded by us, masks kept whole.
+"""Wraps any albumentations transform as a pixel transform with checked parameters, our seeds and exact masks.
 
-albumentations 2.0 only warns about unknown parameters, fills masks with 0 (the first class) and draws from its own
-generator, which is the same in each worker; and it asks the network for updates unless told not to.
+albumentations 2.0 only warns about unknown parameters, fills masks with 0 (the first class), draws from its own
+generator, which is identical in all workers, and checks the network for updates unless disabled.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from segengine.data.augment.transforms import IGNORE, Image, Mask
 from segengine.errors import DataError, SpecError
 from segengine.registry import suggest
 
-_NEAREST, _NEAREST_EXACT = 0, 6  # OpenCV's numbers; exact is centred, and only resizes have it
+_NEAREST, _NEAREST_EXACT = 0, 6  # OpenCV's constants; exact is pixel-centred and available for resizing only
 _PROBES = ((96, 128), (128, 96), (160, 160))
-_LARGE = 16  # how much larger probes get where a transform asks for larger images
+_LARGE = 16  # probe enlargement for transforms that require larger images
 _PROBED_CLASSES = (0, 200)
 
 
@@ -31,13 +31,13 @@ class AlbumentationsTransform:
     """A `PixelTransform` around one albumentations transform."""
 
     def __init__(self, name: str, parameters: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> None:
-        """The transform `name` with its own `parameters`, for samples of `size` (height, width), None where varying.
+        """The transform `name` with its own `parameters`, for samples of `size` (height, width), None if sizes vary.
 
         Masks are filled with 255 unless `parameters` say `fill_mask`, and never interpolated. The transform is tried
-        on small images, so that what can't work is known before any data is read.
+        on small images, to report invalid settings before any data is read.
 
         Raises:
-            SpecError: no such transform, a wrong parameter, or a transform that segmentation can't use.
+            SpecError: no such transform, an invalid parameter, or a transform that is unsuitable for segmentation.
         """
         self.name = name
         known = _known_parameters(name)
@@ -65,7 +65,7 @@ class AlbumentationsTransform:
         except Exception as error:
             raise DataError(
                 f"albumentations transform '{self.name}' fails on an image of shape {image.shape} "
-                f"(height, width, channels): {_line(error)}; change its parameters or leave it out"
+                f"(height, width, channels): {_line(error)}; change its parameters or remove it"
             ) from error
 
 
@@ -73,7 +73,7 @@ def _run(compose: Any, image: Image, mask: Mask, seed: int) -> tuple[Image, Mask
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compose.set_random_seed(seed)
-        # Copies, because some transforms write into what they are given.
+        # Copies, because some transforms modify their input.
         changed = compose(image=image.copy(), mask=mask.copy())
     return changed["image"], changed["mask"]
 
@@ -90,7 +90,7 @@ def _library() -> ModuleType:
 
 @cache
 def _transforms() -> dict[str, Any]:
-    """Every transform of images, by name."""
+    """All image transforms by name."""
     library = _library()
     abstract = {"BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "Lambda"}
     return {
@@ -104,9 +104,9 @@ def _transforms() -> dict[str, Any]:
 
 
 def _known_parameters(name: str) -> dict[str, Any]:
-    """The parameters of a transform with their defaults (`inspect.Parameter.empty` where there is none)."""
+    """The parameters of a transform with their defaults (`inspect.Parameter.empty` for none)."""
     if name not in _transforms():
-        near = suggest(name, _transforms()) or "its names are in albumentations' documentation"
+        near = suggest(name, _transforms()) or "see albumentations' documentation for its names"
         raise SpecError(f"albumentations {_library().__version__} has no transform '{name}'; {near}")
     parameters = inspect.signature(_transforms()[name].__init__).parameters.values()
     named = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
@@ -124,16 +124,16 @@ def _check_names(name: str, parameters: Mapping[str, Any], known: Mapping[str, A
 
 
 def _safe_for_masks(name: str, parameters: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with 255 where masks would be filled with 0, and nearest neighbours where they'd be resampled."""
+    """Parameters with mask fill 255 instead of 0, and nearest-neighbour mask interpolation."""
     safe = dict(parameters)
-    if known.get("fill_mask") is not None:  # dropouts have None: they leave the mask as it is
+    if known.get("fill_mask") is not None:  # None for dropouts, which don't change the mask
         safe.setdefault("fill_mask", IGNORE)
     if "mask_interpolation" not in known:
         return safe
     if parameters.get("mask_interpolation", _NEAREST) not in (_NEAREST, _NEAREST_EXACT):
         raise SpecError(
             f"albumentations transform '{name}' would mix classes with mask_interpolation "
-            f"{parameters['mask_interpolation']}; leave it out, masks are resampled by nearest neighbour"
+            f"{parameters['mask_interpolation']}; remove it: masks are resampled by nearest neighbour"
         )
     if "mask_interpolation" not in parameters:
         schema: type[BaseModel] = _transforms()[name].InitSchema
@@ -145,7 +145,7 @@ def _safe_for_masks(name: str, parameters: Mapping[str, Any], known: Mapping[str
 def _compose(name: str, parameters: Mapping[str, Any]) -> Any:
     cls = _transforms()[name]
     initialised = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    # Unless strict, a validator that fails otherwise than by ValidationError leaves the defaults in place.
+    # Unless strict, a validator that fails with anything but ValidationError keeps the defaults.
     strict = {"strict": True} if "InitSchema" in vars(initialised) else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -165,10 +165,10 @@ def _problem_of(error: Mapping[str, Any]) -> str:
 def _probed_sizes(
     name: str, compose: Any, classes: set[float], sizes: Sequence[tuple[int, int]]
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Size before and after of random samples that the transform is tried on.
+    """Sizes before and after the transform for random probe images.
 
     Raises:
-        SpecError: it fails, or gives what can't be trained on.
+        SpecError: it fails, or its output is unsuitable for training.
     """
     rng = np.random.default_rng(0)
     before_and_after = []
@@ -180,7 +180,7 @@ def _probed_sizes(
             try:
                 changed, classified = _run(compose, image, mask, seed)
             except Exception as error:
-                if max(height, width) < 1000:  # a crop, perhaps, that is larger than the probe
+                if max(height, width) < 1000:  # possibly a crop larger than the probe
                     return _probed_sizes(name, compose, classes, [(h * _LARGE, w * _LARGE) for h, w in sizes])
                 raise SpecError(
                     f"albumentations transform '{name}' fails on an image of {width}x{height} pixels: {_line(error)}"
@@ -194,13 +194,13 @@ def _probed_sizes(
 
 def _problem(image: Any, mask: Any, classes: set[float]) -> str:
     if getattr(image, "dtype", None) != np.uint8 or getattr(mask, "dtype", None) != np.uint8:
-        return "it doesn't give 8-bit images (the model normalises by itself)"
+        return "its output is not 8-bit (the model normalises its input itself)"
     if image.ndim != 3 or image.shape[2] != 3:
-        return f"it makes an image of shape {image.shape} from one with 3 channels"
+        return f"its output has shape {image.shape} for an input with 3 channels"
     if image.shape[:2] != mask.shape:
-        return f"it makes an image of shape {image.shape} and a mask of shape {mask.shape}"
+        return f"its output has an image of shape {image.shape} and a mask of shape {mask.shape}"
     invented = sorted(set(np.unique(mask).tolist()) - classes)
-    return f"it writes values into masks that weren't there: {invented[:5]}" if invented else ""
+    return f"it adds new values to masks: {invented[:5]}" if invented else ""
 
 
 def _size_after(

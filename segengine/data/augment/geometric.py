@@ -1,4 +1,4 @@
-"""The built-in geometric transforms: each draws one affine map."""
+"""Built-in geometric transforms; each samples one affine map."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Size = tuple[int, int]
 class MultiScale:
     """Rescales the longer side to `base_size` times a factor drawn from `scale`, then takes a window of `size`.
 
-    The aspect ratio stays. Where the rescaled image is smaller than the window, it lies at a random place in it and
-    the rest is outside (255 in the mask). `attempts` bounds how often a window without a valid pixel is drawn anew;
-    `rare_share` is that of samples whose window is centred on a pixel of a class (see `RareCentred`).
+    The aspect ratio is kept. If the rescaled image is smaller than the window, it is placed at random in it and padded
+    (255 in the mask). `attempts`: maximum number of draws until the window has a valid pixel; `rare_share`: fraction of
+    samples whose window is centred on a pixel of a uniformly drawn class (see `RareCentred`).
     """
 
     base_size: int
@@ -43,7 +43,7 @@ class MultiScale:
 
 @dataclass(frozen=True)
 class Flip:
-    """Exchanges left and right, top and bottom, each with its own probability."""
+    """Flips horizontally and vertically, each with its own probability."""
 
     horizontal: float
     vertical: float
@@ -56,7 +56,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Rotate:
-    """Turns about the centre by an angle drawn from `degrees` (low, high; counter-clockwise); the size stays."""
+    """Rotates about the centre by an angle drawn from `degrees` (low, high; counter-clockwise); keeps the size."""
 
     degrees: tuple[float, float]
     probability: float = 1.0
@@ -69,10 +69,10 @@ class Rotate:
 
 @dataclass(frozen=True)
 class Crop:
-    """Takes a window of `size`, at random or in the centre; a smaller image is padded.
+    """Crops a window of `size`, at random or in the centre; a smaller image is padded.
 
-    `attempts` bounds how often a random window without a valid pixel is drawn anew; `rare_share` is that of samples
-    whose window is centred on a pixel of a class (see `RareCentred`).
+    `attempts`: maximum number of draws until a random window has a valid pixel; `rare_share`: fraction of samples whose
+    window is centred on a pixel of a uniformly drawn class (see `RareCentred`).
     """
 
     size: Size
@@ -90,7 +90,7 @@ class Crop:
 
 
 def _random_window(rng: np.random.Generator, available: Size, size: Size) -> Geometry:
-    """A window inside of what is available, or what is available inside of the window, side by side."""
+    """A random window inside the image, or the image at random inside a larger window, per axis."""
     spare = available[0] - size[0], available[1] - size[1]
     low, high = [min(n, 0) for n in spare], [max(n, 0) for n in spare]
     top, left = rng.integers(low, high, endpoint=True).tolist()
@@ -98,7 +98,7 @@ def _random_window(rng: np.random.Generator, available: Size, size: Size) -> Geo
 
 
 def _window_about(row: float, column: float, available: Size, size: Size) -> Geometry:
-    """The window centred on (row, column), moved as little as it takes to lie where a random one could."""
+    """The window centred on (row, column), shifted minimally into the range of random windows."""
     spare = np.subtract(available, size)
     wanted = np.rint((row - (size[0] - 1) / 2, column - (size[1] - 1) / 2)).astype(np.int64)
     top, left = np.clip(wanted, np.minimum(spare, 0), np.maximum(spare, 0)).tolist()

@@ -1,4 +1,4 @@
-"""Geometry of a sample as one 3x3 matrix from destination pixels to source pixels, so that changes compose.
+"""Geometry of a sample: one composable 3x3 matrix from destination pixels to source pixels.
 
 Pixel centres lie at integers (OpenCV's convention): column 0 covers -0.5 to 0.5. Scaling by s therefore means
 x_source = (x_destination + 0.5) / s - 0.5.
@@ -17,15 +17,15 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.signedinteger[Any]]
 
-EXACT = 1e-6  # pixels that are as good as none
-FRACTION_BITS = 16  # of fixed-point coordinates
+EXACT = 1e-6  # tolerance in pixels
+FRACTION_BITS = 16  # fractional bits of fixed-point coordinates
 _ONE = 1 << FRACTION_BITS
-_FAST = 2**15 - 1  # the largest coordinate that 32 bits hold with 16 bits of fraction
+_FAST = 2**15 - 1  # the largest coordinate representable in 32 bits with 16 fractional bits
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """An affine map of a sample and the size of what comes out.
+    """An affine map of a sample, and the size of its result.
 
     `matrix` is float64 [3, 3]: homogeneous (x, y, 1) of a destination pixel -> of the source pixel;
     `height` and `width` are the destination's, in pixels.
@@ -38,7 +38,7 @@ class Geometry:
     def then(self, later: Geometry) -> Geometry:
         """The geometry followed by `later`, as one geometry.
 
-        The source alone decides what is outside: what an earlier crop cut away is seen again where `later` looks there.
+        Only the source image bounds the result: pixels removed by an earlier crop reappear if `later` covers them.
         """
         return Geometry(self.matrix @ later.matrix, later.height, later.width)
 
@@ -46,7 +46,7 @@ class Geometry:
     def sources(self) -> tuple[Indices, Indices]:
         """The source pixel of each destination pixel: columns [w] and rows [h], or both [h, w] where rotated or sheared.
 
-        Half a pixel rounds up; the small terms keep that so where a sum falls just short of a half.
+        Half a pixel rounds up; the small terms preserve this for sums slightly below a half.
         """
         (a, b, c), (d, e, f) = self.matrix[:2].tolist()
         if b or d:
@@ -57,9 +57,9 @@ class Geometry:
 
     @cached_property
     def field(self) -> npt.NDArray[np.int16]:
-        """Column and row of each destination pixel's source pixel, int16 [h, w, 2]; what lies farther is cut to 16 bits.
+        """Column and row of each destination pixel's source pixel, int16 [h, w, 2], clipped to 16 bits.
 
-        Fixed point: 16 bits of fraction are exact to 1/65536 pixel, and 32 bits a coordinate are fast.
+        Fixed point: 16 fractional bits are exact to 1/65536 pixel, and 32 bits per coordinate are fast.
         """
         (a, b, c), (d, e, f) = self.matrix[:2].tolist()
         columns, rows = np.arange(self.width), np.arange(self.height)
@@ -75,7 +75,7 @@ class Geometry:
         if kind is np.int64:
             near = np.iinfo(np.int16)
             return (np.stack((x, y), axis=-1) >> FRACTION_BITS).clip(near.min, near.max).astype(np.int16)
-        # The whole pixels of y stay where they are, in the upper half of 32 bits, and those of x move into the lower.
+        # The integer part of y stays in the upper half of the 32 bits; that of x moves into the lower half.
         x = x.view(np.uint32)
         x >>= FRACTION_BITS
         y &= -_ONE
@@ -83,7 +83,7 @@ class Geometry:
         return y.astype("<i4", copy=False).view("<i2").reshape(self.height, self.width, 2)
 
     def reach(self, past: int = 0) -> tuple[float, float, float, float]:
-        """Least x, least y, greatest x, greatest y of the source that the destination sees, `past` pixels more of it."""
+        """Bounding box (min x, min y, max x, max y) of the source pixels used, for `past` more destination pixels."""
         (a, b, c), (d, e, f) = self.matrix[:2].tolist()
         across, down = self.width - 1 + past, self.height - 1 + past
         a, b, d, e = a * across, b * down, d * across, e * down
@@ -93,24 +93,24 @@ class Geometry:
 
 
 def identity(height: int, width: int) -> Geometry:
-    """No change of a sample of `height` x `width` pixels."""
+    """The identity for a sample of `height` x `width` pixels."""
     return Geometry(np.eye(3), height, width)
 
 
 def resized(height: int, width: int, *, to: tuple[int, int]) -> Geometry:
-    """The whole of `height` x `width` pixels shown on `to` (height, width) pixels."""
+    """Resize `height` x `width` pixels to `to` (height, width)."""
     across, down = width / to[1], height / to[0]
     matrix = np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
     return Geometry(matrix, *to)
 
 
 def cropped(top: int, left: int, *, to: tuple[int, int]) -> Geometry:
-    """A window of `to` (height, width) pixels whose first pixel is (`top`, `left`), which may lie outside."""
+    """Crop a window of `to` (height, width) pixels at (`top`, `left`), which may be outside the image."""
     return Geometry(np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]]), *to)
 
 
 def flipped(height: int, width: int, *, horizontal: bool, vertical: bool) -> Geometry:
-    """Left and right exchanged, top and bottom exchanged, or both."""
+    """Flip horizontally, vertically, or both."""
     matrix = np.eye(3)
     if horizontal:
         matrix[0] = -1, 0, width - 1
@@ -120,7 +120,7 @@ def flipped(height: int, width: int, *, horizontal: bool, vertical: bool) -> Geo
 
 
 def rotated(height: int, width: int, *, degrees: float) -> Geometry:
-    """The content turned counter-clockwise by `degrees` about the centre; the size stays."""
+    """Rotate counter-clockwise by `degrees` about the centre; keeps the size."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = (width - 1) / 2, (height - 1) / 2
     return Geometry(

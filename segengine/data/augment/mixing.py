@@ -1,4 +1,4 @@
-"""Batch augmentations: images of a batch that take parts of each other, with the labels of these parts."""
+"""Batch augmentations: images of a batch exchange regions together with their labels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class CutMix:
-    """Pastes a rectangle of another image of the batch, at its own place (Yun et al., 2019).
+    """Pastes a rectangle of another image of the batch at the same position (Yun et al., 2019).
 
-    Each image does so with `probability`. The rectangle has the image's aspect ratio and the share 1 - lambda of its
-    area, lambda from Beta(`alpha`, `alpha`); its centre is anywhere, and what sticks out is cut off, as in the paper.
-    Where the paper mixes the labels of two images, each pixel has its own here.
+    Applied to each image with `probability`. The rectangle has the image's aspect ratio and 1 - lambda of its area,
+    lambda from Beta(`alpha`, `alpha`); its centre is uniform in the image, and the rectangle is clipped at the border, as
+    in the paper. The paper mixes two image labels; here each pixel has its own label.
     """
 
     probability: float
@@ -47,10 +47,10 @@ class CutMix:
 
 @dataclass(frozen=True)
 class CopyPaste:
-    """Pastes the pixels of classes of another image of the batch, at their own place (Ghiasi et al., 2021).
+    """Pastes all pixels of classes of another image of the batch at the same position (Ghiasi et al., 2021).
 
-    Each image does so with `probability`, and then with `share` for each of `classes` (None: all from 1 up), whose
-    pixels come all together: masks know no instances.
+    Applied to each image with `probability`, and then to each of `classes` (None: all from 1 up) with probability
+    `share`. Semantic masks have no instances, so all pixels of a class are pasted together.
     """
 
     probability: float
@@ -74,23 +74,23 @@ class CopyPaste:
 
 
 def _partners(rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
-    """For each of `count` images another one, int64 [count]."""
+    """The index of another image for each of `count` images, int64 [count]."""
     return (np.arange(count) + rng.integers(1, count, size=count)) % count
 
 
 def _pasted(images: Tensor, masks: Tensor, partners: npt.NDArray[np.int64], where: Tensor) -> Pair:
-    """Images and masks with the partners' pixels, all as they were given, `where` (bool [B, h, w]) is true."""
+    """Images and masks with pixels replaced by the partner's unmodified pixels where `where` (bool [B, h, w])."""
     source = torch.from_numpy(partners).to(masks.device)
     return torch.where(where[:, None], images[source], images), torch.where(where, masks[source], masks)
 
 
 @dataclass(frozen=True)
 class MixedStream:
-    """A training stream whose batches go through batch transforms on `device`.
+    """A training stream that applies batch transforms on `device`.
 
-    Randomness is a pure function of the stream's seed, the batch's number since the start, and the process: so a
-    resumed run and any number of workers give the same batches. Each process mixes its own part of a batch, hence
-    another number of processes, unlike for sample transforms, gives others.
+    Randomness is a pure function of the stream's seed, the batch's number since the start, and the process. A
+    resumed run and any number of workers therefore give the same batches. Each process mixes its own part of a batch, so,
+    unlike for sample transforms, results depend on the number of processes.
     """
 
     stream: BatchStream
@@ -114,7 +114,7 @@ class MixedStream:
         return self.stream.rank
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on, mixed."""
+        """Batches of this process in epoch number `epoch` (from 0), starting at its step `first_step`, mixed."""
         first = epoch * self.steps_per_epoch + first_step
         for number, batch in enumerate(self.stream.epoch(epoch, first_step), first):
             yield self._mixed(batch.to(self.device), number)

@@ -1,4 +1,4 @@
-"""Applies sample transforms in order, fusing each run of geometric ones into one warp."""
+"""Applies sample transforms in order; consecutive geometric transforms are fused into one warp."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from segengine.data.augment.warp import class_at, warp_image, warp_mask
 
 Plan = tuple[Geometry | Levels, ...]
 _Run = tuple[GeometricTransform, ...]
-_PROBES = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))  # quarters of a window, looked at before all of it is
+_PROBES = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))  # quarters of a window, checked before the whole window
 
 
 class Pipeline:
-    """A sequence of transforms as one callable; an empty one returns what it is given.
+    """A sequence of transforms as one callable; an empty sequence returns its input.
 
-    `size` is the (height, width) in pixels of what comes out, None where samples differ. Outside of the source image
-    the image is 0 and the mask 255. `plannable` says whether `draw` can decide all beforehand; else transforms that
-    draw while they change pixels are among them.
+    `size` is the (height, width) of the result in pixels, None if samples differ. Outside the source image the image is
+    0 and the mask 255. `plannable`: whether `draw` can sample all parameters in advance; False if a transform samples
+    while it changes pixels.
     """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
@@ -44,7 +44,7 @@ class Pipeline:
     def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
         """The transformed image uint8 [h, w, C] and mask uint8 [h, w], both C-contiguous.
 
-        The given arrays are never changed. The same `rng` state gives the same sample.
+        The input arrays are never modified. The same `rng` state gives the same sample.
         """
         for stage in self._stages:
             if _plannable(stage):
@@ -55,24 +55,24 @@ class Pipeline:
         return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
     def draw(self, rng: np.random.Generator, mask: Mask) -> Plan:
-        """All that chance decides about one sample with the mask uint8 [H, W], to be applied in order.
+        """Sample all random parameters for one sample with the mask uint8 [H, W], to be applied in order.
 
-        `rng` is drawn from as in `__call__`, so `apply` then gives the same sample. The pipeline must be `plannable`.
+        `rng` is used as in `__call__`, so `apply` gives the same sample. The pipeline must be `plannable`.
         """
         plan: Plan = ()
         geometric = sum(isinstance(stage, tuple) for stage in self._stages)
         for stage in self._stages:
-            assert _plannable(stage), f"{stage!r} draws while it changes pixels"
+            assert _plannable(stage), f"{stage!r} samples while it changes pixels"
             step = _step(stage, rng, mask)
             plan += step
             if isinstance(stage, tuple):
                 geometric -= 1
-                if geometric:  # a later run of geometry looks at what this one leaves
+                if geometric:  # a later geometric stage uses the mask after this one
                     mask = warp_mask(mask, *step)  # type: ignore[arg-type]
         return plan
 
     def apply(self, plan: Plan, image: Image, mask: Mask) -> tuple[Image, Mask]:
-        """The image uint8 [H, W, C] and the mask uint8 [H, W] that `plan` was drawn for, changed by it."""
+        """The image uint8 [H, W, C] and the mask uint8 [H, W] transformed by the `plan` drawn for them."""
         for step in plan:
             if isinstance(step, Geometry):
                 image, mask = warp_image(image, step), warp_mask(mask, step)
@@ -86,7 +86,7 @@ def _plannable(stage: _Run | PixelTransform) -> TypeGuard[_Run | LevelTransform]
 
 
 def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) -> Plan:
-    """The next step of a plan, () where nothing is to be changed; `mask` is the sample's as it is by then."""
+    """The next step of a plan, () for no change; `mask` is the sample's mask before this step."""
     if not isinstance(stage, tuple):
         levels = stage.draw_levels(rng)
         return () if levels is None else (levels,)
@@ -101,7 +101,7 @@ def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) ->
 
 
 def _shows_a_class(mask: Mask, geometry: Geometry) -> bool:
-    """Whether a pixel that is not ignored is seen; some pixels of the window mostly tell."""
+    """Whether the window has a valid pixel; a few pixels usually suffice to find one."""
     height, width = geometry.height, geometry.width
     probes = ((row * height // 4, column * width // 4) for row, column in _PROBES)
     return any(class_at(mask, geometry, *probe) != IGNORE for probe in probes) or not _all_ignored(
@@ -129,7 +129,7 @@ def _draw(run: Sequence[GeometricTransform], rng: np.random.Generator, mask: Mas
 
 
 def _drawn(transform: GeometricTransform, rng: np.random.Generator, so_far: Geometry, mask: Mask) -> Geometry:
-    """What one transform makes of the sample as it is after `so_far`."""
+    """The geometry after applying one transform to the result of `so_far`."""
     height, width = so_far.height, so_far.width
     share = getattr(transform, "rare_share", 0.0)
     if share and rng.random() < share:
@@ -143,7 +143,7 @@ def _drawn(transform: GeometricTransform, rng: np.random.Generator, so_far: Geom
 
 
 def _pixel_of_a_class(mask: Mask, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Row and column of a pixel of a class, first the class and then the pixel with equal chances; None without any."""
+    """Row and column of a random pixel: uniform over classes, then over the pixels of the class; None without any."""
     classes = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE])
     if not len(classes):
         return None

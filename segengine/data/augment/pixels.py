@@ -1,4 +1,4 @@
-"""The built-in transforms of pixel values."""
+"""Built-in transforms of pixel values."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from segengine.data.augment.transforms import Image, Levels, Mask
 
 @dataclass(frozen=True)
 class BrightnessContrast:
-    """Adds up to `brightness` of the full range, and stretches about the image's mean by up to `contrast`.
+    """Shifts brightness by up to `brightness` of the full range, and scales contrast about the mean by up to `contrast`.
 
-    Draws `Levels` with the shift in [-brightness, brightness] and the stretch in [-contrast, contrast].
+    Samples `Levels` with shift in [-brightness, brightness] and stretch in [-contrast, contrast].
     """
 
     brightness: float

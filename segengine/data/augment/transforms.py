@@ -1,4 +1,4 @@
-"""What a sample transform is: geometry (fused into one warp) or a change of pixel values."""
+"""Protocols of sample transforms (geometric, fused into one warp, or on pixel values) and batch transforms."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Transform(Protocol):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width in pixels of what comes out, None where they vary."""
+        """Height and width of the result in pixels, None if they vary."""
 
 
 @runtime_checkable
 class GeometricTransform(Transform, Protocol):
-    """Moves pixels; consecutive geometric transforms cost one warp.
+    """Moves pixels; consecutive geometric transforms are fused into one warp.
 
-    An optional attribute `attempts` (int, default 1) is how often the geometry of a sample may be drawn
-    until the mask shows at least one pixel that is not ignored; the last draw is kept.
+    An optional attribute `attempts` (int, default 1) is the maximum number of draws per sample until the mask has at
+    least one pixel that is not ignored; the last draw is kept.
     """
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Geometry:
@@ -40,26 +40,26 @@ class GeometricTransform(Transform, Protocol):
 
 @runtime_checkable
 class RareCentred(GeometricTransform, Protocol):
-    """Takes windows, a share of them about a pixel of a class that is drawn with equal chances from those in the mask.
+    """Crops windows, a fraction of them centred on a pixel of a class drawn uniformly from the classes in the mask.
 
-    The pixel is drawn from the sample's own mask with equal chances for each of the class's pixels. A mask without a
-    class (all ignored), and a share of 0, leave everything to `draw`, with the same random numbers.
+    The pixel is drawn uniformly from the class's pixels in the sample's mask. For a mask without a class (all ignored),
+    and a fraction of 0, only `draw` is called, with the same random numbers.
     """
 
     @property
     def rare_share(self) -> float:
-        """Share (0..1) of the samples that `draw_about` is asked for instead of `draw`."""
+        """Fraction (0..1) of samples for which `draw_about` is called instead of `draw`."""
 
     def draw_about(self, rng: np.random.Generator, height: int, width: int, row: float, column: float) -> Geometry:
-        """The geometry of a window about (row, column), in pixels of the `height` x `width` sample that it is given."""
+        """The geometry of a window centred on (row, column) of a sample of `height` x `width` pixels."""
 
 
 @runtime_checkable
 class PixelTransform(Transform, Protocol):
-    """Changes pixel values (or, rarely, moves pixels in a way that no affine map describes)."""
+    """Changes pixel values (or, rarely, moves pixels non-affinely)."""
 
     def apply(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
-        """The changed image and mask; the given arrays stay as they are (they may be cached), `rng` is all randomness."""
+        """The changed image and mask. Must not modify its inputs, which may be cached; randomness from `rng` only."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +73,32 @@ class Levels:
     stretch: float
 
     def __call__(self, image: Image) -> Image:
-        """The changed image uint8 [h, w, C]; the given one stays as it is."""
-        import cv2  # plugin authors import this module, and nothing heavy with it
+        """The changed image uint8 [h, w, C]; the input is not modified."""
+        import cv2  # imported here: plugin authors import this module without heavy dependencies
 
         flat = np.ascontiguousarray(image).reshape(image.shape[0], -1)
         mean = cv2.mean(flat)[0]
-        # In one precision only, float32, this takes half of a look-up table's time.
+        # In pure float32 this takes half the time of a look-up table.
         changed = cv2.addWeighted(flat, 1 + self.stretch, flat, 0, 255 * self.shift - self.stretch * mean)
         return np.asarray(changed, np.uint8).reshape(image.shape)
 
 
 @runtime_checkable
 class LevelTransform(PixelTransform, Protocol):
-    """A pixel transform that only changes levels, and knows how before it has seen the image."""
+    """A pixel transform that only changes levels, with parameters independent of the image."""
 
     def draw_levels(self, rng: np.random.Generator) -> Levels | None:
-        """What `apply` would do to an image, None where it would leave it; draws from `rng` as `apply` does."""
+        """The change that `apply` makes, None for no change; uses `rng` as `apply` does."""
 
 
 @runtime_checkable
 class BatchTransform(Transform, Protocol):
-    """Mixes the images of a batch with each other, after all sample transforms, on the device that trains."""
+    """Mixes the images of a batch with each other, after all sample transforms, on the training device."""
 
     def apply_batch(self, images: Tensor, masks: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Changed images uint8 [B, C, h, w] and masks uint8 [B, h, w] (0..K-1, 255 = ignore), of the same shapes.
 
-        The given tensors stay as they are; `rng` is all randomness, and is drawn from alike on every device.
+        Must not modify its inputs; randomness from `rng` only, used identically on every device.
         """
 
 

@@ -1,7 +1,7 @@
-"""One warp of an image and its mask: bilinear for the image, centred nearest for the mask, exact where it can be.
+"""Warp of an image and its mask: bilinear for the image, pixel-centred nearest for the mask, exact where possible.
 
-OpenCV's own nearest warp rounds coordinates coarsely and breaks ties by chance (at a scale of one half every pixel
-is a tie), so the mask follows `Geometry.sources` instead: the pixel whose area holds the point.
+OpenCV's nearest warp rounds coordinates coarsely and breaks ties arbitrarily (at a scale of one half every pixel is a
+tie), so masks use `Geometry.sources` instead: the pixel whose area contains the point.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from segengine.errors import DataError
 from segengine.metrics.confusion import IGNORE
 
 _LIMIT = 2**15 - 1  # OpenCV's warps address pixels in 16 bits
-_CHANNELS = 4  # what OpenCV warps at once
-_PADDING = np.array([[0.0, 0, 1], [0, 0, 1]])  # one pixel to the right and down
-_WASTE = 4  # how many pixels a plain resize or copy handles in the time that a warp takes for one
+_CHANNELS = 4  # maximum number of channels per OpenCV warp
+_PADDING = np.array([[0.0, 0, 1], [0, 0, 1]])  # shifts by one pixel to the right and down
+_WASTE = 4  # speed of a plain resize or copy relative to a warp
 
 Pixels = npt.NDArray[np.uint8]
 
 
 def warp_mask(mask: Pixels, geometry: Geometry) -> Pixels:
-    """A mask uint8 [H, W] seen through `geometry`: centred nearest, 255 outside of it."""
+    """Warp a mask uint8 [H, W] by `geometry`: pixel-centred nearest, 255 outside."""
     return _warp(mask, geometry, IGNORE, _nearest)
 
 
 def warp_image(image: Pixels, geometry: Geometry, fill: int = 0) -> Pixels:
-    """An image uint8 [H, W, C] seen through `geometry`: bilinear, `fill` exactly where the mask is outside.
+    """Warp an image uint8 [H, W, C] by `geometry`: bilinear, `fill` exactly where the mask is outside.
 
-    Within half a pixel of the border, where a neighbour is missing, the border pixel is repeated.
+    Within half a pixel of the border the border pixel is replicated.
     """
     return _warp(image, geometry, fill, _bilinear)
 
 
 def class_at(mask: Pixels, geometry: Geometry, row: int, column: int) -> int:
-    """The pixel of `warp_mask` at this row and column of the destination, without the others."""
+    """The value of `warp_mask` at one row and column of the destination."""
     (a, b, c), (d, e, f) = geometry.matrix[:2].tolist()
     x = math.floor(a * column + b * row + c + 0.5 + EXACT)
     y = math.floor(d * column + e * row + f + 0.5 + EXACT)
@@ -54,13 +54,13 @@ def _warp(
         if max(*source.shape[:2], geometry.height, geometry.width) >= _LIMIT:
             source, geometry = _window(source, geometry)
         return interpolate(source, geometry, fill)
-    if abs(matrix[0, 0]) < 0.5:  # a quarter turn: rows become columns
+    if abs(matrix[0, 0]) < 0.5:  # a rotation by 90 degrees: rows become columns
         source, matrix = source.swapaxes(0, 1), matrix[[1, 0, 2]]
     return _copied(source, np.rint(matrix).astype(int), geometry, fill)
 
 
 def _whole(matrix: Matrix) -> bool:
-    """Whether each destination pixel falls on one source pixel: shifts, flips and quarter turns."""
+    """Whether each destination pixel coincides with a source pixel: shifts, flips and rotations by 90 degrees."""
     rounded = np.rint(matrix)
     if np.abs(matrix - rounded).max() >= EXACT:
         return False
@@ -73,7 +73,7 @@ def _copied(source: Pixels, matrix: npt.NDArray[np.int_], geometry: Geometry, fi
     rows, from_rows = _overlap(matrix[1, 1], matrix[1, 2], source.shape[0], geometry.height)
     columns, from_columns = _overlap(matrix[0, 0], matrix[0, 2], source.shape[1], geometry.width)
     taken = source[from_rows, from_columns]
-    if taken.size and min(matrix[0, 0], matrix[1, 1]) < 0:  # NumPy copies backwards at a tenth of OpenCV's speed
+    if taken.size and min(matrix[0, 0], matrix[1, 1]) < 0:  # NumPy copies reversed slices ten times slower than OpenCV
         code = 1 if matrix[1, 1] > 0 else 0 if matrix[0, 0] > 0 else -1
         taken = _uint8(cv2.flip(np.ascontiguousarray(taken), code)).reshape(taken.shape)
     if taken.shape[:2] == (geometry.height, geometry.width):
@@ -84,7 +84,7 @@ def _copied(source: Pixels, matrix: npt.NDArray[np.int_], geometry: Geometry, fi
 
 
 def _overlap(step: int, shift: int, source: int, target: int) -> tuple[slice, slice]:
-    """Slices of the target's and the source's axis where target index i meets source index step * i + shift."""
+    """Slices of the target and source axes in which target index i maps to source index step * i + shift."""
     first = max(0, -shift if step == 1 else shift - source + 1)
     last = max(first, min(target, source - shift if step == 1 else shift + 1))
     if first == last:
@@ -130,14 +130,14 @@ def _bilinear(image: Pixels, geometry: Geometry, fill: int) -> Pixels:
 
 
 def _warp_affine(image: Pixels, geometry: Geometry, *, padded: bool) -> Pixels:
-    """The image seen through `geometry`; `padded`: its edge pixels are repeated outside, by one pixel."""
+    """Warp the image by `geometry`; `padded`: edge pixels are replicated by one pixel."""
     channels, window, matrix = image.shape[2], geometry.height * geometry.width, geometry.matrix[:2]
-    # OpenCV warps four channels in half of the time that it takes for three.
+    # OpenCV warps four channels in half the time of three.
     widened = channels == 3 and image.shape[0] * image.shape[1] <= _WASTE * window
     if widened:
         image = _uint8(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA))
     if padded:
-        # OpenCV's warp is slow where it repeats edges itself, and mixes those with the fill where it doesn't.
+        # OpenCV's border replication is slow, and its constant border is interpolated with the edge pixels.
         image = _uint8(cv2.copyMakeBorder(image, 1, 1, 1, 1, cv2.BORDER_REPLICATE))
         matrix = matrix + _PADDING
     warped = cv2.warpAffine(
@@ -149,7 +149,7 @@ def _warp_affine(image: Pixels, geometry: Geometry, *, padded: bool) -> Pixels:
 
 
 def _inside(field: npt.NDArray[np.int16], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Where the pixels of a `Geometry.field` lie in a source of this size; as unsigned, negative numbers are large."""
+    """Mask of a `Geometry.field`'s pixels inside a source of this size; as unsigned, negative numbers are large."""
     both = field.view("<u4")[..., 0]  # the row in the upper half, the column in the lower
     inside: npt.NDArray[np.bool_] = both < height << 16
     inside &= (both & 0xFFFF) < width
@@ -157,7 +157,7 @@ def _inside(field: npt.NDArray[np.int16], height: int, width: int) -> npt.NDArra
 
 
 def _resized(geometry: Geometry, source: tuple[int, ...]) -> tuple[tuple[int, int], Geometry] | None:
-    """Size of an ordinary resize (height, width) and the copy that follows it, None where that isn't the cheaper way."""
+    """Size (height, width) of a plain resize and the copy that follows it, None if a warp is cheaper."""
     (a, b, c), (d, e, f) = geometry.matrix[:2].tolist()
     if b or d:
         return None
@@ -176,15 +176,15 @@ def _fill_around(target: Pixels, x: Indices, y: Indices, source: tuple[int, ...]
     """Fill the rows and columns of `target` whose source pixels lie outside."""
     for indices, size, axis in ((y, source[0], target), (x, source[1], target.swapaxes(0, 1))):
         outside = (indices < 0) | (indices >= size)
-        if outside[0] or outside[-1]:  # indices are monotonous: what is outside lies at the ends
+        if outside[0] or outside[-1]:  # indices are monotonic: pixels outside are at the ends
             axis[outside] = fill
 
 
 def _window(source: Pixels, geometry: Geometry) -> tuple[Pixels, Geometry]:
-    """The part of a source that `geometry` can see, with two pixels around it, and the geometry for that part.
+    """The region of a source used by `geometry`, with a margin of two pixels, and the geometry relative to it.
 
     Raises:
-        DataError: what is seen is larger than OpenCV can warp.
+        DataError: the region exceeds OpenCV's size limit.
     """
     height, width = source.shape[:2]
     x, y, x_last, y_last = geometry.reach()
@@ -192,8 +192,8 @@ def _window(source: Pixels, geometry: Geometry) -> tuple[Pixels, Geometry]:
     right, bottom = max(3, min(width, math.ceil(x_last) + 3)), max(3, min(height, math.ceil(y_last) + 3))
     if max(right - left, bottom - top, geometry.height, geometry.width) >= _LIMIT:
         raise DataError(
-            f"an image of {width}x{height} pixels can't be augmented: {right - left}x{bottom - top} pixels of it are "
-            f"needed at once and {_LIMIT - 1} a side can be; add {{name: crop, size: 512}} first in augmentations"
+            f"an image of {width}x{height} pixels can't be augmented: the warp covers {right - left}x{bottom - top} "
+            f"pixels, at most {_LIMIT - 1} per side are possible; add {{name: crop, size: 512}} first in augmentations"
         )
     shift = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
     return source[top:bottom, left:right], Geometry(shift @ geometry.matrix, geometry.height, geometry.width)

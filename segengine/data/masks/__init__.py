@@ -1,1 +1,1 @@
-"""What masks hold and mean: survey, diagnosis, labels, and mappers from raw values to classes."""
+"""Mask values: survey, diagnosis, labels, and mappers from raw values to classes."""

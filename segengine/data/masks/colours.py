@@ -1,4 +1,4 @@
-"""Which colours of coloured masks are classes."""
+"""Selects the colours of RGB masks that are classes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def choose_colours(
     *,
     repair: bool,
 ) -> tuple[MaskSurvey, tuple[Raw, ...], list[str] | None, tuple[str, ...]]:
-    """The survey in colours, the colours that are classes, their names, and notes for the user.
+    """The survey with colours as values, the class colours, their names, and notes for the user.
 
     Args:
-        survey: what the masks hold.
-        table: name -> colour, or None to take the colours found.
-        classes: the user's class names; with a table they must be its names, and give the order.
-        ignored: colours that are no class.
-        repair: whether other colours may move to the nearest listed one.
+        survey: survey of the masks.
+        table: name -> colour, or None to use the colours found.
+        classes: the user's class names; with a table they must equal its names, and define the order.
+        ignored: colours that are not classes.
+        repair: whether unlisted colours are mapped to the nearest listed one.
 
     Raises:
         DataError: a palette, unlisted colours, too many colours, or names that differ from the table's.
     """
     if survey.encoding.kind == "palette":
         raise DataError(
-            f"{survey.folder}: masks are palette images: their indices are the values; use mask_mapper: palette"
+            f"{survey.folder}: masks are palette images, whose values are palette indices; use mask_mapper: palette"
         )
     survey = _in_colours(survey)
     diagnosis = diagnose(survey)
@@ -52,7 +52,7 @@ def choose_colours(
         )
     values = tuple(table[name] for name in names)
     if len(set(values)) < len(values):
-        raise DataError("data.mask_mapper.colours: two classes have one colour; give each its own")
+        raise DataError("data.mask_mapper.colours: two classes have the same colour; give each its own")
     known = (*values, *ignored)
     new = unlisted(survey, known)
     if new and not repair:
@@ -60,12 +60,12 @@ def choose_colours(
         found = survey.values[worst]
         others = f" (and {counted(len(new) - 1, 'other')})" if len(new) > 1 else ""
         raise DataError(
-            f"{survey.folder}: colour {spoken(worst)}{others} is in the masks and not in data.mask_mapper.colours "
+            f"{survey.folder}: colour {spoken(worst)}{others} occurs in the masks but not in data.mask_mapper.colours "
             f"({counted(found.pixels, 'pixel')} in {counted(found.files, 'mask')}, first {found.first_file}); add it there or "
             f"to ignore{', or add repair: nearest' if not diagnosis.usable else ''}"
         )
     absent = [name for name in names if table[name] not in survey.values]
-    notes = [f"{counted(len(absent), 'colour')} in no mask: {listed(absent, 30)}"] if absent else []
+    notes = [f"{counted(len(absent), 'colour')} not found in any mask: {listed(absent, 30)}"] if absent else []
     if repair and (note := repair_note(survey, known)):
         notes.append(note)
     return survey, values, names, tuple(notes)
@@ -74,11 +74,13 @@ def choose_colours(
 def _what_to_write(survey: MaskSurvey, diagnosis: Diagnosis) -> str:
     guess = ", ".join(f"class{i}: {spoken(raw)}" for i, raw in enumerate(diagnosis.values))
     line = f"mask_mapper: {{name: rgb, colours: {{{guess}}}, repair: nearest}}"
-    return f"{survey.folder}: {diagnosis.message}" + (f"; if that is meant, write {line}" if guess else "")
+    return f"{survey.folder}: {diagnosis.message}" + (
+        f"; to map them to the nearest of these colours, write {line}" if guess else ""
+    )
 
 
 def _in_colours(survey: MaskSurvey) -> MaskSurvey:
-    """A survey of gray masks as if they were stored in colours."""
+    """The survey of gray masks, converted to colours."""
     if survey.encoding.kind == "rgb":
         return survey
     if survey.encoding.bits != 8:

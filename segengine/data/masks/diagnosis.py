@@ -1,7 +1,7 @@
-"""What kind of masks these are: classes, a void border, blurred, compressed, numbered objects, or colours.
+"""Classifies masks: class values, void border, blurred, compressed, instance numbers, or colours.
 
-A pure function of the survey. Real class masks have few values that fill areas; anti-aliasing and resizing make
-values that occur only along edges; object numbers are many, consecutive, and one connected piece each.
+A pure function of the survey. Class masks have few values that fill areas; anti-aliasing and resizing create values
+that occur only along edges; instance numbers are many, consecutive, and one connected component each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEAR = 12
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`kind` of the masks, one sentence why, and the values that are classes as far as can be told."""
+    """The `kind` of the masks, one sentence of evidence, and the values that are probably classes."""
 
     kind: Kind
     message: str
@@ -32,18 +32,20 @@ class Diagnosis:
 
     @property
     def usable(self) -> bool:
-        """Whether each value found can be taken for a class as it is."""
+        """Whether every value found can be used as a class without repair."""
         return self.kind in ("binary", "exact", "void border", "colours")
 
 
 def diagnose(survey: MaskSurvey) -> Diagnosis:
-    """What the values in the masks are, and why."""
+    """Diagnose the values of the masks."""
     values = tuple(survey.values)
     edge = edge_values(survey)
     blurred = len(edge) >= max(6, len(values) / 2)
     if len(values) == 1:
         return Diagnosis(
-            "one value", f"all masks hold the value {spoken(values[0])} only; there is nothing to learn", values
+            "one value",
+            f"all masks have the single value {spoken(values[0])}; training needs at least two classes",
+            values,
         )
     if survey.encoding.kind == "rgb":
         if blurred or len(values) > MOST_CLASSES:
@@ -61,17 +63,17 @@ def diagnose(survey: MaskSurvey) -> Diagnosis:
 
 
 def edge_values(survey: MaskSurvey) -> tuple[Raw, ...]:
-    """Values that hardly ever fill a 3x3 neighbourhood: they live along edges."""
+    """Values that rarely fill a 3x3 neighbourhood: they occur along edges."""
     return tuple(raw for raw, found in survey.values.items() if found.solid < _EDGE_ONLY * found.pixels)
 
 
 def spoken(raw: Raw) -> str:
-    """A raw value as it is written in a spec."""
+    """A raw value in the notation of an experiment file."""
     return str(raw) if isinstance(raw, int) else f"[{raw[0]}, {raw[1]}, {raw[2]}]"
 
 
 def maybe_objects(survey: MaskSurvey) -> bool:
-    """Whether even few values look like numbers of objects rather than classes."""
+    """Whether the values, even if few, look like instance numbers rather than classes."""
     e = survey.evidence
     return bool(e.many) and e.numbered >= 0.9 * e.many and e.single >= 0.95 * e.parts
 
@@ -88,8 +90,8 @@ def _objects(survey: MaskSurvey) -> str:
     share = round(100 * e.single / max(1, e.parts))
     return (
         f"masks hold {counted(len(values), 'value')} from {spoken(values[0])} to {spoken(values[-1])}, and {share} % of the "
-        "values checked are one connected piece: these are numbers of objects, not classes; semantic segmentation needs "
-        "masks in which all objects of one kind have one value (for example 0 background, 1 object)"
+        "values checked are one connected component: these are instance numbers, not classes; semantic segmentation needs "
+        "masks with one value per class (for example 0 background, 1 object)"
     )
 
 
@@ -105,13 +107,11 @@ def _with_255(survey: MaskSurvey, values: tuple[Raw, ...]) -> Diagnosis:
             f"255 is a void border: it rings objects ({facts}); write ignore: [255] in data.mask_mapper",
             tuple(v for v in values if v != _VOID),
         )
-    return Diagnosis(
-        "exact", f"255 is taken for a class: it fills areas ({facts}); masks hold {_found(survey)}", values
-    )
+    return Diagnosis("exact", f"255 is used as a class: it fills areas ({facts}); masks hold {_found(survey)}", values)
 
 
 def _many(survey: MaskSurvey, edge: tuple[Raw, ...]) -> Diagnosis:
-    """Anti-aliased, resized or compressed masks: many values of which few are meant."""
+    """Anti-aliased, resized or compressed masks: many values, few of them intended."""
     guess = _meant(survey, edge)
     count = len(survey.values)
     near = sum(survey.values[v].pixels for v in guess if v in survey.values)
@@ -119,18 +119,18 @@ def _many(survey: MaskSurvey, edge: tuple[Raw, ...]) -> Diagnosis:
     what = "colours" if survey.encoding.kind == "rgb" else "values"
     if not 2 <= len(guess) <= 64 or near < 0.5 * survey.pixels:
         return Diagnosis(
-            "picture", f"masks hold {count} {what} without clear classes; are these pictures, not masks?", ()
+            "picture", f"masks hold {count} {what} without clear classes; these look like images, not masks", ()
         )
     meant = listed([spoken(v) for v in guess], 12)
     if survey.evidence.jpeg:
         why = f"{counted(survey.evidence.jpeg, 'mask')} {'is' if survey.evidence.jpeg == 1 else 'are'} JPEG, which changes values"
-        return Diagnosis("compressed", f"masks hold {count} {what}, probably meant: {meant}; {why} ({other})", guess)
-    why = f"{len(edge)} of them occur only along edges, as anti-aliasing and resizing make them"
-    return Diagnosis("blurred", f"masks hold {count} {what}, probably meant: {meant}; {why} ({other})", guess)
+        return Diagnosis("compressed", f"masks hold {count} {what}, probably intended: {meant}; {why} ({other})", guess)
+    why = f"{len(edge)} of them occur only along edges, as after anti-aliasing or resizing"
+    return Diagnosis("blurred", f"masks hold {count} {what}, probably intended: {meant}; {why} ({other})", guess)
 
 
 def _meant(survey: MaskSurvey, edge: tuple[Raw, ...]) -> tuple[Raw, ...]:
-    """Values that fill areas; of JPEG's the fuller one of each two that are near, and ends snap to 0 and 255."""
+    """Values that fill areas; for JPEG the more frequent of two close values, with the ends snapped to 0 and 255."""
     hard = [raw for raw in survey.values if raw not in set(edge)]
     least = 1e-4 * survey.pixels
     kept: list[Raw] = []
@@ -151,7 +151,7 @@ def _snapped(raw: Raw) -> Raw:
 
 
 def distance(one: Raw, two: Raw) -> int:
-    """Largest difference in a channel."""
+    """Largest difference over the channels."""
     if isinstance(one, int) and isinstance(two, int):
         return abs(one - two)
     assert isinstance(one, tuple)
@@ -160,7 +160,7 @@ def distance(one: Raw, two: Raw) -> int:
 
 
 def _foreground(values: tuple[Raw, ...]) -> str:
-    return "; 255 is the foreground: with two values there is nothing that it could ring" if values == (0, 255) else ""
+    return "; 255 is the foreground: with only two values it can't be a void border" if values == (0, 255) else ""
 
 
 def _found(survey: MaskSurvey) -> str:

@@ -1,4 +1,4 @@
-"""One mask file: its size, its raw values with their pixel counts, and how it stores them."""
+"""Facts of one mask file: size, raw values with pixel counts, and encoding."""
 
 from __future__ import annotations
 
@@ -17,30 +17,28 @@ from segengine.data.masks.mapping import MaskEncoding, MaskFacts, Raw
 from segengine.errors import DataError
 
 _MOST_COLOURS = 4096
-_EXACT = 2**24  # OpenCV counts in float32, which is exact up to here
+_EXACT = 2**24  # OpenCV counts in float32, which is exact up to this number
 _encodings: dict[MaskEncoding, MaskEncoding] = {}  # one object per encoding: a palette takes 20 kB
 
 
 def mask_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> MaskFacts:
-    """What a mask file holds; `decoded` decodes its content. Raises DataError for a broken file or a photograph."""
+    """The facts of a mask file; `decoded` decodes its content. Raises DataError for a corrupt file or a photograph."""
     content = file_bytes(path)
     return facts_of(path, decoded(path, content), hashlib.sha256(content).hexdigest())
 
 
 def facts_of(path: Path, stored: Stored, digest: str) -> MaskFacts:
-    """What a decoded mask holds; `digest` is the SHA-256 of the file.
+    """The facts of a decoded mask; `digest` is the SHA-256 of the file.
 
     Raises:
-        DataError: more colours than masks have, or values that no mask has.
+        DataError: too many colours for a mask, or values that are not valid in a mask.
     """
     raw = mask_values(stored, path)
     encoding = mask_encoding(stored, raw, path.suffix)
     encoding = _encodings.setdefault(encoding, encoding)
     codes, pixels = count_values(raw)
     if raw.ndim == 3 and len(codes) > _MOST_COLOURS:
-        raise DataError(
-            f"{path}: holds {len(codes):,} colours; is this a picture and not a mask? Correct data.source.masks"
-        )
+        raise DataError(f"{path}: holds {len(codes):,} colours, too many for a mask; correct data.source.masks")
     values = unpacked(codes, raw.dtype, colours=raw.ndim == 3)
     return MaskFacts(path, raw.shape[0], raw.shape[1], values, pixels, encoding, stored.lossy, digest)
 
@@ -55,14 +53,16 @@ def count_values(raw: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64
         codes = np.flatnonzero(counts)
         return codes, counts[codes]
     flat = packed(raw).ravel()
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))  # masks have long runs: sort these only
+    starts = np.flatnonzero(
+        np.concatenate([[True], flat[1:] != flat[:-1]])
+    )  # masks have long runs: sort only the run values
     lengths = np.diff(starts, append=len(flat))
     codes, run = np.unique(flat[starts], return_inverse=True)
     return codes.astype(np.int64), np.bincount(run.ravel(), weights=lengths, minlength=len(codes)).astype(np.int64)
 
 
 def histogram(plane: NDArray[Any], where: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
-    """Pixels of each value of uint8 or uint16 [H, W], int64 [256] or [65536]; of those where `where` is not 0."""
+    """Histogram of uint8 or uint16 [H, W], int64 [256] or [65536]; restricted to pixels where `where` is not 0."""
     bins = 256 if plane.dtype == np.uint8 else 65536
     counts = np.zeros(bins, np.int64)
     rows = max(1, _EXACT // max(1, plane.shape[1]))
@@ -79,14 +79,14 @@ def packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def unpacked(codes: NDArray[np.int64], dtype: Any, *, colours: bool) -> NDArray[Any]:
-    """Values as a mask of one row: [1, n] of `dtype`, or colours uint8 [1, n, 3]."""
+    """Values as a one-row mask: [1, n] of `dtype`, or colours uint8 [1, n, 3]."""
     if not colours:
         return codes.astype(dtype)[None]
     return np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=1).astype(np.uint8)[None]
 
 
 def has_colours(masks: Sequence[MaskFacts]) -> bool:
-    """Whether a mask holds colours, so that all values are taken for colours."""
+    """Whether any mask has colours; then all values are treated as colours."""
     return any(facts.values.ndim == 3 for facts in masks)
 
 
@@ -100,5 +100,5 @@ def codes_of(facts: MaskFacts, *, colours: bool = False) -> NDArray[np.int64]:
 
 
 def raw_of(code: int, *, colours: bool) -> Raw:
-    """A value from its whole number."""
+    """The raw value of a packed integer."""
     return (code >> 16, (code >> 8) & 255, code & 255) if colours else code

@@ -1,4 +1,4 @@
-"""Masks in which each object has a number of its own -> background and objects."""
+"""Maps instance masks, one number per object, to background and foreground."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segengine.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class ForegroundMapper:
-    """One value is background; every other value that isn't ignored is the object."""
+    """Maps one value to the background and every other value that is not ignored to the object class."""
 
     labels: tuple[Label, ...]
     ignored: tuple[Raw, ...]
@@ -27,7 +27,7 @@ class ForegroundMapper:
     def to_classes(self, raw: NDArray[Any], *, where: str = "") -> NDArray[np.uint8]:
         """Raw uint8/uint16 [H, W] -> uint8 [H, W], 0, 1 and 255; raises DataError for colours."""
         if raw.ndim != 2:
-            raise DataError(f"{where}: the mask has colours, and mask_mapper: foreground is for numbers; use rgb")
+            raise DataError(f"{where}: the mask has colours; mask_mapper: foreground needs gray values; use rgb")
         classes: NDArray[np.uint8] = np.not_equal(raw, int(self.labels[0].raw)).astype(np.uint8)  # type: ignore[arg-type]
         classes[np.isin(raw, np.array(self.ignored, np.int64))] = IGNORE
         return classes
@@ -43,17 +43,17 @@ class ForegroundMapper:
 def foreground_mapper(
     found: MaskSurvey, classes: Sequence[str] | None, background: int, ignored: Sequence[int]
 ) -> ForegroundMapper:
-    """The mapper for masks of numbered objects. Raises DataError for coloured masks, or without object or background."""
+    """The mapper for instance masks. Raises DataError for RGB masks, and if object or background is missing."""
     if found.encoding.kind == "rgb":
-        raise DataError(f"{found.folder}: masks are coloured; mask_mapper: foreground needs numbers; use rgb")
+        raise DataError(f"{found.folder}: masks have colours; mask_mapper: foreground needs gray values; use rgb")
     if classes is not None and len(classes) != 2:
         raise DataError(
-            f"data.classes has {counted(len(classes), 'name')} and mask_mapper: foreground two classes: the background and "
+            f"data.classes has {counted(len(classes), 'name')}, but mask_mapper: foreground has two classes: the background and "
             "the object"
         )
     objects = [v for v in found.values if isinstance(v, int) and v != background and v not in ignored]
     if not objects or background not in found.values:
-        raise DataError(f"{found.folder}: masks hold no {'object' if not objects else f'background {background}'}")
+        raise DataError(f"{found.folder}: masks have no {'object' if not objects else f'background {background}'}")
     names = classes or ("background", "object")
     raw = 1 if background == 0 else 0
     labels = (

@@ -1,7 +1,7 @@
-"""Which gray values are classes: listed in the spec, in `gray-values.txt` beside the data, or found in the masks.
+"""Selects the gray values that are classes: listed in the spec, in `gray-values.txt` beside the data, or found.
 
-The file has one value a line, ascending; `#` begins a comment. It is written at the first use, can be edited by
-hand, and is the truth from then on.
+The file has one value per line, ascending; `#` starts a comment. It is written on first use, may be edited by hand, and
+takes precedence from then on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def read_gray_values(path: Path) -> tuple[int, ...]:
     """The values of a file, ascending.
 
     Raises:
-        DataError: a line that is no number from 0 to 65535, or a value twice, with its line.
+        DataError: a line that is not a number from 0 to 65535, or a repeated value; names the line.
     """
     values: list[int] = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
@@ -32,30 +32,31 @@ def read_gray_values(path: Path) -> tuple[int, ...]:
         if not text:
             continue
         if not text.isdecimal() or int(text) > 65535:
-            raise DataError(f"{path}:{number}: '{text}' is no gray value; write one number from 0 to 65535 a line")
+            raise DataError(f"{path}:{number}: '{text}' is not a gray value; write one number from 0 to 65535 per line")
         if int(text) in values:
-            raise DataError(f"{path}:{number}: {text} is there twice; remove one")
+            raise DataError(f"{path}:{number}: {text} is listed twice; remove one")
         values.append(int(text))
     if len(values) < 2:
         raise DataError(
-            f"{path}: lists {counted(len(values), 'value')}; list at least two, or delete the file to have it made anew"
+            f"{path}: lists {counted(len(values), 'value')}; list at least two, or delete the file to regenerate it"
         )
     return tuple(sorted(values))
 
 
 def gray_values_text(values: Sequence[int], ignored: Sequence[int]) -> str:
-    """What the file holds: values ascending, ignored ones as comments."""
-    lines = ["# Gray values of the classes, ascending: the first is class 0. Made by segengine, may be edited by hand."]
+    """The text of the file: values ascending, ignored values as comments."""
+    lines = [
+        "# Gray values of the classes, ascending: the first is class 0. Written by segengine; may be edited by hand."
+    ]
     lines += [f"# {value} is ignored" for value in sorted(ignored)]
     return "\n".join([*lines, *map(str, sorted(values))]) + "\n"
 
 
 @dataclass(frozen=True)
 class ChosenValues:
-    """The values that are classes, in order, and notes for the user.
+    """The class values in order, and notes for the user.
 
-    `unwritten` is the text of gray-values.txt where the data's folder can't be written to: it belongs into the run
-    folder then.
+    `unwritten` is the text of gray-values.txt if the data folder is read-only; it is then saved in the run folder.
     """
 
     values: tuple[int, ...]
@@ -66,17 +67,17 @@ class ChosenValues:
 def choose_values(
     survey: MaskSurvey, listed_values: Sequence[int] | None, ignored: Sequence[int], *, repair: bool, named: int | None
 ) -> ChosenValues:
-    """The values that are classes.
+    """The class values.
 
     Args:
-        survey: what the masks hold.
+        survey: survey of the masks.
         listed_values: from the spec; None for auto.
-        ignored: values that are no class.
-        repair: whether other values may move to the nearest listed one.
-        named: how many class names the user gave, None without.
+        ignored: values that are not classes.
+        repair: whether unlisted values are mapped to the nearest listed one.
+        named: number of class names given by the user, None for none.
 
     Raises:
-        DataError: values that can't be taken for classes, or that a list lacks; says what to write.
+        DataError: values that can't be used as classes, or that are not listed; says what to write.
     """
     diagnosis = diagnose(survey)
     path, unwritten = survey.folder / FILE, ""
@@ -92,19 +93,19 @@ def choose_values(
         if diagnosis.kind == "void border" and 255 not in ignored and named == len(values) - 1:
             raise DataError(f"{survey.folder}: {diagnosis.message}")
         if named not in (None, len(values)):
-            return ChosenValues(values)  # the names don't fit, which ends in an error; a wrong list must not outlive it
+            return ChosenValues(values)  # a mismatch with the names raises later; don't leave a wrong list behind
         text = gray_values_text(values, [v for v in ignored if v in survey.values])
         try:
             write_bytes(path, text.encode())
         except OSError as error:
             unwritten = text
             notes.append(
-                f"{path} can't be written ({error.strerror}); the values found are used, and the run folder keeps "
+                f"{path} can't be written ({error.strerror}); the values found are used and saved in the run folder as "
                 f"{FILE}: {listed(values, 30)}"
             )
         if named is None and len(values) > 2 and maybe_objects(survey):
             notes.append(
-                "each value is one connected piece in most masks; if values number objects, they are no classes"
+                "each value is one connected component in most masks; if values are instance numbers, they are not classes"
             )
     if (diagnosis.kind == "void border" and 255 not in ignored) or (
         diagnosis.kind in ("binary", "exact") and 255 in values
@@ -114,9 +115,7 @@ def choose_values(
         raise DataError(f"{survey.folder}: ignore: [255] leaves one class; {diagnosis.message}; remove 255 from ignore")
     absent = [v for v in values if v not in survey.values]
     if absent:
-        notes.append(
-            f"{counted(len(absent), 'listed value')} {'is' if len(absent) == 1 else 'are'} in no mask: {listed(absent, 30)}"
-        )
+        notes.append(f"{counted(len(absent), 'listed value')} not found in any mask: {listed(absent, 30)}")
     if repair and (note := repair_note(survey, (*values, *ignored))):
         notes.append(note)
     return ChosenValues(values, tuple(notes), unwritten)
@@ -129,9 +128,7 @@ def _found(survey: MaskSurvey, ignored: Sequence[int], diagnosis: Diagnosis) -> 
         suggestion = ""
         if diagnosis.values and diagnosis.kind != "one value":
             values = listed([spoken(v) for v in diagnosis.values], 64)
-            suggestion = (
-                f"; if that is meant, write mask_mapper: {{name: gray-index, values: [{values}], repair: nearest}}"
-            )
+            suggestion = f"; to map all pixels to these, write mask_mapper: {{name: gray-index, values: [{values}], repair: nearest}}"
         raise DataError(f"{survey.folder}: {diagnosis.message}{suggestion}")
     return tuple(v for v in survey.values if isinstance(v, int) and v not in ignored)
 
@@ -141,7 +138,7 @@ def _colours(survey: MaskSurvey, diagnosis: Diagnosis) -> str:
     colours = ", ".join(f"class{i}: {spoken(raw)}" for i, raw in enumerate(meant))
     repair = "" if diagnosis.usable else ", repair: nearest"
     todo = f"; write mask_mapper: {{name: rgb, colours: {{{colours}}}{repair}}}" if meant else ""
-    return f"{survey.folder}: masks are coloured, not gray: {diagnosis.message}{todo}"
+    return f"{survey.folder}: masks have colours, not gray values: {diagnosis.message}{todo}"
 
 
 def _all_listed(survey: MaskSurvey, known: Sequence[Raw], diagnosis: Diagnosis, repair: bool, where: str) -> None:
@@ -156,10 +153,10 @@ def _all_listed(survey: MaskSurvey, known: Sequence[Raw], diagnosis: Diagnosis, 
     others = f" (and {counted(len(new) - 1, 'other')})" if len(new) > 1 else ""
     todo = (
         "add repair: nearest to data.mask_mapper" if diagnosis.kind in ("blurred", "compressed")
-        else f"add {spoken(worst)} there or to ignore" + (f", or delete {FILE} to have it made anew" if where.endswith(FILE) else "")
+        else f"add {spoken(worst)} there or to ignore" + (f", or delete {FILE} to regenerate it" if where.endswith(FILE) else "")
     )  # fmt: skip
     raise DataError(
-        f"{where}: value {spoken(worst)}{others} is in the masks and not in the list ({counted(found.pixels, 'pixel')} in "
+        f"{where}: value {spoken(worst)}{others} occurs in the masks but not in the list ({counted(found.pixels, 'pixel')} in "
         f"{counted(found.files, 'mask')}, first {found.first_file}; nearest listed value {spoken(nearest)}); {todo}"
     )
 
@@ -167,16 +164,16 @@ def _all_listed(survey: MaskSurvey, known: Sequence[Raw], diagnosis: Diagnosis, 
 def choose_indices(
     survey: MaskSurvey, count: int | None, ignored: Sequence[int], *, full: bool
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Values that are class indices already, and notes for the user.
+    """Values that already are class indices, and notes for the user.
 
     Args:
-        survey: what the masks hold.
-        count: how many classes are named; indices are then 0..count-1.
-        ignored: indices that are no class.
-        full: without names, take 0..highest, and not only the indices that occur.
+        survey: survey of the masks.
+        count: number of class names; indices are then 0..count-1.
+        ignored: indices that are not classes.
+        full: without names, use 0..highest instead of only the indices that occur.
 
     Raises:
-        DataError: an index beyond the names, or masks that hold no classes.
+        DataError: an index beyond the names, or masks without classes.
     """
     diagnosis = diagnose(survey)
     if diagnosis.kind in ("numbered objects", "blurred", "compressed", "picture"):
@@ -191,7 +188,7 @@ def choose_indices(
             raise DataError(
                 f"{survey.folder}: value {listed(beyond, 8)} in the masks ({counted(found.pixels, 'pixel')} in "
                 f"{counted(found.files, 'mask')}, first {found.first_file}) is beyond the {counted(count, 'class', 'classes')} "
-                f"of data.classes; name its class there, or put it into ignore{hint}"
+                f"of data.classes; name its class there, or add it to ignore{hint}"
             )
     else:
         top = max(occurring, default=0)
@@ -199,5 +196,7 @@ def choose_indices(
     notes = [diagnosis.message] if diagnosis.kind == "void border" and 255 not in ignored else []
     absent = [v for v in values if v not in survey.values]
     if absent:
-        notes.append(f"{counted(len(absent), 'class index', 'class indices')} in no mask: {listed(absent, 30)}")
+        notes.append(
+            f"{counted(len(absent), 'class index', 'class indices')} not found in any mask:  {listed(absent, 30)}"
+        )
     return values, tuple(notes)

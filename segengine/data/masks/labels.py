@@ -9,7 +9,7 @@ from segengine.data.masks.mapping import MOST_CLASSES, Label, MaskSurvey, Raw
 from segengine.data.sources.records import counted, listed
 from segengine.errors import DataError
 
-# Okabe and Ito's colours (2008), told apart with any colour vision; sky blue to black are in the order of contrast.
+# Okabe and Ito (2008), distinguishable with colour vision deficiency; sky blue to black by contrast.
 _CYCLE = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
@@ -20,11 +20,11 @@ def make_labels(
     classes: Sequence[str] | None,
     survey: MaskSurvey,
 ) -> tuple[Label, ...]:
-    """One label a value, in their order; without names, names are the raw values.
+    """One label per value, in the same order; without class names, the raw values are the names.
 
     Raises:
-        DataError: fewer than two or more than 254 values, or a number of names that differs from it; lists values
-            with their pixels.
+        DataError: fewer than 2 or more than 254 values, or a different number of names; lists values with their
+            pixel shares.
     """
     if classes is not None and len(classes) != len(values):
         raise DataError(_mismatch(values, classes, survey))
@@ -35,14 +35,14 @@ def make_labels(
     names = list(classes) if classes is not None else [name_of(raw) for raw in values]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DataError(f"data.classes: '{repeated[0]}' is there twice; each class needs its own name")
+        raise DataError(f"data.classes: '{repeated[0]}' is listed twice; class names must be unique")
     return tuple(
         Label(i, name, raw, _colour(i, raw, survey)) for i, (name, raw) in enumerate(zip(names, values, strict=True))
     )
 
 
 def name_of(raw: Raw) -> str:
-    """The name of a class that has none: its raw value."""
+    """The default name of a class: its raw value."""
     return str(raw) if isinstance(raw, int) else ",".join(map(str, raw))
 
 
@@ -56,7 +56,7 @@ def _colour(index: int, raw: Raw, survey: MaskSurvey) -> tuple[int, int, int]:
 
 
 def class_colour(index: int, *, background: bool = False) -> tuple[int, int, int]:
-    """A class's colour in pictures: background black, then Okabe and Ito's seven, then PASCAL VOC's colour map."""
+    """The colour of a class in figures: background black, then Okabe and Ito's seven, then PASCAL VOC's colour map."""
     if background:
         return (0, 0, 0)
     if 1 <= index <= len(_CYCLE):
@@ -72,15 +72,19 @@ def _mismatch(values: Sequence[Raw], classes: Sequence[str], survey: MaskSurvey)
         name = classes[i] if i < len(classes) else "no name"
         if i < len(values):
             found = survey.values.get(values[i])
-            pixels = f"{100 * found.pixels / max(1, survey.pixels):.3g} % of the pixels" if found else "in no mask"
+            pixels = (
+                f"{100 * found.pixels / max(1, survey.pixels):.3g} % of the pixels"
+                if found
+                else "not found in any mask"
+            )
             rows.append(f"{spoken(values[i])} ({pixels}): {name}")
         else:
             rows.append(f"no value: {name}")
     what = "colour" if values and isinstance(values[0], tuple) else "value"
     many, few = counted(len(values), what), counted(len(classes), "name")
     todo = (
-        "name each of them in data.classes, or put values that are no class into ignore"
+        "name each of them in data.classes, or add values that are not classes to ignore"
         if len(values) > len(classes)
         else f"remove names from data.classes, or list the {what}s of all classes in data.mask_mapper"
     )
-    return f"{survey.folder}: masks hold {many} and data.classes {few}: {listed(rows, 30)}; {todo}"
+    return f"{survey.folder}: masks have {many} but data.classes has {few}: {listed(rows, 30)}; {todo}"

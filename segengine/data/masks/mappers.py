@@ -1,4 +1,4 @@
-"""Mappers by look-up table: gray values and palette indices, and colours."""
+"""Look-up-table mappers for gray values, palette indices and colours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNKNOWN = 254  # between the last class and IGNORE
 class GrayMapper:
     """Gray values or palette indices <-> classes, through a table of 256 or 65536 entries.
 
-    `values_file` is the text of gray-values.txt where it could not be written beside the data, else ''.
+    `values_file` is the text of gray-values.txt if it could not be written beside the data, else ''.
     """
 
     labels: tuple[Label, ...]
@@ -29,7 +29,7 @@ class GrayMapper:
     encoding: MaskEncoding
     repair: bool = False
     notes: tuple[str, ...] = ()
-    advice: str = "write {value} into values or ignore of data.mask_mapper"
+    advice: str = "add {value} to values or ignore in data.mask_mapper"
     values_file: str = ""
     _table: NDArray[np.uint8] = field(init=False, repr=False)
 
@@ -47,9 +47,9 @@ class GrayMapper:
         object.__setattr__(self, "_table", table)
 
     def to_classes(self, raw: NDArray[Any], *, where: str = "") -> NDArray[np.uint8]:
-        """Raw uint8/uint16 [H, W] -> uint8 [H, W]; raises DataError as `Mapper` says."""
+        """Raw uint8/uint16 [H, W] -> uint8 [H, W]; raises DataError as documented in `Mapper`."""
         if raw.ndim != 2:
-            raise DataError(f"{where}: the mask has colours, and data.mask_mapper is for gray values; use rgb")
+            raise DataError(f"{where}: the mask has colours, but data.mask_mapper expects gray values; use rgb")
         if raw.dtype.itemsize > 1 and len(self._table) == 256 and raw.size and int(raw.max()) > 255:
             unknown = raw[raw > 255]
             raise DataError(_unknown(self, [int(v) for v in unknown], where))
@@ -59,7 +59,7 @@ class GrayMapper:
         return classes
 
     def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[Any]:
-        """Classes uint8 [H, W] -> uint8 or uint16 [H, W] in the masks' own values."""
+        """Classes uint8 [H, W] -> uint8 or uint16 [H, W] in the encoding of the user's masks."""
         table = np.zeros(256, np.uint16 if self.encoding.bits > 8 else np.uint8)
         table[: len(self.labels)] = [_gray(label.raw) for label in self.labels]
         table[IGNORE] = _gray(self.ignored[0] if self.ignored else self.labels[0].raw)
@@ -75,12 +75,12 @@ class ColourMapper:
     encoding: MaskEncoding
     repair: bool = False
     notes: tuple[str, ...] = ()
-    advice: str = "write {value} into colours or ignore of data.mask_mapper"
+    advice: str = "add {value} to colours or ignore in data.mask_mapper"
 
     def to_classes(self, raw: NDArray[Any], *, where: str = "") -> NDArray[np.uint8]:
-        """Raw uint8 [H, W, 3], or [H, W] for a mask with gray colours only -> uint8 [H, W]."""
+        """Raw uint8 [H, W, 3], or [H, W] for a mask with only gray colours -> uint8 [H, W]."""
         if raw.dtype != np.uint8:
-            raise DataError(f"{where}: the mask has more than 8 bits a colour; export it with 8 bits")
+            raise DataError(f"{where}: the mask has more than 8 bits per channel; export it with 8 bits")
         wide = raw.astype(np.uint32)
         packed = wide * 0x010101 if raw.ndim == 2 else (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
         known = known_values(self.labels, self.ignored)
@@ -115,12 +115,12 @@ def known_values(labels: Sequence[Label], ignored: Sequence[Raw]) -> dict[Raw, i
 
 
 def unlisted(survey: MaskSurvey, known: Mapping[Raw, Any] | Sequence[Raw]) -> dict[Raw, int]:
-    """Values in the masks that are not among `known`, with their pixels."""
+    """Values found in the masks but not in `known`, with their pixel counts."""
     return {raw: found.pixels for raw, found in survey.values.items() if raw not in known}
 
 
 def repair_note(survey: MaskSurvey, known: Sequence[Raw]) -> str:
-    """How many pixels a repair moves to the nearest listed value; '' where none."""
+    """A note on the number of pixels that a repair maps to the nearest listed value; '' for none."""
     moved = unlisted(survey, known)
     if not moved:
         return ""
@@ -128,7 +128,7 @@ def repair_note(survey: MaskSurvey, known: Sequence[Raw]) -> str:
     pixels, total = sum(moved.values()), survey.pixels
     what = "colour" if survey.encoding.kind == "rgb" else "value"
     return (
-        f"repair: nearest moves {counted(pixels, 'mask pixel')} ({100 * pixels / total:.2g} %) in {counted(files, 'mask')} "
+        f"repair: nearest maps {counted(pixels, 'mask pixel')} ({100 * pixels / total:.2g} %) in {counted(files, 'mask')} "
         f"with {counted(len(moved), f'unlisted {what}')} to the nearest of {listed([spoken(k) for k in known], 12)}"
     )
 
@@ -147,7 +147,7 @@ def _unknown(mapper: GrayMapper | ColourMapper, values: Sequence[Raw], where: st
     nearest = min(known_values(mapper.labels, mapper.ignored), key=lambda known: distance(known, worst))
     others = f" (and {counted(len(counts) - 1, 'other unknown value')})" if len(counts) > 1 else ""
     return (
-        f"{where}: {counted(counts[worst], 'pixel')} with value {spoken(worst)}{others}, which is neither a class nor "
+        f"{where}: {counted(counts[worst], 'pixel')} with value {spoken(worst)}{others}, neither a class nor "
         f"ignored; the nearest known value is {spoken(nearest)}; {mapper.advice.format(value=spoken(worst))}"
     )
 

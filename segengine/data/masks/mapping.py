@@ -1,4 +1,4 @@
-"""What masks hold and how their raw values become classes: the types that mappers, survey and dataset share."""
+"""Types shared by mask survey, mappers and dataset: encodings, surveys, labels, and the `Mapper` protocol."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from segengine.metrics.confusion import IGNORE
 
 Raw = int | tuple[int, int, int]
-"""A value as the mask file stores it: a gray value, a palette index, or a colour (red, green, blue)."""
+"""A value as stored in the mask file: a gray value, a palette index, or a colour (red, green, blue)."""
 
 MOST_CLASSES = 254
 
 
 @dataclass(frozen=True)
 class MaskEncoding:
-    """How the mask files store their values, so that predictions can be written the same way.
+    """Encoding of the mask files; predictions are written in the same encoding.
 
     `bits` per stored value (1, 2, 4, 8, 16; for rgb 8). `palette` is (red, green, blue) by index, else None.
-    `suffix` is the suffix to write, ".png" where the masks' own would lose values. `channels` is 3 where gray
-    masks are stored as red = green = blue.
+    `suffix` is the suffix to write, ".png" if the masks' own format is lossy. `channels` is 3 for gray masks
+    stored as red = green = blue.
     """
 
     kind: Literal["gray", "palette", "rgb"] = "gray"
@@ -36,10 +36,9 @@ class MaskEncoding:
 
 @dataclass(frozen=True)
 class ValueFound:
-    """Where one raw value occurs.
+    """Occurrence of one raw value in the masks.
 
-    `solid` is the number of pixels whose 3x3 neighbourhood has this value only, estimated from the masks whose shapes
-    were examined.
+    `solid` is the number of pixels whose 3x3 neighbourhood has only this value, estimated from a sample of the masks.
     """
 
     pixels: int
@@ -52,9 +51,9 @@ class ValueFound:
 class MaskFacts:
     """One surveyed mask: its size and its raw values.
 
-    `values` is uint8/uint16 [1, n] or uint8 [1, n, 3] (a tiny mask with each value once); `pixels` int64 [n].
-    `encoding` is how the file stores them, `lossy` says that its compression changes values, `digest` is the SHA-256
-    of the file in hexadecimal.
+    `values` is uint8/uint16 [1, n] or uint8 [1, n, 3] (a one-row mask with each value once); `pixels` int64 [n].
+    `encoding` is the file's encoding, `lossy` is True for lossy compression, `digest` is the SHA-256 of the file in
+    hexadecimal.
     """
 
     path: Path
@@ -69,14 +68,14 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the shapes in the masks tell about their values.
+    """Shape statistics of mask values.
 
     `jpeg`: number of masks stored with lossy compression. The rest are sums over a sample of the masks. Of masks that
     hold 255 and at least two other values:
     `ring_contacts`, neighbouring pixel pairs of 255 and another value; `direct_contacts`, pairs of two other values;
     `ring_pixels`, pixels of 255; `ring_thin`, those that a 7x7 erosion removes. Of the `many` masks with at least six
     values: `numbered`, those whose values above 0 are 1..n almost without gaps; `parts` and `single`, their values
-    above 0, and those of them that form one connected piece.
+    above 0, and those of them that form one connected component.
     """
 
     jpeg: int = 0
@@ -92,7 +91,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class MaskSurvey:
-    """What was found in all masks of a data set.
+    """Survey of all masks of a data set.
 
     `values` are sorted ascending by raw value. `folder` is the folder that holds all images and masks.
     """
@@ -111,7 +110,7 @@ class MaskSurvey:
 
 @dataclass(frozen=True)
 class Label:
-    """One class: `index` 0..K-1, its name, the raw value that predictions are written with, a colour for pictures."""
+    """One class: `index` 0..K-1, name, raw value in predictions, and colour in figures."""
 
     index: int
     name: str
@@ -122,7 +121,7 @@ class Label:
 class Mapper(Protocol):
     """Raw mask values <-> classes, pixel by pixel.
 
-    An optional attribute `notes: tuple[str, ...]` holds what the user must hear (repairs, doubts).
+    An optional attribute `notes: tuple[str, ...]` holds messages for the user (repairs, warnings).
     """
 
     @property
@@ -135,20 +134,20 @@ class Mapper(Protocol):
 
     @property
     def encoding(self) -> MaskEncoding:
-        """How masks are stored."""
+        """Encoding of the mask files."""
 
     def to_classes(self, raw: NDArray[Any], *, where: str = "") -> NDArray[np.uint8]:
         """Raw uint8/uint16 [H, W] or uint8 [H, W, 3] -> uint8 [H, W], 0..K-1, 255 = ignore.
 
         Raises:
-            DataError: a value that is neither a class nor ignored; names `where`, the value, how many pixels
-                have it, the nearest known value, and the line to write.
+            DataError: a value that is neither a class nor ignored; names `where`, the value, its number of pixels,
+                the nearest known value, and the line to write.
         """
 
     def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[Any]:
-        """uint8 [H, W], 0..K-1, 255 = ignore -> the masks' own values: uint8/uint16 [H, W] or uint8 [H, W, 3].
+        """uint8 [H, W], 0..K-1, 255 = ignore -> raw values: uint8/uint16 [H, W] or uint8 [H, W, 3].
 
-        Ignored pixels get the first ignored raw value, or the first class's where none is ignored.
+        Ignored pixels get the first ignored raw value, or the value of the first class if none is ignored.
         """
 
 

@@ -1,4 +1,4 @@
-"""What the shapes in masks tell about their values, from a bounded sample drawn by content."""
+"""Shape statistics of mask values, from a bounded sample drawn by content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segengine.data.masks.facts import codes_of, count_values, has_colours, hist
 from segengine.data.masks.mapping import Evidence, MaskFacts
 
 MOST_EXAMINED = 256
-"""Masks whose shapes are examined, at most; the values of all masks are counted."""
+"""Maximum number of masks whose shapes are examined; values are counted in all masks."""
 
 _MANY = 6
 _VOID = 255
@@ -28,10 +28,10 @@ _MOST_PARTS = 16
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the sample tells: `evidence`, and by value (colours packed) the share of its pixels that are solid.
+    """Statistics of the sample: `evidence`, and per value (colours packed) the share of its pixels that are solid.
 
-    A pixel is solid where its 3x3 neighbourhood has its value only. `usual` is that share over all values, which
-    stands for a value that no mask of the sample holds.
+    A pixel is solid if its 3x3 neighbourhood has only its value. `usual` is that share over all values, used for values
+    that do not occur in the sample.
     """
 
     evidence: Evidence = field(default_factory=Evidence)
@@ -40,10 +40,10 @@ class Shapes:
 
 
 def sample(masks: Sequence[MaskFacts], most: int = MOST_EXAMINED) -> list[MaskFacts]:
-    """At most `most` masks of different content, the same ones whatever their names and order.
+    """At most `most` masks of different content, independent of their names and order.
 
-    The first half are those with the smallest digests, which is a random draw; then come, in the same order, masks
-    that hold a value which the ones before lack, and the next digests where places are left.
+    The first half has the smallest digests, which is a random draw; then follow, in digest order, masks with a value not
+    yet in the sample, and then the next digests until the sample is full.
     """
     distinct = {facts.digest or str(facts.path): facts for facts in masks}
     ordered = [distinct[digest] for digest in sorted(distinct)]
@@ -62,7 +62,7 @@ def sample(masks: Sequence[MaskFacts], most: int = MOST_EXAMINED) -> list[MaskFa
 
 
 def examined(masks: Sequence[MaskFacts], read: Callable[[Path], Stored], progress: Progress | None = None) -> Shapes:
-    """The shapes of a sample of `masks`; `read` decodes a file."""
+    """Shape statistics of a sample of `masks`; `read` decodes a file."""
     colours = has_colours(masks)
     looks = in_threads(lambda facts: _look(facts.path, read, colours), sample(masks), "mask shapes", progress)
     solid: dict[int, int] = {}
@@ -77,7 +77,7 @@ def examined(masks: Sequence[MaskFacts], read: Callable[[Path], Stored], progres
 
 
 def contents(masks: Sequence[MaskFacts]) -> str:
-    """SHA-256 over the digests of all masks: what `examined` depends on."""
+    """SHA-256 over the digests of all masks: the cache key of `examined`."""
     return hashlib.sha256("\n".join(sorted(facts.digest for facts in masks)).encode()).hexdigest()
 
 
@@ -90,7 +90,7 @@ class _Look:
 
 
 def _look(path: Path, read: Callable[[Path], Stored], colours: bool) -> _Look:
-    """One mask: its values, how many of their pixels are solid, and the fields of `Evidence` but the first."""
+    """Statistics of one mask: values, solid pixels per value, and the fields of `Evidence` except the first."""
     raw = mask_values(read(path), path)
     codes, pixels = count_values(raw)
     if raw.ndim == 3:
@@ -101,7 +101,7 @@ def _look(path: Path, read: Callable[[Path], Stored], colours: bool) -> _Look:
 
 
 def _solid(plane: NDArray[Any]) -> NDArray[np.int64]:
-    """How many pixels of each value have that value only in their 3x3 neighbourhood."""
+    """Number of solid pixels per value: the 3x3 neighbourhood has only that value."""
     kernel = np.ones((3, 3), np.uint8)
     return histogram(plane, (cv2.erode(plane, kernel) == cv2.dilate(plane, kernel)).view(np.uint8))
 
@@ -125,7 +125,7 @@ def _sums(raw: NDArray[Any], codes: NDArray[np.int64]) -> tuple[int, ...]:
 
 
 def _single(raw: NDArray[Any], values: NDArray[np.int64]) -> int:
-    """How many of the values form one connected piece (8 neighbours; specks of a percent don't count)."""
+    """Number of values that form one connected component (8-connectivity; specks below 1 % are ignored)."""
     single = 0
     for value in values:
         shape = (raw == value).view(np.uint8)

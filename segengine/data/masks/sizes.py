@@ -1,4 +1,4 @@
-"""Masks whose size differs from their image's: how many, and in which way."""
+"""Masks whose size differs from the image: number and kind of difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = {0.25: "a quarter of the image's size", 0.5: "half the image's size", 2
 
 @dataclass(frozen=True)
 class OtherSize:
-    """An image and its mask of another size, each (height, width)."""
+    """An image and its mask of a different size, each (height, width)."""
 
     image: Path
     mask: Path
@@ -26,10 +26,10 @@ class OtherSize:
 
     @property
     def kind(self) -> str:
-        """In which way the mask differs, such as `half the image's size`, `one pixel off` or `cut`."""
+        """The kind of difference, such as `half the image's size`, `one pixel off` or `cut`."""
         (height, width), (rows, columns) = self.image_size, self.mask_size
         if (height, width) == (columns, rows):
-            return "turned by 90 degrees"
+            return "rotated by 90 degrees"
         if abs(rows - height) <= 1 and abs(columns - width) <= 1:
             return "one pixel off"
         for factor, words in _NAMED.items():
@@ -43,7 +43,7 @@ class OtherSize:
 
     def __str__(self) -> str:
         (height, width), (rows, columns) = self.image_size, self.mask_size
-        turned = "; it is turned: was it drawn on the picture without its EXIF orientation?"
+        turned = "; it is rotated, possibly because the image's EXIF orientation was not applied"
         return (
             f"{self.image} is {width}x{height} and its mask {self.mask} {columns}x{rows} (width x height); "
             f"give the mask the image's size{turned if (height, width) == (columns, rows) else ''}"
@@ -56,9 +56,9 @@ def other_sizes(pairs: Iterable[tuple[Path, Size, Path, Size]]) -> list[OtherSiz
 
 
 def sizes_in_words(found: Sequence[OtherSize], total: int) -> str:
-    """The first of `found` with both sizes, and where there are several how many of `total` masks differ in which way."""
+    """A summary: the first of `found` with both sizes and, if there are several, the number of masks per kind."""
     if len(found) == 1:
         return str(found[0])
     kinds = Counter(other.kind for other in found)
     ways = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
-    return f"{found[0]}; {len(found):,} of {counted(total, 'mask')} have another size than their images: {ways}"
+    return f"{found[0]}; {len(found):,} of {counted(total, 'mask')} differ in size from their images: {ways}"

@@ -1,4 +1,4 @@
-"""One pass over all masks: which values they hold, how often, and how they are stored; and the shapes of a sample."""
+"""Survey of all masks in one pass: values, pixel counts and encoding; shapes of a sample."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def survey_masks(
     progress: Progress | None = None,
     read: Callable[[Path], Stored] = decode,
 ) -> MaskSurvey:
-    """What all masks hold.
+    """Survey the mask files.
 
     Args:
         paths: the mask files.
-        folder: the folder that holds images and masks, where `gray-values.txt` stands.
+        folder: the folder of images and masks, which may contain `gray-values.txt`.
         progress: called with ("masks", done, total).
         read: decodes a mask whose shapes are examined.
 
     Raises:
-        DataError: a broken mask, or masks stored in ways that don't fit each other.
+        DataError: a corrupt mask, or masks with incompatible encodings.
     """
     masks = in_threads(mask_facts, paths, "masks", progress)
     encoding = common_encoding(masks)
@@ -42,7 +42,7 @@ def survey_masks(
 
 
 def summary(masks: Sequence[MaskFacts], encoding: MaskEncoding, shapes: Shapes, folder: Path) -> MaskSurvey:
-    """What was found in all masks, which share `encoding`, and in the shapes of a sample of them."""
+    """The survey of masks that share `encoding`, with the shapes of a sample."""
     colours = has_colours(masks)
     codes = [codes_of(facts, colours=colours) for facts in masks]
     every, first, inverse = np.unique(np.concatenate(codes), return_index=True, return_inverse=True)
@@ -63,15 +63,15 @@ def summary(masks: Sequence[MaskFacts], encoding: MaskEncoding, shapes: Shapes, 
 
 
 def common_encoding(masks: Sequence[MaskFacts]) -> MaskEncoding:
-    """The encoding that all masks share.
+    """The common encoding of all masks.
 
     Raises:
-        DataError: masks whose stored values don't mean the same.
+        DataError: stored values have different meanings in different masks.
     """
     first: dict[str, Path] = {}
     kinds: Counter[str] = Counter()
     for facts in masks:
-        # Few bits change what a gray value means (1 of 1 bit is white), unless all is 0; indices stay indices.
+        # At low bit depths a gray value has another meaning (1 of 1 bit is white), unless all is 0; indices keep theirs.
         few_bits = facts.encoding.bits < 8 and facts.encoding.kind == "gray" and bool(facts.values.any())
         few = f"{facts.encoding.bits}-bit " if few_bits else ""
         kind = f"{few}{facts.encoding.kind}"
@@ -82,9 +82,7 @@ def common_encoding(masks: Sequence[MaskFacts]) -> MaskEncoding:
         kinds.pop("gray")
     if len(kinds) > 1 and not set(kinds) <= {"rgb", "gray"}:
         ways = " and ".join(f"{counted(n, 'mask')} {kind} (first {first[kind]})" for kind, n in kinds.most_common())
-        raise DataError(
-            f"masks are stored in different ways: {ways}; export all the same way, so that values mean the same"
-        )
+        raise DataError(f"masks are stored in different ways: {ways}; export all with the same encoding")
     suffixes = Counter(facts.encoding.suffix for facts in masks)
     suffix = min(suffixes, key=lambda s: (-suffixes[s], s))
     encodings = [facts.encoding for facts in masks if facts.values.any()] or [masks[0].encoding]
@@ -110,6 +108,6 @@ def _common_palette(masks: Sequence[MaskFacts]) -> tuple[tuple[int, int, int], .
             if other != colour:
                 raise DataError(
                     f"{facts.path}: palette index {index} is colour {list(colour)} here and {list(other)} in {path}, "
-                    "so indices don't mean the same in all masks; save all masks with one palette, or as RGB"
+                    "so indices differ in meaning between masks; save all masks with one palette, or as RGB"
                 )
     return longest

@@ -1,1 +1,1 @@
-"""Which files belong together: patterns, pairing, records, splits and the fingerprint of a data set."""
+"""Lists of images and masks: patterns, pairing, records, splits, and the data set's fingerprint."""

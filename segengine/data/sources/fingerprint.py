@@ -1,4 +1,4 @@
-"""A data set's fingerprint: equal exactly where ids, image files, mask files and splits are equal."""
+"""Data set fingerprint: equal if and only if ids, image files, mask files and splits are equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segengine.data.sources.records import Record, counted, listed
 
 
 class ImageState(NamedTuple):
-    """An image's split, and the SHA-256 of its image and mask file in hexadecimal."""
+    """An image's split, and the SHA-256 of its image file and mask file in hexadecimal."""
 
     split: str
     image: str
@@ -42,9 +42,9 @@ def fingerprint(states: Mapping[str, ImageState]) -> str:
 
 
 def shared_images(records: Sequence[Record], images: Sequence[str | None]) -> str:
-    """A warning about image files with equal content in different splits, '' if there are none.
+    """A warning about image files with identical content in different splits, '' for none.
 
-    `images` are digests of the files, None for images that don't count (of one value everywhere).
+    `images` are digests of the files, None for constant images, which are excluded.
     """
     by_digest: dict[str, list[Record]] = defaultdict(list)
     for record, digest in zip(records, images, strict=True):
@@ -54,4 +54,4 @@ def shared_images(records: Sequence[Record], images: Sequence[str | None]) -> st
     if not shared:
         return ""
     names = listed([" = ".join(f"{r.id} ({r.split})" for r in same[:2]) for same in shared], 3)
-    return f"{counted(len(shared), 'image')} with equal content in several splits, which inflates scores: {names}"
+    return f"{counted(len(shared), 'image')} with identical content in several splits, which inflates scores: {names}"

@@ -1,4 +1,4 @@
-"""Folders of images and masks -> records."""
+"""Source of records: folders of images and masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segengine.data.sources.records import Record, Records, counted, listed
 from segengine.errors import DataError
 
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "JPEGImages")
-# Not "mask": in retina sets that is the field of view, and no truth.
+# Not "mask": in retina data sets that is the field of view, not the ground truth.
 _MASK_FOLDERS = ("masks", "labels", "annotations", "SegmentationClass")
 _LAYOUTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (tuple(f"{{split}}/{f}/*" for f in _IMAGE_FOLDERS), tuple(f"{{split}}/{f}/*" for f in _MASK_FOLDERS)),
@@ -30,13 +30,13 @@ _LAYOUTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class FolderPlan:
-    """Where images and masks are under a root; see `find` in patterns for the patterns.
+    """Location of images and masks under a root; see `patterns.find` for the pattern syntax.
 
-    `lists` names text files with one image a line, one file a split. `unpaired` says what happens to images without
-    mask and masks without image. `outside` allows patterns and links that lead out of the root. `splits` are the splits
-    that are used, None for all. `class_order` lists what `{class}` matches in the order of classes 1, 2 ...; None: sorted.
-    `tiles` cuts images and masks into tiles of at most this many pixels a side; `pages` makes each page of a TIFF stack
-    an image of its own, before.
+    `lists`: text files with one image per line, one file per split. `unpaired`: how images without a mask and masks
+    without an image are handled. `outside`: allow patterns and links that lead out of the root. `splits`: the splits to
+    use, None for all. `class_order`: the texts matched by `{class}` in the order of classes 1, 2 ...; None: sorted.
+    `tiles`: maximum side of tiles, in pixels, into which images and masks are cut. `pages`: read each page of a TIFF
+    stack as a separate image, before tiling.
     """
 
     root: Path
@@ -52,13 +52,13 @@ class FolderPlan:
 
 
 def read_folders(plan: FolderPlan) -> Records:
-    """All pairs that a plan describes, sorted by id; `notes` say what was skipped or inferred.
+    """All pairs described by a plan, sorted by id; `notes` list what was skipped or inferred.
 
     Raises:
-        DataError: nothing found (naming root, pattern and what is there), missing partners, ambiguous names.
+        DataError: nothing found (names root, pattern and existing files), missing partners, or ambiguous names.
     """
     if not plan.root.is_dir():
-        raise DataError(f"{plan.root}: there is no such folder; set data.source.root (relative to the experiment file)")
+        raise DataError(f"{plan.root}: no such folder; set data.source.root (relative to the experiment file)")
     notes: list[str] = []
     images_pattern, masks_pattern = _patterns(plan, notes)
     images = find(plan.root, images_pattern, outside=plan.outside)
@@ -81,9 +81,9 @@ def read_folders(plan: FolderPlan) -> Records:
             splits = {path: split for path, split in splits.items() if split in plan.splits}
         images = [match for match in images if match.path in splits]
         if outside_lists:
-            notes.append(f"left out, as in no list: {counted(outside_lists, 'image')} in {plan.root}")
+            notes.append(f"skipped, not in any list: {counted(outside_lists, 'image')} in {plan.root}")
     pairs = pair(images, masks)
-    if plan.lists is not None:  # folders often hold more than the lists name
+    if plan.lists is not None:  # folders often contain more than the lists name
         pairs = Pairs(pairs.pairs, pairs.images_alone, (), pairs.rule)
     if pairs.rule:
         notes.append(f"masks are paired by the rule '{pairs.rule}'")
@@ -93,7 +93,7 @@ def read_folders(plan: FolderPlan) -> Records:
 
 
 def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
-    """The given patterns, with the usual layouts for what is not given."""
+    """The given patterns, completed by the usual layouts."""
     if plan.images and plan.masks:
         return plan.images, plan.masks
     for given, what in ((plan.images, "image"), (plan.masks, "mask")):
@@ -109,9 +109,7 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
         ]  # fmt: skip
         if len(fits) > 1:
             options = listed([f"images: {i}, masks: {m}" for i, m in fits], 3)
-            raise DataError(
-                f"{plan.root}: several folders could be meant ({options}); write images and masks in data.source"
-            )
+            raise DataError(f"{plan.root}: the layout is ambiguous ({options}); write images and masks in data.source")
         if fits:
             if not fits[0][1].endswith("masks/*"):
                 notes.append(f"images are '{fits[0][0]}' and masks '{fits[0][1]}' in {plan.root}")
@@ -124,21 +122,21 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
 
 
 def _used(plan: FolderPlan, matches: Sequence[Match]) -> list[Match]:
-    """Matches of the splits that are wanted, each a file that can be read."""
+    """Matches in the selected splits; each must be a readable file."""
     for match in matches:
         if match.path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{match.path}: is no image that can be read ({', '.join(SUFFIXES)}); correct the pattern")
+            raise DataError(f"{match.path}: not a supported image format ({', '.join(SUFFIXES)}); correct the pattern")
     used = [m for m in matches if plan.splits is None or m.split is None or m.split in plan.splits]
     if matches and not used:
         raise DataError(
-            f"{plan.root}: no file is of data.source.splits: {', '.join(plan.splits or ())}; there: "
+            f"{plan.root}: no file belongs to data.source.splits: {', '.join(plan.splits or ())}; there: "
             f"{', '.join(sorted({m.split or '' for m in matches}))}"
         )
     return used
 
 
 def together(matches: Sequence[Match], names: tuple[str, ...]) -> list[list[Match]]:
-    """Files that are parts of one image or mask: equal keys, differing by what the placeholders `names` matched."""
+    """Group the files of one image or mask: equal keys, differing only in the placeholders `names`."""
     if not matches or all(matches[0].value(name) is None for name in names):
         return [[match] for match in matches]
     by_key: dict[tuple[str | None, tuple[str, ...]], list[Match]] = {}
@@ -148,10 +146,10 @@ def together(matches: Sequence[Match], names: tuple[str, ...]) -> list[list[Matc
 
 
 class Parts:
-    """The files of each image and mask, by their first, and one file made of them where there are several."""
+    """The files of each image and mask by the first one, merged into one file if there are several."""
 
     def __init__(self, plan: FolderPlan, images: Sequence[list[Match]], masks: Sequence[list[Match]]) -> None:
-        """Raises DataError where `class_order` lacks what the masks' `{class}` matched."""
+        """Raises DataError if `class_order` lacks a text matched by `{class}`."""
         self._images = {parts[0].path: parts for parts in images}
         self._masks = {parts[0].path: parts for parts in masks}
         found = sorted({value for parts in masks for m in parts if (value := m.value("class")) is not None})
@@ -159,7 +157,7 @@ class Parts:
         strange = [value for value in found if value not in self._order]
         if strange:
             raise DataError(
-                f"{plan.root}: masks are of {listed(strange)}, which data.source.class_order lacks; add it there, or give "
+                f"{plan.root}: masks match {listed(strange)}, missing from data.source.class_order; add it there, or write a "
                 "masks: a pattern that leaves these files out"
             )
         self._merged = any(m.value(name) is not None for parts in masks for m in parts for name in ("class", "object"))
@@ -172,7 +170,7 @@ class Parts:
         return first if len(parts) == 1 else stacked_channels(parts)
 
     def mask(self, first: Path) -> Path:
-        """The file of a mask; masks of a class or an object are merged even where an image has only one."""
+        """The file of a mask; class and object masks are merged even if an image has only one."""
         from segengine.data.sources.parts import merged_mask
 
         if not self._merged:
@@ -184,7 +182,7 @@ class Parts:
 
 
 def _tiled(plan: FolderPlan, records: list[Record]) -> list[Record]:
-    """Each record's pages and tiles as records of their own, of one group; the records themselves without both."""
+    """Split records into pages and tiles that share one group; unchanged without both."""
     from segengine.data.sources.parts import pages, tiles
 
     if plan.pages:
@@ -196,7 +194,7 @@ def _tiled(plan: FolderPlan, records: list[Record]) -> list[Record]:
 
 
 def _divided(records: list[Record], divide: Callable[[Path, Path], list[tuple[str, Path, Path]]]) -> list[Record]:
-    alone = len(records) == 1  # its pieces must divide, where those of several images stay together
+    alone = len(records) == 1  # a single image's pieces must be split; those of several images stay in one group
     return [
         Record(f"{r.id}_{name}", image, mask, f"{r.id}_{name}" if alone else r.group, r.split)
         for r in records
@@ -211,12 +209,12 @@ def _about_missing(plan: FolderPlan, pairs: Pairs, notes: list[str], images: str
         return
     if not pairs.pairs:
         raise DataError(
-            f"{plan.root}: no image of '{images}' fits a mask of '{masks}': {missing}; names pair by what * matched, "
+            f"{plan.root}: no image of '{images}' fits a mask of '{masks}': {missing}; names pair by the text that * matches, "
             "so write patterns such as images: images/*_training.tif and masks: 1st_manual/*_manual1.gif"
         )
     if plan.unpaired == "error":
         raise DataError(f"{plan.root}: {missing}; add what is missing, or set data.source.unpaired: skip")
-    notes.append(f"left out, as unpaired: skip says: {missing}")
+    notes.append(f"skipped (unpaired: skip): {missing}")
 
 
 def _records(root: Path, pairs: Pairs, splits: dict[Path, str], files: Parts) -> list[Record]:
@@ -224,7 +222,9 @@ def _records(root: Path, pairs: Pairs, splits: dict[Path, str], files: Parts) ->
     for image, mask in pairs.pairs:
         identity = _identity(root, image.path)
         if identity in by_id:
-            raise DataError(f"two images have one name: {by_id[identity].image} and {image.path}; rename or remove one")
+            raise DataError(
+                f"two images have the same name: {by_id[identity].image} and {image.path}; rename or remove one"
+            )
         group = image.value("group") or identity
         split = splits.get(image.path, image.split)
         by_id[identity] = Record(identity, image.path, mask.path, group, split)
@@ -237,7 +237,7 @@ def _joined(record: Record, files: Parts) -> Record:
 
 
 def _identity(root: Path, path: Path) -> str:
-    """The path below the root without suffix, with "/" between folders."""
+    """The path relative to the root, without suffix, with "/" as separator."""
     text, base = path.as_posix(), f"{root.as_posix().rstrip('/')}/"
     folder, slash, name = text.removeprefix(base).rpartition("/")
     dot = name.rfind(".")
@@ -245,7 +245,7 @@ def _identity(root: Path, path: Path) -> str:
 
 
 def _what_is_there(root: Path) -> str:
-    """The first entries of a folder, folders with their number of files, for messages."""
+    """The first entries of a folder for messages; folders with their number of entries."""
     entries = sorted(e for e in root.iterdir() if not e.name.startswith("."))
     folders = [f"{e.name}/ ({counted(sum(1 for _ in e.iterdir()), 'entry', 'entries')})" for e in entries if e.is_dir()]
     files = [e.name for e in entries if e.is_file()]

@@ -1,4 +1,4 @@
-"""Which image is of which split, by text or CSV files that list names."""
+"""Splits given by text or CSV files that list image names."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from segengine.data.sources.records import counted, listed
 from segengine.errors import DataError
 
 _JOINT = re.compile(r"(?i)train[_-]?val")
-"""Lists of training and validation together, which count only where neither has a list of its own."""
+"""Combined lists of training and validation, used only if neither split has its own list."""
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "fold", "phase", "usage")
 
 
 def listed_splits(root: Path, pattern: str, images: Sequence[Match], *, outside: bool, there: str) -> dict[Path, str]:
-    """Image path -> split, from text files with one name, stem or path a line, or a CSV with a column of splits.
+    """Image path -> split, from text files with one name, stem or path per line, or a CSV with a split column.
 
     Raises:
-        DataError: no list, a list of no split, a listed image that isn't there, or an image in two splits.
+        DataError: no list, a list without a split, a missing image, or an image in two splits.
     """
     files = find(root, pattern, outside=outside, suffixes=False)
     if not files:
@@ -33,7 +33,7 @@ def listed_splits(root: Path, pattern: str, images: Sequence[Match], *, outside:
         lines = [(name, file.split) for name in _lines(file.path)] if file.split else list(table_splits(file.path))
         if not lines:
             raise DataError(
-                f"{root}: lists: '{pattern}' needs {{split}} where train, val or test stands, or a CSV with a column of splits"
+                f"{root}: lists: '{pattern}' needs {{split}} in place of train, val or test, or a CSV with a split column"
             )
         unknown = [line for line, _ in lines if _lookup(line, by_name) is None]
         if unknown:
@@ -46,12 +46,12 @@ def listed_splits(root: Path, pattern: str, images: Sequence[Match], *, outside:
             assert path is not None
             assert split is not None
             if splits.setdefault(path, split) != split:
-                raise DataError(f"{file.path}: '{line}' is in the list of {splits[path]} too; an image has one split")
+                raise DataError(f"{file.path}: '{line}' is also in the list of {splits[path]}; keep it in one split")
     return splits
 
 
 def table_splits(path: Path) -> Iterator[tuple[str, str]]:
-    """(name, split) of each row of a CSV: the split from the column that holds splits, the name from the first other one."""
+    """(name, split) of each row of a CSV: the split from the split column, the name from the first other column."""
     rows = read_table(path)
     column = next((c for c in _columns(rows) if _is_split_column(c, rows)), None)
     if column is None:
@@ -63,7 +63,7 @@ def table_splits(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV, TSV or semicolon-separated file with a header; empty where it is none."""
+    """Rows of a CSV, TSV or semicolon-separated file with a header; empty for other files."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -105,9 +105,9 @@ def _by_name(root: Path, images: Sequence[Match]) -> dict[str, Path]:
 
 
 def _lookup(line: str, by_name: Mapping[str, Path]) -> Path | None:
-    """The image that a line names, with or without the folders before it.
+    """The image named by a line, with or without leading folders.
 
-    Names may hold blanks, and a mask's name may follow: the longest beginning of the line that is a name counts.
+    Names may contain spaces and be followed by a mask's name: the longest prefix of the line that is a name is used.
     """
     ends = [match.start() for match in re.finditer(r"\s+", line)]
     words = (line, *(line[:end] for end in reversed(ends)), line.split(",", maxsplit=1)[0].strip())
@@ -125,5 +125,5 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8; save the list again") from error
+        raise DataError(f"{path}: not UTF-8 text; save the list as UTF-8") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

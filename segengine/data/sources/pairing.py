@@ -1,4 +1,4 @@
-"""Which mask belongs to which image: by what the wildcards matched, or by an unambiguous prefix or suffix."""
+"""Pairs images with masks, by the text matched by wildcards or by an unambiguous prefix or suffix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key = tuple[str | None, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Pairs:
-    """`pairs` of (image, mask); what has no partner; `rule` says how names differ ('' where they are equal)."""
+    """`pairs` of (image, mask); files without a partner; `rule`: how names differ ('' for equal names)."""
 
     pairs: tuple[tuple[Match, Match], ...]
     images_alone: tuple[Match, ...]
@@ -24,10 +24,10 @@ class Pairs:
 
 
 def pair(images: Sequence[Match], masks: Sequence[Match]) -> Pairs:
-    """Pair by equal keys; where no key is equal, by one common prefix or suffix, if exactly one rule fits.
+    """Pair by equal keys or, if no keys are equal, by a common prefix or suffix if exactly one rule fits.
 
     Raises:
-        DataError: two files with one key, or several rules that fit equally well.
+        DataError: two files with the same key, or several equally good rules.
     """
     split_in_both = any(match.split for match in images) and any(match.split for match in masks)
     by_image, by_mask = _by_key(images, "image", split_in_both), _by_key(masks, "mask", split_in_both)
@@ -52,14 +52,14 @@ def _by_key(matches: Iterable[Match], what: str, with_split: bool) -> dict[Key, 
         if key in found:
             raise DataError(
                 f"two {what}s would pair the same way: {found[key].path} and {match.path}; "
-                f"remove one, or give {what}s: a pattern that matches only one of them"
+                f"remove one, or write a {what}s: pattern that matches only one of them"
             )
         found[key] = match
     return found
 
 
 def _inferred(images: Iterable[Key], masks: Iterable[Key]) -> tuple[str, Mapping[Key, Key]]:
-    """A rule in words and mask key -> image key; an empty mapping where no rule fits."""
+    """A rule in words, and mask key -> image key; an empty mapping if no rule fits."""
     image_keys, mask_keys = list(images), list(masks)
     if any(not key[1] for key in (*image_keys, *mask_keys)) or len({len(k[1]) for k in (*image_keys, *mask_keys)}) > 1:
         return "", {}
@@ -71,7 +71,7 @@ def _inferred(images: Iterable[Key], masks: Iterable[Key]) -> tuple[str, Mapping
 
 
 def _mask_affixes(images: list[Key], masks: list[Key]) -> dict[str, dict[Key, Key]]:
-    """Rules in which a mask's name is the image's with something before or after it."""
+    """Rules in which a mask's name is the image's name with a prefix or suffix."""
     rules: dict[str, dict[Key, Key]] = defaultdict(dict)
     for (before, after), pairs in _contained(images, masks).items():
         rules[f"{before}<image>{after}"] = {mask: image for image, mask in pairs}
@@ -79,7 +79,7 @@ def _mask_affixes(images: list[Key], masks: list[Key]) -> dict[str, dict[Key, Ke
 
 
 def _image_affixes(images: list[Key], masks: list[Key]) -> dict[str, dict[Key, Key]]:
-    """Rules in which an image's name is the mask's with something before or after it."""
+    """Rules in which an image's name is the mask's name with a prefix or suffix."""
     rules: dict[str, dict[Key, Key]] = defaultdict(dict)
     for (before, after), pairs in _contained(masks, images).items():
         rules[f"images are {before}<mask>{after}"] = dict(pairs)
@@ -87,7 +87,7 @@ def _image_affixes(images: list[Key], masks: list[Key]) -> dict[str, dict[Key, K
 
 
 def _contained(short: list[Key], long: list[Key]) -> dict[tuple[str, str], list[tuple[Key, Key]]]:
-    """(text before, text after) -> pairs (short key, long key) whose last part differs by just that."""
+    """(prefix, suffix) -> pairs (short key, long key) whose last parts differ by exactly these."""
     by_start: dict[tuple[str | None, tuple[str, ...]], list[Key]] = defaultdict(list)
     for key in long:
         by_start[key[0], key[1][:-1]].append(key)
@@ -96,7 +96,7 @@ def _contained(short: list[Key], long: list[Key]) -> dict[tuple[str, str], list[
     for (split, start), group in by_start.items():
         for key in group:
             name = key[1][-1]
-            # The longest contained name is meant: `11_mask` belongs to `11` and not to `1`.
+            # The longest contained name wins: `11_mask` belongs to `11`, not to `1`.
             spans = ((i, j) for length in range(len(name) - 1, 0, -1) for i in range(len(name) - length + 1)
                      for j in [i + length])  # fmt: skip
             span = next((s for s in spans if (split, start, name[s[0] : s[1]]) in names), None)
@@ -111,12 +111,12 @@ def _unambiguous(rules: Mapping[str, dict[Key, Key]]) -> tuple[str, Mapping[Key,
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if second is not None and len(second[1]) * 2 > len(best[1]):
         fits = listed([f"'{rule}' ({counted(len(pairs), 'mask')})" for rule, pairs in ranked], 3)
-        raise DataError(f"masks fit their images in several ways: {fits}; give masks: a pattern that names one of them")
+        raise DataError(f"several rules pair masks with images: {fits}; write a masks: pattern for one of them")
     return best
 
 
 def _both_affixes(images: list[Key], masks: list[Key]) -> tuple[str, Mapping[Key, Key]]:
-    """A rule in which both sides have their own common beginning and ending (`21_training`, `21_manual1`)."""
+    """A rule in which images and masks each have their own common prefix and suffix (`21_training`, `21_manual1`)."""
     if len(images) < 2 or len(masks) < 2:
         return "", {}
     cores_i, affix_i = _cores(images)
@@ -132,7 +132,7 @@ def _cores(keys: list[Key]) -> tuple[dict[Key, Key], tuple[str, str]]:
     names = [key[1][-1] for key in keys]
     after = _common_start([name[::-1] for name in names])[::-1]
     before = _common_start([name[: len(name) - len(after)] for name in names])
-    # Digits that all names happen to share belong to the name: cut where letters or separators end.
+    # Digits shared by all names belong to the name: cut after letters or separators.
     before = before.rstrip("0123456789")
     after = after.lstrip("0123456789")
     cores = {(k[0], (*k[1][:-1], k[1][-1][len(before) : len(k[1][-1]) - len(after)])): k for k in keys}
@@ -145,7 +145,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def missing_partners(found: Pairs) -> str:
-    """What has no partner, in words: count and first names; '' where everything has one."""
+    """Files without a partner, in words: count and first names; '' for none."""
     parts = []
     for matches, has, lacks in ((found.images_alone, "image", "mask"), (found.masks_alone, "mask", "image")):
         if matches:

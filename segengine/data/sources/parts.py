@@ -1,6 +1,6 @@
-"""Images and masks that several files hold together, and tiles of large ones, as files of their own in the cache folder.
+"""Images and masks merged from several files, and tiles of large ones, as files in the cache folder.
 
-A file's name is a hash of all that it is made from, so that a stale one is never used; the data itself is not changed.
+A file's name is a hash of its sources and settings, so stale files are never used; the data itself is not changed.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _Piece = tuple[str, tuple[Stored, NDArray[Any]], tuple[Stored, NDArray[Any]]]
 
 
 def merged_mask(parts: Sequence[Path], classes: Sequence[int]) -> Path:
-    """One gray mask of several: where a part is set, the pixel has that part's class; 0 elsewhere.
+    """Merge masks into one gray mask: the class of the part that is set, 0 elsewhere.
 
-    A pixel counts as set above half of the part's highest value, so that 0/1, 0/255 and anti-aliased parts mean the
-    same. Where parts overlap, the higher class wins.
+    A pixel is set if it exceeds half of the part's maximum, so that 0/1, 0/255 and anti-aliased parts are equivalent.
+    Where parts overlap, the higher class wins.
 
     Args:
         parts: mask files of one image.
         classes: the class (1..254) of each part.
 
     Raises:
-        DataError: a broken part, or parts of different sizes.
+        DataError: a corrupt part, or parts of different sizes.
     """
 
     def make() -> bytes:
@@ -60,7 +60,7 @@ def merged_mask(parts: Sequence[Path], classes: Sequence[int]) -> Path:
 
 
 def stacked_channels(parts: Sequence[Path]) -> Path:
-    """One image of several files, their channels in the order given. Raises DataError for parts that don't fit."""
+    """Stack the channels of several files in the given order. Raises DataError for incompatible parts."""
 
     def make() -> bytes:
         planes: list[NDArray[Any]] = []
@@ -70,14 +70,14 @@ def stacked_channels(parts: Sequence[Path]) -> Path:
                 _check_size(values.shape[:2], planes[0].shape, path, parts[0])
             planes += list(np.moveaxis(values, -1, 0))
         if len({plane.dtype for plane in planes}) > 1:
-            raise DataError(f"{parts[0]}: the image's channels have different types; save all with the same bits")
+            raise DataError(f"{parts[0]}: the image's channels have different types; save all with the same bit depth")
         return _tiff(planes)
 
     return _made("channels", parts, (), f"{parts[0].stem}.tif", make)
 
 
 def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]:
-    """An image and its mask cut into a grid of tiles of at most `largest` pixels a side: (name, image, mask) of each.
+    """Cut an image and its mask into tiles of at most `largest` pixels per side: (name, image, mask) per tile.
 
     Raises:
         DataError: an image and a mask of different sizes.
@@ -86,7 +86,7 @@ def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]
 
 
 def pages(image: Path, mask: Path) -> list[tuple[str, Path, Path]]:
-    """The pages of two TIFF stacks: (name, image, mask) of each.
+    """The pages of two TIFF stacks: (name, image, mask) per page.
 
     Raises:
         DataError: an image and a mask with different numbers of pages.
@@ -98,7 +98,7 @@ def _paged(image: Path, mask: Path) -> Iterator[_Piece]:
     pictures, masks = (_all_pages(path) for path in (image, mask))
     if len(pictures) != len(masks):
         raise DataError(
-            f"{image}: has {counted(len(pictures), 'page')} and its mask {mask} {len(masks)}; save as many of both"
+            f"{image}: has {counted(len(pictures), 'page')} but its mask {mask} has {len(masks)}; save both with the same number of pages"
         )
     for number, (picture, truth) in enumerate(zip(pictures, masks, strict=True), start=1):
         yield f"page{number:04d}", (picture, picture.values), (truth, truth.values)
@@ -112,7 +112,7 @@ def _all_pages(path: Path) -> list[Stored]:
 def _divided(
     image: Path, mask: Path, how: tuple[object, ...], cut: Callable[[], Iterable[_Piece]]
 ) -> list[tuple[str, Path, Path]]:
-    """Pieces of an image and its mask as files; written once, and found again by a hash of what they are made from."""
+    """Pieces of an image and its mask as files; written once, then found by a hash of their sources."""
     key = hashlib.sha256(repr((_VERSION, *how, _stamp(image), _stamp(mask))).encode()).hexdigest()
     folder = default_folder() / "made" / key[:2] / key[2:]
     listing = folder / "pieces.txt"
@@ -125,7 +125,7 @@ def _divided(
                 _write(folder / kind / f"{image.stem}_{name}{suffix}", content)
                 words.append(suffix)
             lines.append(" ".join(words))
-        _write(listing, "\n".join(lines).encode())  # last: says that all pieces are whole
+        _write(listing, "\n".join(lines).encode())  # written last: marks all pieces as complete
     found = [line.split() for line in listing.read_text("utf-8").splitlines()]
     return [
         (name, folder / "image" / f"{image.stem}_{name}{of_image}", folder / "mask" / f"{image.stem}_{name}{of_mask}")
@@ -149,7 +149,7 @@ def _edges(length: int, largest: int) -> list[tuple[int, int]]:
 
 
 def _encoded(stored: Stored, values: NDArray[Any]) -> tuple[bytes, str]:
-    """Stored values as a file that decodes to the same values, and its suffix."""
+    """Encode stored values losslessly: the file's content and suffix."""
     if stored.palette is not None:
         picture = Image.fromarray(np.ascontiguousarray(values))
         picture.putpalette([part for colour in stored.palette for part in colour])
@@ -176,8 +176,8 @@ def _set_pixels(path: Path) -> NDArray[np.bool_]:
 def _check_size(shape: tuple[int, ...], wanted: tuple[int, ...], path: Path, first: Path) -> None:
     if tuple(shape) != tuple(wanted):
         raise DataError(
-            f"{path} is {shape[1]}x{shape[0]} and {first} {wanted[1]}x{wanted[0]} (width x height); files that belong "
-            "together must have one size"
+            f"{path} is {shape[1]}x{shape[0]} and {first} {wanted[1]}x{wanted[0]} (width x height); files of one "
+            "image must have the same size"
         )
 
 
@@ -194,8 +194,8 @@ def _write(path: Path, content: bytes) -> None:
         write_bytes(path, content)
     except OSError as error:
         raise DataError(
-            f"{path.parent}: can't keep what is made of several files ({error.strerror}); free space, or set "
-            "XDG_CACHE_HOME to a folder that can be written to"
+            f"{path.parent}: can't write merged images to the cache folder ({error.strerror}); free space, or set "
+            "XDG_CACHE_HOME to a writable folder"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""File patterns of a source: `{split}/images/*.png` -> the files that match, and what each wildcard matched."""
+"""File patterns of a source, such as `{split}/images/*.png`: matching files, and the text of each wildcard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALIASES = {
     "trainval": "train", "train_val": "train", "train-val": "train", "tr": "train", "ts": "test", "dev": "validation", "eval": "validation",
 }  # fmt: skip
 NAMED = ("class", "object", "channel", "group")
-"""What a part of a path can say beside the split; `class`, `object` and `channel` mark files that belong together."""
+"""Placeholders besides `{split}`; `class`, `object` and `channel` mark parts of one image or mask."""
 _SPLIT = "(?P<split>(?i:" + "|".join(sorted(ALIASES, key=len, reverse=True)) + "))"
 _PLACEHOLDER = re.compile(r"\{(?:split|any|" + "|".join(NAMED) + r")\}")
 _ANY_SUFFIX = r"(?i:" + "|".join(re.escape(s) for s in PICTURE_SUFFIXES) + ")"
@@ -26,10 +26,10 @@ _ANY_SUFFIX = r"(?i:" + "|".join(re.escape(s) for s in PICTURE_SUFFIXES) + ")"
 
 @dataclass(frozen=True)
 class Match:
-    """A file that matched: `key` is what the wildcards matched, `split` train, validation, test or None.
+    """A matching file: `key` is the text matched by wildcards; `split` is train, validation, test or None.
 
-    `named` holds what `{class}`, `{object}`, `{channel}` and `{group}` matched, as (name, text).
-    `link` says that the file is a symbolic link.
+    `named`: the texts matched by `{class}`, `{object}`, `{channel}` and `{group}`, as (name, text).
+    `link`: whether the file is a symbolic link.
     """
 
     path: Path
@@ -39,15 +39,15 @@ class Match:
     link: bool = False
 
     def value(self, name: str) -> str | None:
-        """What the placeholder `{name}` matched; None where the pattern has none."""
+        """The text matched by the placeholder `{name}`; None if the pattern has none."""
         return dict(self.named).get(name)
 
 
 def check_pattern(pattern: str) -> str:
-    """A pattern that can be used under a root, or ValueError with what is wrong."""
+    """Validate a pattern relative to a root; raises ValueError with the problem."""
     if not pattern.strip():
         raise ValueError("a pattern is empty; write for example images/*.png")
-    rest = re.sub(r"\[[^\]]\]", "", pattern)  # `[{]` is the character itself
+    rest = re.sub(r"\[[^\]]\]", "", pattern)  # `[{]` is a literal character
     if "\\" in rest:
         raise ValueError(f"'{pattern}': write / between folders")
     rest = _PLACEHOLDER.sub("", rest)
@@ -56,12 +56,12 @@ def check_pattern(pattern: str) -> str:
         raise ValueError(f"'{pattern}': the only names in braces are {names}")
     for name in ("split", *NAMED):
         if pattern.count(f"{{{name}}}") > 1:
-            raise ValueError(f"'{pattern}': {{{name}}} can stand only once")
+            raise ValueError(f"'{pattern}': {{{name}}} may occur only once")
     return pattern
 
 
 def literal(name: str) -> str:
-    """A file's or folder's name as a pattern that matches only it."""
+    """Escape a file or folder name, so that the pattern matches only it."""
     return re.sub(r"[*?\[{}\\]", lambda special: f"[{special[0]}]", name)
 
 
@@ -74,23 +74,23 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
     """Files under `root` that match, sorted by path.
 
     `*` matches within a name, `**` any number of folders, `?` one character, `[..]` one of several, `{split}` a
-    split's name in any usual spelling. `{class}`, `{object}`, `{channel}` and `{group}` match text that says which class,
-    object, channel or group a file is of; `{any}` matches text without meaning. Of these only what `*`, `**`, `?`, `[..]`
-    and `{group}` match makes the key. `[x]` with a single character is that character. A last part that ends in a bare `*`
-    means any supported image suffix. Names that begin with a dot are never matched.
+    split's name in any usual spelling. `{class}`, `{object}`, `{channel}` and `{group}` match the class, object, channel
+    or group of a file; `{any}` matches text that is ignored. The key consists of the text matched by `*`, `**`, `?`,
+    `[..]` and `{group}`. `[x]` with a single character is that literal character. A last part that ends in a bare `*`
+    matches any supported image suffix. Names that begin with a dot are never matched.
 
     Args:
         root: the folder.
         pattern: relative to the root.
         outside: allow patterns and links that lead out of the root.
-        suffixes: whether a bare `*` at the end stands for a name with an image suffix.
+        suffixes: whether a bare `*` at the end matches names with an image suffix only.
 
     Raises:
-        DataError: the pattern or a link leads out of the root.
+        DataError: the pattern or a link leads outside the root.
     """
     if leaves_root(pattern) and not outside:
         raise DataError(
-            f"the pattern '{pattern}' leads out of {root}; set the source's outside: allow if it's meant to"
+            f"the pattern '{pattern}' leads outside {root}; set outside: allow in data.source to permit this"
         )
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     start = Path("/") if pattern.startswith("/") else root
@@ -101,9 +101,9 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
 
 
 def finds_any(root: Path, pattern: str, *, outside: bool = False) -> bool:
-    """Whether `find` would find anything; stops at the first file."""
+    """Whether any file matches; stops at the first match."""
     if leaves_root(pattern) and not outside:
-        return bool(find(root, pattern))  # refuses it
+        return bool(find(root, pattern))  # raises
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     start = Path("/") if pattern.startswith("/") else root
     return next(_walk(start, parts, Match(start, (), None), suffixes=True), None) is not None
@@ -117,7 +117,7 @@ def _check_inside(base: Path, found: list[Match]) -> None:
             folders[folder] = folder.resolve().is_relative_to(base)
         if not folders[folder] or (match.link and not match.path.resolve().is_relative_to(base)):
             raise DataError(
-                f"{match.path}: is a link that leads out of {base}; set the source's outside: allow if it's meant to"
+                f"{match.path}: is a link that leads outside {base}; set outside: allow in data.source to permit this"
             )
 
 
@@ -151,7 +151,7 @@ def _walk(folder: Path, parts: list[str], so_far: Match, suffixes: bool) -> Iter
 
 
 def _extended(so_far: Match, match: re.Match[str], path: Path) -> Match:
-    """What was matched up to a folder, and what its next part adds."""
+    """Extend a match by the next part of the path."""
     groups = match.groupdict()
     spoken = groups.pop("split", None)
     named = tuple((name, groups[name]) for name in NAMED if name in groups)
@@ -161,7 +161,7 @@ def _extended(so_far: Match, match: re.Match[str], path: Path) -> Match:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, by name; the kind of most entries is known without a look at each."""
+    """Entries of a folder, sorted by name; scandir gives the type of most without a stat call."""
     try:
         with os.scandir(folder) as entries:
             return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
@@ -170,7 +170,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _regex(part: str, *, last: bool) -> str:
-    """A pattern's part as a regular expression; every wildcard is a named group w0, w1 ..."""
+    """A part of a pattern as a regular expression; wildcards are named groups w0, w1 ..."""
     tail = ""
     if last and part.endswith(".*"):
         part, tail = part[:-2], _ANY_SUFFIX

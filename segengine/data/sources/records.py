@@ -1,4 +1,4 @@
-"""One image and its mask as files: what a source lists."""
+"""Records: one image file and its mask file, as listed by a source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Record:
 
     `id` is the image's path relative to the source's root, without suffix, with "/" separators, and unique.
     `group` (patient, video) is the id until a group pattern is applied. `split` is "train", "validation",
-    "test", or None where the folders don't say.
+    "test", or None if the folders give none.
     """
 
     id: str
@@ -27,7 +27,7 @@ class Record:
 
 
 class Records(list[Record]):
-    """Records sorted by id; `notes` say how they were found, `root` is the source's folder."""
+    """Records sorted by id; `notes`: how they were found, `root`: the source's folder."""
 
     def __init__(self, records: Iterable[Record] = (), notes: Sequence[str] = (), root: Path | None = None) -> None:
         super().__init__(sorted(records, key=lambda r: r.id))
@@ -36,10 +36,10 @@ class Records(list[Record]):
 
 
 def data_folder(records: Sequence[Record]) -> Path:
-    """The folder of a data set, where `gray-values.txt` stands.
+    """The folder of a data set, which may contain `gray-values.txt`.
 
-    The innermost folder that holds all images and masks; the source's root where that lies outside of it, as with masks
-    in another place than the images. Without a known root never the root of the file system: the images' folder.
+    The innermost folder with all images and masks; the source's root if that folder is outside it, for example with masks
+    on another path than the images. Never the root of the file system: then the images' folder.
     """
     root: Path | None = getattr(records, "root", None)
     common = _common([path for r in records for path in (r.image, r.mask) if path is not None])

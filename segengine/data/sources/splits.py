@@ -1,4 +1,4 @@
-"""Which images train, choose the checkpoint, and test: by folders, fractions or folds; never across a group."""
+"""Train, validation and test splits by folders, fractions or folds; groups are never divided."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_SWAPS = 400
 
 @dataclass(frozen=True)
 class Fractions:
-    """Shares of the images that train, validate and test; they sum to one."""
+    """Fractions of the images for train, validation and test; they sum to one."""
 
     train: float
     validation: float
@@ -30,9 +30,9 @@ class Fractions:
 
 @dataclass(frozen=True)
 class Folds:
-    """Cross-validation: fold j of `folds` tests; `validation` is the share of the rest that chooses the checkpoint.
+    """Cross-validation: fold j of `folds` is the test set; `validation` is the fraction of the rest for validation.
 
-    With 0 nothing does, and the last checkpoint is taken.
+    With 0 there is no validation set, and the last checkpoint is used.
     """
 
     folds: int
@@ -50,19 +50,19 @@ def split_records(
 ) -> tuple[Record, ...]:
     """The records, sorted by id, each with its group and its split.
 
-    The outcome depends on ids, groups and seed only: not on the order of the records, nor on the machine. Shares are
-    met as nearly as whole groups allow, counted in images. Where folders give some splits, fractions can divide
-    "train" into those that the folders don't give.
+    The result depends only on ids, groups and seed, not on the order of the records or the machine. Fractions are
+    approximated with whole groups, counted in images. If folders give some splits, fractions can divide "train" into
+    the missing ones.
 
     Args:
-        records: what a source found.
-        plan: how to split; None where the folders say.
+        records: the source's records.
+        plan: how to split; None for the splits given by folders.
         group: regular expression on a file's name without suffix that finds the group (its first parenthesis, or
             the whole match); by default the plan's.
-        fold: which fold tests, from 0; needed with folds and only there.
+        fold: the test fold, from 0; required with folds, invalid otherwise.
 
     Raises:
-        DataError: a pattern that doesn't match a name, a group in two splits, or too few groups.
+        DataError: a name without a match, a group in two splits, or too few groups.
         SpecError: settings that contradict each other or the folders.
     """
     ordered = sorted(records, key=lambda r: r.id)
@@ -70,45 +70,45 @@ def split_records(
     if plan is not None and plan.by == "group" and pattern is None and all(r.group == r.id for r in ordered):
         raise SpecError(
             "data.split: by: group needs `group`, a pattern such as '^(p[0-9]+)' that finds it in file names, "
-            "or {group} in data.source.images where a folder's name gives it"
+            "or {group} in data.source.images if the folder name is the group"
         )
     if plan is not None and plan.by == "image" and pattern is not None:
         raise SpecError(
-            "data.split: `group` is given and by: image would divide groups; write by: group, or remove `group`"
+            "data.split: `group` is given, but by: image would divide groups; write by: group, or remove `group`"
         )
     if pattern is not None:
         ordered = [replace(r, group=group_of(r, pattern)) for r in ordered]
     if isinstance(plan, Folds):
         ordered = _by_folds(ordered, plan, fold)
     elif fold is not None:
-        raise SpecError("a fold was asked for and data.split has no folds")
+        raise SpecError("a fold was requested but data.split has no folds")
     elif plan is not None:
         ordered = _by_fractions(ordered, plan)
     else:
         unsplit = [r for r in ordered if r.split is None]
         if unsplit:
             raise SpecError(
-                f"the folders don't say what trains and what validates ({counted(len(unsplit), 'image')}); write "
-                "data.split: {train: 0.7, validation: 0.15, test: 0.15}, with by: group where images belong together"
+                f"the folders define no train and validation splits ({counted(len(unsplit), 'image')}); write "
+                "data.split: {train: 0.7, validation: 0.15, test: 0.15}, with by: group for images of one patient, video or scene"
             )
     _check_groups(ordered)
     return tuple(ordered)
 
 
 def group_of(record: Record, pattern: str) -> str:
-    """What the pattern finds in the image's name without suffix.
+    """The group matched by the pattern in the image's name without suffix.
 
     Raises:
-        DataError: it doesn't match. SpecError: it is no regular expression.
+        DataError: no match. SpecError: not a valid regular expression.
     """
     try:
         match = re.search(pattern, record.image.stem)
     except re.error as error:
-        raise SpecError(f"data.split.group: '{pattern}' is no regular expression: {error}") from error
+        raise SpecError(f"data.split.group: '{pattern}' is not a valid regular expression: {error}") from error
     found = None if match is None else match[1] if match.re.groups else match[0]
     if not found:
         raise DataError(
-            f"{record.image}: data.split.group '{pattern}' finds no group in '{record.image.stem}'; correct it"
+            f"{record.image}: data.split.group '{pattern}' matches no group in '{record.image.stem}'; correct it"
         )
     return found
 
@@ -139,8 +139,8 @@ def _by_fractions(records: list[Record], plan: Fractions) -> list[Record]:
     twice = sorted(split for split in given - {"train"} if shares[split])
     if given and (twice or given == {"train", "validation", "test"} or "train" not in given):
         raise SpecError(
-            f"the folders already give {', '.join(s for s in SPLITS if s in given)}; remove data.split, "
-            "or give fractions only for train and what the folders lack"
+            f"the folders already define {', '.join(s for s in SPLITS if s in given)}; remove data.split, "
+            "or give fractions only for train and the missing splits"
         )
     free = [r for r in records if r.split in (None, "train")]
     chosen = _assign(free, {s: v for s, v in shares.items() if v > 0}, plan.seed, plan.by)
@@ -149,13 +149,13 @@ def _by_fractions(records: list[Record], plan: Fractions) -> list[Record]:
 
 def _by_folds(records: list[Record], plan: Folds, fold: int | None) -> list[Record]:
     if plan.folds < 2 or not 0 <= plan.validation < 1:
-        raise SpecError("data.split: folds must be at least 2, and validation a share from 0 to below 1")
+        raise SpecError("data.split: folds must be at least 2, and validation at least 0 and below 1")
     if fold is None or not 0 <= fold < plan.folds:
         raise SpecError(
-            f"data.split has {plan.folds} folds, and fold {fold} was asked for; choose 0 to {plan.folds - 1}"
+            f"data.split has {plan.folds} folds, but fold {fold} was requested; choose 0 to {plan.folds - 1}"
         )
     if any(r.split is not None for r in records):
-        raise SpecError("the folders already give splits; remove data.split.folds, or give patterns without {split}")
+        raise SpecError("the folders already define splits; remove data.split.folds, or use patterns without {split}")
     shares = {str(j): 1 / plan.folds for j in range(plan.folds)}
     folds = _assign(records, shares, plan.seed, plan.by)
     rest = [r for r in records if folds[r.id] != str(fold)]
@@ -165,7 +165,7 @@ def _by_folds(records: list[Record], plan: Folds, fold: int | None) -> list[Reco
 
 
 def _assign(records: Sequence[Record], shares: Mapping[str, float], seed: int, by: str) -> dict[str, str]:
-    """Record id -> name of a share; whole groups, as near to the shares as moves and swaps of groups lead."""
+    """Record id -> split name; whole groups, optimized by moving and swapping groups."""
     members: dict[str, list[str]] = defaultdict(list)
     for record in records:
         members[record.group if by == "group" else record.id].append(record.id)
@@ -192,7 +192,7 @@ def _assign(records: Sequence[Record], shares: Mapping[str, float], seed: int, b
 
 
 def _improve(placed: dict[str, str], sizes: Mapping[str, int], missing: dict[str, float]) -> None:
-    """Moves single groups and swaps pairs while the shares come nearer to what is wanted (changes `placed`)."""
+    """Move single groups and swap pairs while this reduces the error of the fractions (changes `placed`)."""
     names = list(placed)
     pairs = list(combinations(names, 2)) if len(names) <= _MOST_SWAPS else []
     for _ in range(len(names)):
@@ -215,7 +215,7 @@ def _improve(placed: dict[str, str], sizes: Mapping[str, int], missing: dict[str
 
 
 def _gain(missing: Mapping[str, float], source: str, to: str, images: int) -> float:
-    """How much nearer (in images, squared) the shares come when `images` move from one to another."""
+    """Reduction of the squared error, in images, when `images` move from one split to another."""
     if source == to:
         return 0.0
     a, b = missing[source], missing[to]

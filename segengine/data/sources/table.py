@@ -1,4 +1,4 @@
-"""Images and masks named in the columns of a CSV file -> records."""
+"""Source of records: a CSV file with columns of images and masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segengine.errors import DataError
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A CSV `file` under `root` with a row a pair, and the names of its columns."""
+    """A CSV `file` under `root` with one row per pair, and the names of its columns."""
 
     root: Path
     file: str
@@ -27,14 +27,14 @@ class TablePlan:
 
 
 def read_pairs(plan: TablePlan) -> Records:
-    """One record a row whose mask is given, sorted by id.
+    """One record per row with a mask, sorted by id.
 
     Raises:
-        DataError: no such file or column, a file that isn't there or that several names could mean, an unknown split.
+        DataError: no such table or column, a missing or ambiguous file, or an unknown split.
     """
     path = plan.root / plan.file
     if leaves_root(plan.file) or not path.is_file():
-        raise DataError(f"{path}: there is no such table; correct data.source.file (relative to its root)")
+        raise DataError(f"{path}: no such table; correct data.source.file (relative to its root)")
     rows = read_table(path)
     _check_columns(plan, rows, path)
     files = FilesByName(plan.root, path.parent)
@@ -49,7 +49,7 @@ def read_pairs(plan: TablePlan) -> Records:
             continue
         identity = image.relative_to(plan.root).with_suffix("").as_posix()
         if identity in records:
-            raise DataError(f"{path}: {row[plan.image]} is in two rows; an image has one mask")
+            raise DataError(f"{path}: {row[plan.image]} is in two rows; list each image once")
         group = row[plan.group] if plan.group else identity
         records[identity] = Record(identity, image, mask, group, _split(plan, row, path))
     if missing and not (plan.skip_missing and records):
@@ -58,14 +58,14 @@ def read_pairs(plan: TablePlan) -> Records:
             "set data.source.unpaired: skip"
         )
     notes = (
-        [f"left out, as unpaired: skip says: {counted(len(missing), 'row')} of {path} without file"] if missing else []
+        [f"skipped (unpaired: skip): {counted(len(missing), 'row')} of {path} with a missing file"] if missing else []
     )
     return Records(records.values(), notes, plan.root)
 
 
 def _check_columns(plan: TablePlan, rows: list[dict[str, str]], path: Path) -> None:
     if not rows:
-        raise DataError(f"{path}: has no rows with a header; write a CSV whose first line names its columns")
+        raise DataError(f"{path}: has no header or no rows; write a CSV whose first line names its columns")
     for column in (plan.image, plan.mask, plan.split, plan.group):
         if column is not None and column not in rows[0]:
             raise DataError(f"{path}: has no column '{column}'; there: {', '.join(rows[0])}")
@@ -76,12 +76,12 @@ def _split(plan: TablePlan, row: dict[str, str], path: Path) -> str | None:
         return None
     word = row[plan.split].strip()
     if word.lower() not in ALIASES:
-        raise DataError(f"{path}: '{word}' in column '{plan.split}' is no split; write train, validation or test")
+        raise DataError(f"{path}: '{word}' in column '{plan.split}' is not a split; write train, validation or test")
     return ALIASES[word.lower()]
 
 
 class FilesByName:
-    """Finds files by what a table says of them: a path from the root or the table, or only the end of a path."""
+    """Finds files named in a table: a path relative to the root or the table, or only the end of a path."""
 
     def __init__(self, root: Path, beside: Path, files: Iterable[Path] | None = None) -> None:
         self._roots = (root, beside)
@@ -94,7 +94,7 @@ class FilesByName:
                 self._by_end[end.rpartition(".")[0]].add(path)
 
     def find(self, text: str) -> Path | None:
-        """The file, None where there is none. Raises DataError where several could be meant."""
+        """The file, None if there is none. Raises DataError if several files match."""
         parts = [part for part in text.strip().replace("\\", "/").split("/") if part not in ("", ".")]
         if not parts or ".." in parts:
             return None
@@ -105,7 +105,7 @@ class FilesByName:
             found = self._by_end.get("/".join(parts[start:]), set())
             if len(found) > 1:
                 raise DataError(
-                    f"'{text}' could be {listed(sorted(found), 3)}; write the path from the root in the table"
+                    f"'{text}' is ambiguous: {listed(sorted(found), 3)}; write the path from the root in the table"
                 )
             if found:
                 return next(iter(found))

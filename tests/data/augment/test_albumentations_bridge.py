@@ -42,14 +42,14 @@ def rng(seed=0):
         ("Resize", {"width": 4}, "albumentations transform 'Resize': height: Field required"),
         ("LongestMaxSize", {}, "albumentations transform 'LongestMaxSize': Either max_size or max_size_hw must be"),
         ("MedianBlur", {"blur_limit": "a"}, "albumentations transform 'MedianBlur': blur_limit.tuple"),
-        ("Normalize", {}, "albumentations transform 'Normalize' can't be used: it doesn't give 8-bit images"),
-        ("ToTensorV2", {}, "albumentations transform 'ToTensorV2' can't be used: it doesn't give 8-bit images"),
-        ("ToGray", {"num_output_channels": 1}, "albumentations transform 'ToGray' can't be used: it makes an image of"),
+        ("Normalize", {}, "albumentations transform 'Normalize' can't be used: its output is not 8-bit"),
+        ("ToTensorV2", {}, "albumentations transform 'ToTensorV2' can't be used: its output is not 8-bit"),
+        ("ToGray", {"num_output_channels": 1}, "albumentations transform 'ToGray' can't be used: its output has "),
         ("FDA", {}, "albumentations transform 'FDA' fails on an image of 2048x1536 pixels: FDA requires"),
         (
             "Affine",
             {"mask_interpolation": 1},
-            "albumentations transform 'Affine' would mix classes with mask_interpolation 1; leave it out, "
+            "albumentations transform 'Affine' would mix classes with mask_interpolation 1; remove it: "
             "masks are resampled by nearest neighbour",
         ),
         (

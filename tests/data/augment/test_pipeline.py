@@ -117,7 +117,7 @@ def test_a_transform_that_draws_while_it_changes_pixels_leaves_no_plan():
 
     pipeline = Pipeline([Flip(0.5, 0.5), Noise()])
     assert not pipeline.plannable
-    with pytest.raises(AssertionError, match="draws while it changes pixels"):
+    with pytest.raises(AssertionError, match="samples while it changes pixels"):
         pipeline.draw(rng(), MASK)
 
 

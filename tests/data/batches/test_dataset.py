@@ -226,12 +226,12 @@ def test_eight_bits_among_sixteen_are_refused(root):
 def test_equal_images_in_two_splits_are_said(root):
     for i in range(8):
         write(root, f"p{i // 2}_{i}", 5)
-    assert "equal content in several splits" in " ".join(data(root).warnings)
+    assert "identical content in several splits" in " ".join(data(root).warnings)
 
 
 def test_a_class_without_training_pixels_is_said(root):
     found = data(root, mapper=GrayIndex(values=[0, 63, 126]))
-    assert "1 listed value is in no mask: 126" in found.warnings
+    assert "1 listed value not found in any mask: 126" in found.warnings
     assert "1 class in no train mask: 126" in found.warnings
 
 

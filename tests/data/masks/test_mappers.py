@@ -48,8 +48,8 @@ def test_an_unknown_value_names_file_value_pixels_and_the_nearest():
     with pytest.raises(DataError) as error:
         gray([0, 63, 126]).to_classes(raw, where="masks/a.png")
     assert str(error.value) == (
-        "masks/a.png: 2 pixels with value 60 (and 1 other unknown value), which is neither a class nor ignored; "
-        "the nearest known value is 63; write 60 into values or ignore of data.mask_mapper"
+        "masks/a.png: 2 pixels with value 60 (and 1 other unknown value), neither a class nor ignored; "
+        "the nearest known value is 63; add 60 to values or ignore in data.mask_mapper"
     )
 
 
@@ -107,7 +107,7 @@ def test_names_and_values_must_be_as_many():
         make_labels([0, 63, 126], ["background", "liver"], survey([0, 63, 126]))
     assert str(error.value) == (
         "/data: masks hold 3 values and data.classes 2 names: 0 (33.3 % of the pixels): background, 63 (33.3 % of the pixels): "
-        "liver, 126 (33.3 % of the pixels): no name; name each of them in data.classes, or put values that are no class into ignore"
+        "liver, 126 (33.3 % of the pixels): no name; name each of them in data.classes, or add values that are not classes to ignore"
     )
     with pytest.raises(DataError, match=r"remove names from data.classes, or list the values of all classes"):
         make_labels([0, 63], ["a", "b", "c"], survey([0, 63]))

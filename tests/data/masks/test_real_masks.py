@@ -85,7 +85,7 @@ def test_ultrasound_says_what_is_missing_and_what_to_write(sets, tmp_path):
 
 
 def test_object_numbers_are_refused(sets, tmp_path):
-    with pytest.raises(DataError, match="these are numbers of objects, not classes"):
+    with pytest.raises(DataError, match="these are instance numbers, not classes"):
         GrayIndex().build(classes=None, found=survey(sets, tmp_path, root="em-tiff"))
 
 
@@ -94,7 +94,7 @@ def test_dirty_masks_are_refused_and_repaired_on_request(sets, tmp_path):
     with pytest.raises(DataError, match=r"values: \[0, 255\], repair: nearest"):
         GrayIndex().build(classes=None, found=found)
     mapper = GrayIndex(values=[0, 255], repair="nearest").build(classes=None, found=found)
-    assert "repair: nearest moves" in mapper.notes[-1]
+    assert "repair: nearest maps" in mapper.notes[-1]
 
 
 def test_unscaled_mr_slices_need_a_window(sets):

@@ -17,7 +17,7 @@ IMAGE, MASK = Path("a.png"), Path("m.png")
         ((100, 80), (30, 24), "scaled"),
         ((100, 80), (99, 80), "one pixel off"),
         ((100, 80), (101, 79), "one pixel off"),
-        ((100, 80), (80, 100), "turned by 90 degrees"),
+        ((100, 80), (80, 100), "rotated by 90 degrees"),
         ((100, 80), (100, 60), "cut"),
         ((100, 80), (96, 40), "cut"),
         ((100, 80), (128, 96), "padded"),
@@ -36,6 +36,6 @@ def test_equal_sizes_are_no_finding():
 def test_several_masks_are_counted_by_kind_and_the_first_is_named():
     pairs = [(IMAGE, (100, 80), MASK, size) for size in ((50, 40), (100, 80), (50, 40), (99, 80))]
     assert sizes_in_words(other_sizes(pairs), 1234) == (
-        "a.png is 80x100 and its mask m.png 40x50 (width x height); give the mask the image's size; 3 of 1,234 masks have "
-        "another size than their images: 2 half the image's size, 1 one pixel off"
+        "a.png is 80x100 and its mask m.png 40x50 (width x height); give the mask the image's size; 3 of 1,234 masks differ "
+        "in size from their images: 2 half the image's size, 1 one pixel off"
     )

@@ -98,7 +98,7 @@ def test_numbered_objects_are_not_classes(tmp_path):
         cv2.circle(mask, (15 + 25 * (i % 8), 15 + 35 * (i // 8)), 8, i + 1, -1)
     found = diagnose(surveyed(tmp_path, [mask]))
     assert found.kind == "numbered objects"
-    assert "these are numbers of objects, not classes" in found.message
+    assert "these are instance numbers, not classes" in found.message
 
 
 def test_many_classes_are_not_taken_for_numbered_objects(tmp_path):
@@ -113,7 +113,7 @@ def test_pictures_are_not_taken_for_masks(tmp_path):
     assert not diagnose(surveyed(tmp_path, [smooth])).usable
     colours = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     Image.fromarray(colours).save(tmp_path / "photo.png")
-    with pytest.raises(DataError, match=r"photo\.png: holds 16,\d+ colours; is this a picture and not a mask"):
+    with pytest.raises(DataError, match=r"photo\.png: holds 16,\d+ colours, too many for a mask"):
         survey_masks([tmp_path / "photo.png"], tmp_path)
 
 

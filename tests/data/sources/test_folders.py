@@ -101,7 +101,10 @@ def test_a_common_difference_of_names_is_inferred_and_said(tmp_path, image, mask
 
 def test_masks_that_fit_in_two_ways_are_an_error(tmp_path):
     touch(tmp_path, *(f"{n}{s}" for n in "ab" for s in (".jpg", "_1stHO.png", "_2ndHO.png")))
-    with pytest.raises(DataError, match=r"in several ways: '<image>_1stHO' \(2 masks\), '<image>_2ndHO' \(2 masks\)"):
+    with pytest.raises(
+        DataError,
+        match=r"several rules pair masks with images: '<image>_1stHO' \(2 masks\), '<image>_2ndHO' \(2 masks\)",
+    ):
         read_folders(FolderPlan(tmp_path, "*.jpg", "*.png"))
     assert len(read_folders(FolderPlan(tmp_path, "*.jpg", "*_1stHO.png"))) == 2
 
@@ -121,7 +124,7 @@ def test_missing_partners_are_counted_and_named(tmp_path):
         read_folders(FolderPlan(tmp_path))
     records = read_folders(FolderPlan(tmp_path, unpaired="skip"))
     assert [r.id for r in records] == ["images/0"]
-    assert "left out, as unpaired: skip says: 7 images have no mask" in records.notes[0]
+    assert "skipped (unpaired: skip): 7 images have no mask" in records.notes[0]
 
 
 def test_names_without_any_fit_are_an_error(tmp_path):
@@ -157,14 +160,14 @@ def test_one_image_and_two_masks_of_one_name_are_an_error(tmp_path):
 @pytest.mark.parametrize("pattern", ["../secret/*", "images/../../secret/*", "/etc/*"])
 def test_patterns_do_not_leave_the_root(tmp_path, pattern):
     touch(tmp_path, "root/images/a.png", "root/masks/a.png", "secret/a.png")
-    with pytest.raises(DataError, match=r"leads out of .*root; set the source's outside: allow"):
+    with pytest.raises(DataError, match=r"leads outside .*root; set outside: allow in data.source"):
         read_folders(FolderPlan(tmp_path / "root", "images/*", pattern))
 
 
 def test_links_do_not_leave_the_root_unless_allowed(tmp_path):
     touch(tmp_path, "root/images/a.png", "secret/a.png")
     (tmp_path / "root/masks").symlink_to(tmp_path / "secret")
-    with pytest.raises(DataError, match=r"masks/a\.png: is a link that leads out of"):
+    with pytest.raises(DataError, match=r"masks/a\.png: is a link that leads outside"):
         read_folders(FolderPlan(tmp_path / "root"))
     assert len(read_folders(FolderPlan(tmp_path / "root", outside=True))) == 1
     assert len(read_folders(FolderPlan(tmp_path / "root", "images/*", "../secret/*", outside=True))) == 1
@@ -178,7 +181,7 @@ def test_lists_give_the_splits_and_what_is_left_out_is_said(tmp_path):
     (tmp_path / "sets/trainval.txt").write_text("zzz\n")
     records = read_folders(FolderPlan(tmp_path, lists="sets/{split}.txt"))
     assert [(r.image.stem, r.split) for r in records] == [("a", "train"), ("b", "validation"), ("c", "train")]
-    assert any("left out, as in no list: 1 image in" in note for note in records.notes)
+    assert any("skipped, not in any list: 1 image in" in note for note in records.notes)
 
 
 def test_lists_with_unknown_or_doubled_names_are_errors(tmp_path):
@@ -188,7 +191,7 @@ def test_lists_with_unknown_or_doubled_names_are_errors(tmp_path):
         read_folders(FolderPlan(tmp_path, lists="{split}.txt"))
     (tmp_path / "train.txt").write_text("a\n")
     (tmp_path / "val.txt").write_text("a\nb\n")
-    with pytest.raises(DataError, match=r"val\.txt: 'a' is in the list of train too"):
+    with pytest.raises(DataError, match=r"val\.txt: 'a' is also in the list of train"):
         read_folders(FolderPlan(tmp_path, lists="{split}.txt"))
     with pytest.raises(DataError, match=r"no list matches 'lists/\*\.txt'"):
         read_folders(FolderPlan(tmp_path, lists="lists/*.txt"))

@@ -57,7 +57,7 @@ def test_one_mask_an_object_becomes_one_mask_and_follows_its_files(tmp_path):
     save(tmp_path / "x/masks/0abc.png", np.ones((3, 3)))
     assert read_mask(read_folders(plan)[0].mask).all()
     save(tmp_path / "x/masks/1abc.png", np.ones((3, 4)))
-    with pytest.raises(DataError, match=r"1abc.png is 4x3 and .*0abc.png 3x3 .*must have one size"):
+    with pytest.raises(DataError, match=r"1abc.png is 4x3 and .*0abc.png 3x3 .*must have the same size"):
         read_folders(plan)
 
 
@@ -166,6 +166,7 @@ def test_stacks_of_different_length_are_named(tmp_path):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "a.tif", np.zeros((pages, 20, 30), np.uint8), photometric="minisblack")
     with pytest.raises(
-        DataError, match=r"images/a\.tif: has 4 pages and its mask .*masks/a\.tif 3; save as many of both"
+        DataError,
+        match=r"images/a\.tif: has 4 pages but its mask .*masks/a\.tif has 3; save both with the same number of pages",
     ):
         read_folders(FolderPlan(tmp_path, pages=True))

@@ -86,22 +86,22 @@ def test_each_image_is_tested_in_exactly_one_fold():
 
 def test_folds_need_a_fold_and_fractions_none():
     records = [record(str(i)) for i in range(9)]
-    with pytest.raises(SpecError, match="has 3 folds, and fold None was asked for; choose 0 to 2"):
+    with pytest.raises(SpecError, match="has 3 folds, but fold None was requested; choose 0 to 2"):
         split_records(records, Folds(3))
-    with pytest.raises(SpecError, match=r"a fold was asked for and data.split has no folds"):
+    with pytest.raises(SpecError, match=r"a fold was requested but data.split has no folds"):
         split_records(records, Fractions(0.5, 0.5), fold=0)
 
 
 def test_a_pattern_that_finds_no_group_names_the_image():
     with pytest.raises(
-        DataError, match=r"/data/scan7\.png: data\.split\.group '\^p\(\\d\+\)' finds no group in 'scan7'"
+        DataError, match=r"/data/scan7\.png: data\.split\.group '\^p\(\\d\+\)' matches no group in 'scan7'"
     ):
         split_records([record("p1"), record("scan7")], Fractions(0.5, 0.5, by="group", group=r"^p(\d+)"))
-    with pytest.raises(SpecError, match=r"is no regular expression"):
+    with pytest.raises(SpecError, match=r"is not a valid regular expression"):
         split_records([record("p1")], Fractions(0.5, 0.5, by="group", group="("))
     with pytest.raises(SpecError, match="by: group needs `group`"):
         split_records([record("p1")], Fractions(0.5, 0.5, by="group"))
-    with pytest.raises(SpecError, match="`group` is given and by: image would divide groups"):
+    with pytest.raises(SpecError, match="`group` is given, but by: image would divide groups"):
         split_records([record("p1")], Fractions(0.5, 0.5, group=r"^p"))
 
 
@@ -118,14 +118,14 @@ def test_a_group_across_folders_is_an_error_that_names_it():
 
 
 def test_folders_without_splits_need_a_split():
-    with pytest.raises(SpecError, match=r"don't say what trains .*\(2 images\); write data\.split"):
+    with pytest.raises(SpecError, match=r"define no train and validation splits \(2 images\); write data\.split"):
         split_records([record("a"), record("b")])
 
 
 def test_fractions_divide_train_where_folders_give_only_a_test():
     records = [record(f"a{i}", "train") for i in range(10)] + [record("z", "test")]
     assert counts(split_records(records, Fractions(0.8, 0.2))) == {"train": 8, "validation": 2, "test": 1}
-    with pytest.raises(SpecError, match=r"the folders already give train, test; remove data.split"):
+    with pytest.raises(SpecError, match=r"the folders already define train, test; remove data.split"):
         split_records(records, Fractions(0.6, 0.2, 0.2))
 
 
