@@ -124,8 +124,8 @@ def test_no_room_to_make_a_batch_fails_the_run_and_it_goes_on_elsewhere(
         done = segengine(*ON_DEVICE, folder=tmp_path / "killed")
     assert done.code == 1
     assert done.err.splitlines()[-1].endswith(
-        "out of memory (there is no room to augment one image on the device beside the network and the training images that "
-        "data.cache keeps there; data.cache: ram keeps them elsewhere); close other programs that use the device, or start "
+        "out of memory (while augmenting a single image on the device beside the network and the training images; "
+        "set data.cache: ram to keep these in main memory); close other programs that use the device, or start "
         "a run with a smaller crop, network or training.batch_size"
     )
     assert segengine("run", "blobs.yaml", "-s", "data.cache=ram", folder=tmp_path / "killed").code == 0

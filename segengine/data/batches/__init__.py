@@ -1,1 +1,1 @@
-"""Streams of batches on the CPU and on the device, the cache of decoded pairs, and seeded randomness."""
+"""Batch streams on CPU and device, the cache of decoded pairs, the survey file, and seeded random generators."""

@@ -1,4 +1,4 @@
-"""How much memory this process can still take before the system ends some process."""
+"""Memory available to this process before the kernel's out-of-memory killer acts."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _GROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def available_bytes(groups: Path = _GROUPS, own: Path = _OWN) -> int:
-    """Memory that is free, or could be at once, in the machine and in each control group that the process is in.
+    """Free or reclaimable memory in bytes: the minimum over the machine and all control groups of the process.
 
-    Swap isn't memory; what a group keeps of files could be free. Containers, Slurm and systemd limit groups, the process'
-    own or one above it: `own` names it, `groups` has their limits (cgroups(7), version 2 or 1).
+    Swap is excluded; a group's inactive page cache counts as reclaimable. Containers, Slurm and systemd set limits on the
+    process's control group or its parents: `own` names the group, `groups` has the limits (cgroups(7), version 2 or 1).
     """
     free = [int(psutil.virtual_memory().available)]
     for folder, limit, used in _places(groups, own):
-        with contextlib.suppress(OSError, ValueError):  # the root has no limit, and `max` is none
+        with contextlib.suppress(OSError, ValueError):  # the root has no limit, and `max` is not a number
             taken = int((folder / used).read_text()) - _of_files(folder)
             free.append(max(0, int((folder / limit).read_text()) - taken))
     return min(free)
 
 
 def _places(groups: Path, own: Path) -> Iterator[tuple[Path, str, str]]:
-    """The process' control group and those above it, with the names of the files of their limit and use."""
+    """The process's control group and its parents, with the names of their limit and usage files."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -43,6 +43,6 @@ def _places(groups: Path, own: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _of_files(folder: Path) -> int:
-    """Bytes of files that a group keeps and doesn't use."""
+    """Bytes of inactive page cache of a group."""
     found = re.findall(r"^(?:total_)?inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
-    return int(found[-1]) if found else 0  # version 1 tells its own first, then the total
+    return int(found[-1]) if found else 0  # version 1 lists the group's own value first, then the total

@@ -1,4 +1,4 @@
-"""Batches of uint8 tensors, put together from decoded images and masks."""
+"""Batches of uint8 tensors, collated from decoded images and masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Batch:
         return len(self.indices)
 
     def pin_memory(self) -> Batch:
-        """The same batch in memory that a GPU can copy from while the CPU goes on."""
+        """The same batch in pinned memory, for asynchronous copies to a GPU."""
         return Batch(self.images.pin_memory(), self.masks.pin_memory(), self.indices)
 
     def to(self, device: torch.device | str) -> Batch:
@@ -56,7 +56,7 @@ class BatchStream(Protocol):
 
 
 class Identified(Protocol):
-    """A record, of which loading needs nothing but the id."""
+    """A record; loading needs only its id."""
 
     @property
     def id(self) -> str:
@@ -64,18 +64,18 @@ class Identified(Protocol):
 
 
 class Samples(Protocol):
-    """What loading needs of a data set."""
+    """Interface of a data set for loading samples."""
 
     @property
     def records(self) -> Sequence[Identified]:
-        """One record an image."""
+        """One record per image."""
 
     def pair(self, index: int) -> tuple[Image, Mask]:
         """The decoded image uint8 [H, W, C] and its classes uint8 [H, W]."""
 
 
 class SizedSamples(Samples, Protocol):
-    """A data set that knows the sizes of its images without decoding them."""
+    """A data set with image sizes available without decoding."""
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -83,7 +83,7 @@ class SizedSamples(Samples, Protocol):
 
 
 def stacked(pairs: Sequence[tuple[Image, Mask]], indices: Sequence[int], samples: Samples, remedy: str) -> Batch:
-    """One batch of `pairs`, which belong to the records `indices`.
+    """Collate `pairs` of the records `indices` into one batch.
 
     Raises:
         DataError: two samples differ in size or in channels; names both, and ends with `remedy`.
@@ -103,7 +103,7 @@ def stacked(pairs: Sequence[tuple[Image, Mask]], indices: Sequence[int], samples
 def differing_sizes(
     samples: Samples, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]], remedy: str
 ) -> DataError:
-    """The error of two images of one batch, given as record and shape (height, width, channels), that don't fit."""
+    """The error for two images of one batch, given as record and shape (height, width, channels), that differ."""
     (index, shape), (other_index, other_shape) = one, other
     return DataError(
         f"images of one batch differ in size: {samples.records[index].id} is {_spoken(shape)} and "

@@ -1,4 +1,4 @@
-"""Decoded pairs, kept in memory, on disk, or decoded anew each time."""
+"""Cache of decoded pairs: in memory, on disk, or none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KEPT_SECONDS = 30 * 24 * 3600
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes pair i from its files; pixels that the image has no measurement of are ignored in the mask."""
+    """Decodes pair i from its files; mask pixels without a measurement in the image are set to ignore."""
 
     records: tuple[Record, ...]
     mapper: Mapper
@@ -57,7 +57,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Memory:
-    """All pairs, decoded; arrays are read-only."""
+    """All decoded pairs in memory; arrays are read-only."""
 
     pairs: Sequence[Pair]
 
@@ -67,7 +67,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Disk:
-    """Pairs as memory-mapped .npy files under names made of what they depend on: a stale file is never met."""
+    """Pairs as memory-mapped .npy files named by a hash of their inputs, so stale files are never used."""
 
     folder: Path
     keys: tuple[str, ...]
@@ -75,7 +75,7 @@ class Disk:
 
     def __call__(self, index: int) -> Pair:
         image, classes = (self._path(index, what) for what in ("image", "mask"))
-        with contextlib.suppress(OSError, ValueError):  # absent or damaged: made anew
+        with contextlib.suppress(OSError, ValueError):  # missing or corrupt: decoded again
             return np.load(image, mmap_mode="r"), np.load(classes, mmap_mode="r")
         pair = self.decode(index)
         for path, array in zip((image, classes), pair, strict=True):
@@ -86,7 +86,7 @@ class Disk:
         return np.load(image, mmap_mode="r"), np.load(classes, mmap_mode="r")
 
     def prune(self) -> None:
-        """Delete what no data set has needed for 30 days; this one's pairs count as needed now."""
+        """Delete pairs unused for 30 days; pairs of this data set count as used now."""
         needed = {self._path(index, what) for index in range(len(self.keys)) for what in ("image", "mask")}
         oldest = time.time() - _KEPT_SECONDS
         for path in self.folder.glob("??/*.npy"):
@@ -112,21 +112,21 @@ def cached(
     read: Callable[[Path], Stored] = decode_file,
     progress: Progress | None = None,
 ) -> tuple[Callable[[int], Pair], str]:
-    """What gives pair i, and a note for the user ('' if there's nothing to say).
+    """A callable that returns pair i, and a note for the user ('' for none).
 
     Args:
         decode: the decoder.
         sizes: int64 [N, 2].
-        mapped: what each mask's mapping does, as bytes; part of the key on disk.
-        kind: auto is ram where all pairs fit into half of the available memory, and none otherwise; so is
-            device, whose training images go to the device afterwards.
-        folder: where pairs on disk are kept; by default the user's cache folder.
-        processes: how many processes of this machine need the same pairs; they share one memory where they can.
-        read: gives files decoded before, for the first decoding of each pair.
+        mapped: the mapping of each mask's values, as bytes; part of the key on disk.
+        kind: "auto" is "ram" if all pairs fit into half of the available memory, else "none"; so is
+            "device", whose training images are moved to the device afterwards.
+        folder: folder of pairs on disk; by default the user's cache folder.
+        processes: number of processes on this machine that need the same pairs; they share memory if possible.
+        read: returns files that are already decoded, for the first decoding of each pair.
         progress: called with ("decoding", done, total).
 
     Raises:
-        DataError: ram asked for and too small, or a folder that can't be written to.
+        DataError: "ram" with too little memory, or a folder that is not writable.
     """
     folder, first = folder or default_folder(), replace(decode, read=read)
     shared = processes > 1 and can_share()
@@ -143,15 +143,15 @@ def cached(
             in_threads(lambda i: making(i) and None, range(len(decode.records)), "decoding", progress)
         except OSError as error:
             raise DataError(
-                f"{folder}: can't keep decoded images ({error.strerror}); free space or set data.cache: none"
+                f"{folder}: can't write decoded images ({error.strerror}); free space or set data.cache: none"
             ) from error
         return disk, ""
     if not fits and kind == "ram":
         raise DataError(f"data.cache: ram: {spoken}; at most half is used; set data.cache: disk or none")
     if not fits and kind == "device":
-        return decode, f"data.cache: device decodes validation and test images anew each time: {spoken}"
+        return decode, f"data.cache: device decodes validation and test images in every evaluation: {spoken}"
     if not fits:
-        return decode, f"data.cache: auto decodes images anew in each epoch: {spoken}; data.cache: disk is faster"
+        return decode, f"data.cache: auto decodes images in every epoch: {spoken}; data.cache: disk is faster"
     if shared:
         keys = _keys(decode, mapped)
         mapped_file = shared_pairs(
@@ -167,7 +167,7 @@ def _keys(decode: Decoder, mapped: Sequence[bytes]) -> tuple[str, ...]:
 
 
 def pair_key(decode: Decoder, index: int, mapped: bytes) -> str:
-    """SHA-256 of all that a decoded pair depends on: both files' path, size and times, channels, window, mapping."""
+    """SHA-256 over the inputs of a decoded pair: path, size and times of both files, channels, window, mapping."""
     record = decode.records[index]
     digest = hashlib.sha256(str(DECODING).encode())
     for path in (record.image, record.mask):

@@ -1,4 +1,4 @@
-"""Where decoded images and survey files are kept between runs."""
+"""Cache folder for decoded images and survey files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 DECODING = 3
-"""Raised where decoding gives other values than before: what was kept by an older version is then not used."""
+"""Incremented when decoding changes values, which invalidates files cached by older versions."""
 
 
 def default_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Everything decoded and known about the data of an experiment."""
+"""The data set of an experiment: records, splits, sizes, mapping and decoded pairs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Dataset:
     """The data of an experiment.
 
     `records` are sorted by id; `splits` maps train, validation and test to sorted indices into them; `sizes` is
-    int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` says how 16-bit and float images
-    become 0..255; `warnings` are what the user must hear; `pairs` decodes pair i; `digests` are
-    the SHA-256 of each record's image and mask file.
+    int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` maps 16-bit and float images
+    to 0..255; `warnings` are messages for the user; `pairs` decodes pair i; `digests` are the SHA-256 of each
+    record's image file and mask file.
     """
 
     records: tuple[Record, ...]
@@ -49,7 +49,7 @@ class Dataset:
     digests: tuple[tuple[str, str], ...] = ()
 
     def pair(self, index: int) -> Pair:
-        """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; not to be written to."""
+        """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; must not be modified."""
         return self.pairs(index)
 
     def states(self) -> dict[str, ImageState]:
@@ -57,7 +57,7 @@ class Dataset:
         return image_states(self.records, self.digests)
 
     def groups(self, split: str) -> dict[int, str]:
-        """The group (patient, video) of each image of a split, by index; the image's own id where there are no groups."""
+        """The group (patient, video) of each image of a split, by index; the image's own id if there are no groups."""
         return {index: self.records[index].group for index in self.splits[split]}
 
     @property
@@ -80,24 +80,24 @@ def prepare(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read all masks and images once, check them, and decide mapping, splits, channels and window.
+    """Read and check all masks and images once, and determine mapping, splits, channels and windows.
 
     Args:
-        records: what a source found; those without mask are left out, with a warning.
-        build_mapper: makes the mapper from what is in the masks.
-        split: how to split, None where the folders say.
-        group: pattern that finds a record's group in its file name (by default the split's).
-        fold: which fold tests, with folds.
+        records: the source's records; those without a mask are skipped with a warning.
+        build_mapper: builds the mapper from the survey of the masks.
+        split: how to split; None for the splits given by folders.
+        group: pattern for a record's group in its file name (by default the split's).
+        fold: the test fold, with folds.
         channels: of the decoded images; "auto" takes the files'.
-        window: stored values (low, high) that become 0..255 in images with more than 8 bits, or one such pair per
+        window: stored values (low, high) mapped to 0..255 in images with more than 8 bits, or one such pair per
             channel; "auto" and "per-image" as in `common_window`.
-        cache: where decoded pairs are kept.
-        cache_folder: for the cache on disk.
-        processes: how many processes of this machine hold this data set.
+        cache: kind of cache for decoded pairs.
+        cache_folder: folder of the cache on disk.
+        processes: number of processes on this machine with this data set.
         progress: called with (what, done, total).
 
     Raises:
-        DataError: anything in the data that is not what it must be; names the file.
+        DataError: invalid data; names the file.
         SpecError: settings that contradict each other.
     """
     notes = [*getattr(records, "notes", ())]
@@ -129,7 +129,7 @@ def prepare(
 
 
 def known_survey(known: SurveyFile, masks: Sequence[Path], folder: Path, progress: Progress | None) -> MaskSurvey:
-    """What all masks hold, decoding only those that are new to the survey file."""
+    """The survey of all masks; decodes only masks that are not in the survey file."""
     facts = known.masks(masks, progress)
     encoding = common_encoding(facts)
     return summary(facts, encoding, known.shapes(facts), folder)
@@ -143,7 +143,7 @@ def usable_records(
     fold: int | None = None,
     notes: list[str] | None = None,
 ) -> tuple[Record, ...]:
-    """The records with a mask, in their splits and groups; what is left out is added to `notes`.
+    """The records with a mask, with splits and groups; skipped records are added to `notes`.
 
     Raises:
         DataError: no record has a mask, or groups can't fill the splits.
@@ -157,16 +157,16 @@ def _filled_splits(records: Sequence[Record], *, without_validation: bool) -> Ma
     for name in ("train",) if without_validation else ("train", "validation"):
         if not splits[name]:
             raise DataError(
-                f"there is no {name} image; add a folder for it, or write data.split with a share for {name}"
+                f"there are no {name} images; add a folder for them, or write data.split with a fraction for {name}"
             )
     return splits
 
 
 def count_classes(mapper: Mapper, survey: MaskSurvey) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Pixels of each class in each mask, int64 [N, K], and what the mapping does to each mask's values, as bytes.
+    """Pixels of each class in each mask, int64 [N, K], and the mapping of each mask's values, as bytes.
 
     Raises:
-        DataError: a value that the mapper doesn't know, naming the mask.
+        DataError: a value unknown to the mapper; names the mask.
     """
     counts = np.zeros((len(survey.masks), len(mapper.labels)), np.int64)
     mapped: list[bytes] = []
@@ -179,7 +179,7 @@ def count_classes(mapper: Mapper, survey: MaskSurvey) -> tuple[NDArray[np.int64]
 
 
 def _mapped(mapper: Mapper, values: NDArray[np.generic], pixels: NDArray[np.int64], where: str) -> NDArray[np.uint8]:
-    """Classes of a mask's values, each once; on an error the mapper is asked again with true pixel counts."""
+    """Classes of a mask's distinct values; on an error the mapper is called again with true pixel counts."""
     try:
         classes: NDArray[np.uint8] = mapper.to_classes(values, where=where)[0]
         return classes
@@ -191,14 +191,14 @@ def _mapped(mapper: Mapper, values: NDArray[np.generic], pixels: NDArray[np.int6
 def _with_masks(records: Sequence[Record], notes: list[str]) -> list[Record]:
     without = sorted(r.id for r in records if r.mask is None)
     if without:
-        notes.append(f"left out, as they have no mask: {counted(len(without), 'image')} ({listed(without)})")
+        notes.append(f"skipped, no mask: {counted(len(without), 'image')} ({listed(without)})")
     if len(without) == len(records):
-        raise DataError("there is no image with a mask; check data.source")
+        raise DataError("no image has a mask; check data.source")
     return [r for r in records if r.mask is not None]
 
 
 def masks_of_other_size(records: Sequence[Record], facts: Sequence[ImageFacts], survey: MaskSurvey) -> list[OtherSize]:
-    """Masks whose size isn't their image's."""
+    """Masks whose size differs from their image's."""
     return other_sizes(
         (record.image, (fact.height, fact.width), mask.path, (mask.height, mask.width))
         for record, fact, mask in zip(records, facts, survey.masks, strict=True)
@@ -222,5 +222,7 @@ def _about_classes(mapper: Mapper, class_pixels: NDArray[np.int64], splits: Mapp
             raise DataError(f"all {split} pixels are ignored; correct `ignore` of data.mask_mapper")
         absent = [label.name for label in mapper.labels if not pixels[label.index]]
         if absent:
-            notes.append(f"{counted(len(absent), 'class', 'classes')} in no {split} mask: {listed(absent, 30)}")
+            notes.append(
+                f"{counted(len(absent), 'class', 'classes')} not found in any {split} mask: {listed(absent, 30)}"
+            )
     return notes

@@ -1,4 +1,4 @@
-"""The plans of a batch as one small table of numbers, so that a single copy tells a device all that chance decided."""
+"""The augmentation plans of a batch as one table, so that one copy transfers all random parameters to a device."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from segengine.data.augment.geometry import FRACTION_BITS, Geometry, identity
 from segengine.data.augment.pipeline import Plan
 from segengine.data.augment.transforms import Levels
 
-Place = tuple[int, int, int]  # where a sample's pixels begin in the flat buffer, its height, its width
+Place = tuple[int, int, int]  # offset of a sample's first pixel in the flat buffer, height, width
 Table = npt.NDArray[np.float64]
 
-PLACED = 9  # numbers of a row before the levels: two rows of the matrix, and the place
-_WIDE = 2.0 ** (31 - FRACTION_BITS) - 1  # the largest coordinate that 32 bits hold beside its fraction
+PLACED = 9  # columns before the levels: two rows of the matrix, and the place
+_WIDE = 2.0 ** (31 - FRACTION_BITS) - 1  # the largest coordinate representable in 32 bits beside its fraction
 _NONE = Levels(0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Samples `begin` to `end` (in the order of their round), which come out in one `size` (height, width)."""
+    """Samples `begin` to `end` (in the order of their round), with a common output `size` (height, width)."""
 
     begin: int
     end: int
@@ -35,7 +35,7 @@ class Group:
 class Round:
     """One warp of all samples, and then `levels` changes of their levels.
 
-    `straight` where nothing is turned or sheared, `wide` where 32 bits can't address the pixels of an image.
+    `straight`: no rotation or shear; `wide`: 32 bits can't address the pixels of an image.
     """
 
     groups: tuple[Group, ...]
@@ -46,11 +46,11 @@ class Round:
 
 @dataclass(frozen=True, eq=False)
 class BatchPlan:
-    """What happens to the samples of a batch.
+    """Augmentation parameters of the samples of a batch.
 
     `table` is float64 [rounds, B, 9 + 2 * levels]: of each sample in its round the matrix a b c d e f (see `Geometry`),
-    the place offset, height, width in what the round before left (at first: in the store), and pairs of shift and
-    stretch. `indices` are the samples' records, in the order of the last round.
+    the place (offset, height, width) in the previous round's output (first round: in the store), and pairs of shift
+    and stretch. `indices` are the samples' records, in the order of the last round.
     """
 
     table: Table
@@ -62,9 +62,9 @@ _Step = tuple[Geometry, list[Levels]]
 
 
 def batch_plan(plans: Sequence[Plan], places: Sequence[Place], indices: Sequence[int]) -> BatchPlan:
-    """The plans of samples that lie at `places`, and belong to the records `indices`, as one."""
+    """Combine the plans of samples stored at `places`, which belong to the records `indices`."""
     samples = [_steps(plan, place) for plan, place in zip(plans, places, strict=True)]
-    # Levels before any geometry need the image as it is; mostly nobody has them.
+    # Levels before any geometry, which are rare, need a round without a warp.
     first = 0 if any(steps[0][1] for steps in samples) or len(samples[0]) == 1 else 1
     most = max(len(levels) for steps in samples for _, levels in steps)
     rounds: list[Round] = []
@@ -85,7 +85,7 @@ def _size(step: _Step) -> tuple[int, int]:
 
 
 def _steps(plan: Plan, place: Place) -> list[_Step]:
-    """The plan as geometries, each with the levels that follow it; at first no geometry."""
+    """The plan as geometries, each with the levels that follow it; the first entry has no geometry."""
     steps: list[_Step] = [(identity(*place[1:]), [])]
     for step in plan:
         if isinstance(step, Geometry):

@@ -1,4 +1,4 @@
-"""Decoded training images and masks, all of them, as uint8 in the memory of the device that trains."""
+"""All decoded training images and masks as uint8 in the memory of the training device."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from segengine.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class DeviceStore:
-    """Images and masks on a device: `flat` holds them, `places` says where that of a record begins, and its size.
+    """Images and masks on a device: `flat` has the pixels, `places` the offset and size of each record.
 
-    `masks` are the same ones in the memory of the CPU, uint8 [H, W] by record: which window is drawn can depend on what
-    it shows. With a data set that is decoded in memory they take no memory of their own.
+    `masks` are copies in CPU memory, uint8 [H, W] by record, because sampling of windows can depend on mask content. If
+    the data set is cached in memory they are views and need no additional memory.
     """
 
     flat: Flat
@@ -32,10 +32,10 @@ class DeviceStore:
 def stored(
     samples: SizedSamples, indices: Sequence[int], device: torch.device, progress: Progress | None = None
 ) -> DeviceStore:
-    """The records `indices` of `samples` on `device`; `progress` is called with what is done, how many, and of how many.
+    """The records `indices` of `samples` on `device`; `progress` is called with (activity, number done, total).
 
     Raises:
-        DataError: an image can't be read, or doesn't have the size or the channels that it should.
+        DataError: an image can't be read, or its size or channels have changed.
     """
     records = sorted(set(indices))
     pixels = np.asarray(samples.sizes)[records].prod(axis=1).tolist()
@@ -62,10 +62,10 @@ def stored(
 
 
 def needed_bytes(samples: SizedSamples, indices: Sequence[int], channels: int) -> int:
-    """What `stored` takes of the device's memory."""
+    """Device memory used by `stored`, in bytes."""
     return int(np.asarray(samples.sizes)[sorted(set(indices))].prod(axis=1).sum()) * (channels + 1)
 
 
 def _tensor(array: Image | Mask) -> torch.Tensor:
-    """A copy: what is cached is read-only, which torch doesn't know."""
+    """A copy, because cached arrays are read-only, which torch doesn't support."""
     return torch.from_numpy(np.array(array, order="C"))

@@ -1,4 +1,4 @@
-"""Training batches made on the device: chance is drawn on the CPU, a little ahead, and pixels never leave the device."""
+"""Training batches made on the device: parameters are sampled on the CPU a few batches ahead; pixels stay on the device."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from segengine.data.batches.device_warp import augmented, usual_at_once
 from segengine.data.batches.randomness import generator
 from segengine.data.batches.streams import CROP, TrainingStream
 
-_AHEAD = 4  # batches whose chances are drawn before they are asked for
+_AHEAD = 4  # batches whose parameters are sampled in advance
 _NO_ROOM = (
-    "there is no room to augment one image on the device beside the network and the training images that data.cache "
-    "keeps there; data.cache: ram keeps them elsewhere"
+    "while augmenting a single image on the device beside the network and the training images; "
+    "set data.cache: ram to keep these in main memory"
 )
 
 
 class DeviceStream:
     """The batches of a `TrainingStream`, with images and masks on the device that holds `store`.
 
-    The same images in the same order, drawn by the same generators, as the stream that it is made of; masks are equal
-    to the last pixel, images up to rounding (see docs/data.md). `close` ends the thread that draws ahead.
+    Same images, order and random generators as the underlying stream; masks are identical, images equal up to rounding
+    (see docs/data.md). `close` stops the thread that samples parameters.
     """
 
     def __init__(self, order: TrainingStream, samples: SizedSamples, pipeline: Pipeline, store: DeviceStore) -> None:
-        """A stream in the order of `order`, which isn't asked for batches; `pipeline` must be `plannable`."""
+        """A stream in the order of `order`, which produces no batches itself; `pipeline` must be `plannable`."""
         assert pipeline.plannable
         self.batch_size, self.steps_per_epoch = order.batch_size, order.steps_per_epoch
         self.seed, self.rank = order.seed, order.rank
@@ -44,7 +44,7 @@ class DeviceStream:
         self._step = -1
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on.
+        """Batches of this process in epoch number `epoch` (from 0), starting at its step `first_step`.
 
         Raises:
             DataError: samples of one batch differ in size.
@@ -53,7 +53,7 @@ class DeviceStream:
             yield self._made(self._plan(step))
 
     def close(self) -> None:
-        """End the thread; the stream can be used again."""
+        """Stop the thread; the stream can be used again."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._pool, self._step = None, -1
@@ -97,7 +97,7 @@ class DeviceStream:
         return Batch(images, masks, torch.tensor(plan.indices, dtype=torch.int64))
 
     def _augmented(self, plan: BatchPlan, table: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Where memory runs out, fewer pixels are warped at once from now on, down to a sample, for the same result."""
+        """Warp a batch; on out-of-memory, permanently reduce the pixels per warp, down to one sample. Same result."""
         groups = [group for round_ in plan.rounds for group in round_.groups]
         sample = max(math.prod(group.size) for group in groups)
         whole = max((group.end - group.begin) * math.prod(group.size) for group in groups)
@@ -107,5 +107,5 @@ class DeviceStream:
             except torch.OutOfMemoryError as error:
                 if min(self._at_once, whole) <= sample:
                     raise torch.OutOfMemoryError(_NO_ROOM) from error
-            # Out here the error with its frames, which hold the tensors of the attempt, is gone.
+            # Outside the handler, the exception and the tensors referenced by its frames are freed.
             self._at_once = min(self._at_once, whole) // 2

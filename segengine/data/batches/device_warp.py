@@ -1,7 +1,7 @@
-"""Augmentation of whole batches by torch, on whatever device holds the decoded images: the twin of `warp`.
+"""Augmentation of whole batches in torch, on the device of the decoded images; counterpart of `warp`.
 
-Masks are the same to the last pixel: places are computed by the operations of `Geometry.sources`, in its number
-formats. Images are bilinear like OpenCV's, and differ from it by rounding. Nothing here waits for the device.
+Masks are identical: coordinates are computed by the operations of `Geometry.sources`, in its number formats. Images are
+bilinear as in OpenCV and differ by rounding. Nothing here synchronizes with the device.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from segengine.data.augment.transforms import IGNORE
 from segengine.data.batches.device_plan import PLACED, BatchPlan, Round
 
 _ONE = 1 << FRACTION_BITS
-_AT_ONCE = {"cpu": 2**16}  # pixels that are warped together, by kind of device: what caches hold
-_AT_ONCE_ELSEWHERE = 2**22  # some 100 bytes a pixel while they are: 0.4 GiB
+_AT_ONCE = {"cpu": 2**16}  # pixels per warp by device type: fits the caches
+_AT_ONCE_ELSEWHERE = 2**22  # about 100 bytes per pixel during a warp: 0.4 GiB
 
 Steps = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 Size = tuple[int, int]
@@ -25,9 +25,9 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    """Images of any sizes, one behind the other, rows of an image in order: uint8 [C, P], and their masks uint8 [P].
+    """Images of any sizes, concatenated and row-major: uint8 [C, P], and their masks uint8 [P].
 
-    Channels lie apart, which makes reading single pixels cheap on every device.
+    Channels-first, so that gathering single pixels is fast on every device.
     """
 
     images: Tensor
@@ -35,15 +35,15 @@ class Flat:
 
 
 def usual_at_once(device: torch.device) -> int:
-    """Pixels that are warped together where memory is no matter."""
+    """Default number of pixels per warp."""
     return _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE)
 
 
 def augmented(store: Flat, plan: BatchPlan, table: Tensor, fill: int, at_once: int) -> list[tuple[Tensor, Tensor]]:
-    """The samples of `plan`, one entry for each size that comes out: images uint8 [C, n, h, w], masks uint8 [n, h, w].
+    """The samples of `plan`, one entry per output size: images uint8 [C, n, h, w], masks uint8 [n, h, w].
 
     `table` is the plan's on the device of `store`; `fill` is the image's value outside, where masks are 255; `at_once`
-    pixels, but at least one sample, are warped together, which changes no number.
+    pixels, but at least one sample, are warped together; the result does not depend on it.
     """
     flat, groups = store, []
     for numbers, round_ in zip(table, plan.rounds, strict=True):
@@ -62,7 +62,7 @@ def _joined(parts: list[Flat]) -> Flat:
 
 
 def _group(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int, *, at_once: int) -> tuple[Tensor, Tensor]:
-    """Samples of one size, a few at a time, so that memory is bounded."""
+    """Samples of one size, in chunks, to bound memory."""
     images = flat.images.new_empty((len(flat.images), len(numbers), *size))
     masks = flat.masks.new_empty((len(numbers), *size))
     step = max(1, at_once // max(1, size[0] * size[1]))
@@ -82,7 +82,7 @@ def _warped(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int) -
     a, b, c, d, e, f, offset, height, width = numbers[:, :PLACED, None].unbind(1)  # each [b, 1]
     begin, rows, columns = (n.to(kind)[..., None] for n in (offset, height, width))
     straight = (b == 0) & (d == 0)
-    # Where nothing is turned, columns follow from columns and rows from rows: [b, 1, w] and [b, h, 1] do for [b, h, w].
+    # Without rotation the axes are separable: [b, 1, w] and [b, h, 1] broadcast to [b, h, w].
     steps_x = (a, across), (b, down[:1] if round_.straight else down)
     steps_y = (d, across[:1] if round_.straight else across), (e, down)
 
@@ -97,8 +97,8 @@ def _warped(flat: Flat, numbers: Tensor, size: Size, round_: Round, fill: int) -
 def _fixed(steps: Steps, start: Tensor, kind: torch.dtype) -> Tensor:
     """One source coordinate of each destination pixel, [b, h, w], in 1/65536 pixel.
 
-    `steps` are what each column and then each row of the destination adds, float64 [b, 1], and the columns' and rows'
-    numbers, float64 [w] and [h]; `start` is the coordinate of the first pixel.
+    `steps`: increments per column and per row of the destination, float64 [b, 1], and column and row numbers, float64
+    [w] and [h]; `start`: coordinate of the first pixel.
     """
     (by_column, columns), (by_row, rows) = steps
     along_row = _whole(by_column * columns * _ONE, kind)
@@ -109,7 +109,7 @@ def _fixed(steps: Steps, start: Tensor, kind: torch.dtype) -> Tensor:
 def _nearest(steps: Steps, start: Tensor, straight: Tensor, kind: torch.dtype, *, by_row: bool) -> Tensor:
     """One coordinate of each destination pixel's source pixel, [b, h, w]: `Geometry.sources`, operation by operation.
 
-    Where `straight`, bool [b, 1], it depends on the destination's row alone (`by_row`), or on its column alone.
+    If `straight`, bool [b, 1], it depends only on the destination's row (`by_row`) or only on its column.
     """
     (column_step, columns), (row_step, rows) = steps
     along_row = _whole(column_step * columns * _ONE, kind)
@@ -124,19 +124,19 @@ def _nearest(steps: Steps, start: Tensor, straight: Tensor, kind: torch.dtype, *
 
 
 def _whole(values: Tensor, kind: torch.dtype) -> Tensor:
-    """Rounded, halves to even. What a sum of two doesn't need may be cut off: 32 bits come back where both are added."""
+    """Round half to even. Overflow of one term is harmless: 32-bit wrap-around cancels in the sum of two."""
     return torch.round(values).long().to(kind)
 
 
 def _held(indices: Tensor, size: Tensor) -> Tensor:
-    """Indices moved into 0..size - 1."""
+    """Indices clamped to 0..size - 1."""
     return indices.clamp(min=0).minimum(size - 1)
 
 
 def _bilinear(images: Tensor, begin: Tensor, places: tuple[Tensor, Tensor], size: tuple[Tensor, Tensor]) -> Tensor:
-    """Images uint8 [C, b, h, w] at fixed-point `places` x, y [b, h, w]; edge pixels are repeated outside.
+    """Images uint8 [C, b, h, w] at fixed-point `places` x, y [b, h, w]; edge pixels are replicated outside.
 
-    `begin` and `size` (height, width), each [b, 1, 1], say where in `images` uint8 [C, P] each image lies.
+    `begin` and `size` (height, width), each [b, 1, 1]: location of each image in `images` uint8 [C, P].
     """
     (x, y), (height, width) = places, size
     left, top = x >> FRACTION_BITS, y >> FRACTION_BITS

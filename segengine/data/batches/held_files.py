@@ -1,4 +1,4 @@
-"""Decoded files held in memory between the survey and the cache, so that a start decodes each file once."""
+"""Decoded files held in memory between survey and cache, so that each file is decoded once per start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segengine.data.files.decoding import Stored, decode
 
 
 class HeldFiles:
-    """Holds what is decoded up to a limit, and decodes anew what it doesn't hold. Safe to use from several threads."""
+    """Holds decoded files up to a memory limit and decodes others again. Thread-safe."""
 
     def __init__(self, limit_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes
@@ -18,7 +18,7 @@ class HeldFiles:
         self._lock = Lock()
 
     def decode(self, path: Path, content: bytes) -> Stored:
-        """The decoded `content` of a file, held from now on where there is room."""
+        """Decode the `content` of a file, and hold it if there is room."""
         stored = decode(path, content)
         size = _bytes_of(stored)
         with self._lock:
@@ -28,11 +28,11 @@ class HeldFiles:
         return stored
 
     def read(self, path: Path) -> Stored:
-        """A decoded file, which stays held if it is."""
+        """A decoded file; stays held."""
         return self._held.get(path) or decode(path)
 
     def take(self, path: Path) -> Stored:
-        """A decoded file, held no longer."""
+        """A decoded file; released from the store."""
         with self._lock:
             stored = self._held.pop(path, None)
             if stored is not None:
@@ -40,7 +40,7 @@ class HeldFiles:
         return stored or decode(path)
 
     def drop(self) -> None:
-        """Hold nothing any more."""
+        """Release all files."""
         with self._lock:
             self._held, self._bytes, self.limit_bytes = {}, 0, 0
 

@@ -1,4 +1,4 @@
-"""Randomness as a pure function of what it is for: never of a worker, a process or a point of resumption."""
+"""Random generators keyed by seed, epoch, image and purpose; independent of workers, processes and resumption."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def generator(seed: int, epoch: int, image_id: str, purpose: str = "augment") ->
 
 
 def permutation(seed: int, cycle: int, n: int) -> npt.NDArray[np.int64]:
-    """The order, int64 [n], in which pass number `cycle` over `n` images visits them."""
+    """The random order, int64 [n], of `n` images in pass number `cycle`."""
     return generator(seed, cycle, "", "order").permutation(n).astype(np.int64, copy=False)

@@ -1,4 +1,4 @@
-"""Decoded pairs in one memory-mapped file that all processes of a machine share."""
+"""Decoded pairs in one memory-mapped file shared by all processes of a machine."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (its file is private to the user, and named by content)
 _PREFIX = "segengine-pairs"
-_SPARE = 1.1  # others use shared memory as well
+_SPARE = 1.1  # other programs also use shared memory
 _ABANDONED_SECONDS = 24 * 3600
 
 
 class SharedPairs:
-    """Pair i as read-only views of the mapped bytes: each image uint8 [H, W, C], then its classes uint8 [H, W]."""
+    """Returns pair i as read-only views of the mapped file: image uint8 [H, W, C], then classes uint8 [H, W]."""
 
     def __init__(self, path: Path, sizes: NDArray[np.int64], channels: int) -> None:
         self._sizes, self._channels = sizes, channels
@@ -40,7 +40,7 @@ class SharedPairs:
 
 
 def can_share() -> bool:
-    """Whether processes can share pairs on this system: a mapped file must outlive its name."""
+    """Whether this system supports sharing: a mapped file must survive unlinking."""
     return sys.platform == "linux"
 
 
@@ -54,17 +54,17 @@ def shared_pairs(
     folder: Path,
     progress: Progress | None = None,
 ) -> SharedPairs | None:
-    """Pairs that the first of `processes` decodes and the others map; None where there is no room for the file.
+    """Pairs decoded by the first of `processes` and mapped by the others; None if there is no room for the file.
 
-    The file lies in shared memory, or in `folder` where that is too small. It loses its name once all processes have
-    mapped it, and so goes with the last of them, however they end.
+    The file is in shared memory, or in `folder` if that is too small. It is unlinked once all processes have mapped it,
+    so the system frees it after the last process ends, however it ends.
 
     Args:
-        decode: gives pair i.
+        decode: returns pair i.
         sizes: height and width of each pair, int64 [N, 2].
         channels: of the images.
-        keys: what each pair depends on.
-        processes: how many processes of this machine call this with the same pairs.
+        keys: cache key of each pair.
+        processes: number of processes on this machine that call this with the same pairs.
         folder: a folder on disk.
         progress: called with ("decoding", done, total) by the process that decodes.
 
@@ -97,7 +97,7 @@ def _build(
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.posix_fallocate(handle, 0, max(1, int(begins[-1])))  # too little room is an error here, and no crash later
+        os.posix_fallocate(handle, 0, max(1, int(begins[-1])))  # reports a full disk here instead of crashing later
         target = np.frombuffer(mmap.mmap(handle, 0), np.uint8)
 
         def fill(index: int) -> None:
@@ -114,7 +114,7 @@ def _build(
 
 
 def _count_in(path: Path, processes: int) -> None:
-    """Note that one more process has mapped the file; the last one removes its name. Called under the file's lock."""
+    """Count a process that has mapped the file; the last one unlinks it. Called under the file's lock."""
     counter = path.with_name(f"{path.name}.processes")
     mapped = int(counter.read_text()) + 1 if counter.exists() else 1
     if mapped < processes:
@@ -125,7 +125,7 @@ def _count_in(path: Path, processes: int) -> None:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Files of processes that were killed before all of them had mapped theirs."""
+    """Remove files of processes that were killed before all of them had mapped the file."""
     oldest = time.time() - _ABANDONED_SECONDS
     for path in place.glob(f"{_PREFIX}-{os.getuid()}-*"):
         with contextlib.suppress(OSError):

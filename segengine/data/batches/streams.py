@@ -1,4 +1,4 @@
-"""Streams of batches: an endless one for training that any step can join, and each image once for evaluation."""
+"""Batch streams: an endless one for training, resumable at any step, and one pass over the images for evaluation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from segengine.data.batches.batch import Batch, Identified, Samples, SizedSample
 from segengine.data.batches.randomness import generator, permutation
 from segengine.errors import DataError, SegengineError, SpecError
 
-Key = tuple[int, int]  # the pass over the data, and the index of a record
+Key = tuple[int, int]  # pass over the data, index of a record
 CROP = "add {name: crop, size: 256} at the end of augmentations"
 _MOST_THREADS = 2
-_PREFETCH = 4  # batches that each worker prepares ahead
+_PREFETCH = 4  # batches prefetched per worker
 
 
 class TrainingStream:
@@ -32,7 +32,7 @@ class TrainingStream:
 
     Item p = step * batch_size + j belongs to pass c = p // n over the n images: it is image
     permutation(seed, c)[p % n], augmented by generator(seed, c, its id). So every batch is full, each image is seen
-    equally often, and the samples depend neither on workers nor on processes nor on where the stream is joined.
+    equally often, and the samples depend neither on workers nor on processes nor on the step of resumption.
     Process `rank` of `world_size` takes items rank, rank + world_size, ... of each batch.
     """
 
@@ -52,15 +52,15 @@ class TrainingStream:
     ) -> None:
         """A stream over the records `indices`; `batch_size` counts the images of all processes together.
 
-        `workers` prepare batches ahead (0: the caller does, when asked for one): `threads` of this process, or processes;
-        None leaves the choice to `threads_do`.
+        `workers` prefetch batches (0: batches are made on demand): `threads` of this process, or processes;
+        None selects by `threads_do`.
 
         Raises:
-            DataError: there is no image to train on.
-            SpecError: a process would get no image of a batch.
+            DataError: no training image.
+            SpecError: fewer images per batch than processes.
         """
         if not len(indices):
-            raise DataError("there is no image to train on; give the training split at least one")
+            raise DataError("there is no training image; the training split needs at least one")
         if batch_size < world_size:
             raise SpecError(
                 f"training.batch_size is {batch_size} and {world_size} processes share it; set it to {world_size} "
@@ -80,9 +80,9 @@ class TrainingStream:
         self._batches: Iterator[Batch | _Failure] = iter(())
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """Batches of this process in epoch number `epoch` (from 0), from step `first_step` of it on.
+        """Batches of this process in epoch number `epoch` (from 0), starting at its step `first_step`.
 
-        Workers live on from epoch to epoch and prepare the next one while nobody asks; `close` ends them.
+        Workers persist across epochs and prefetch the next one; `close` stops them.
 
         Raises:
             DataError: an image can't be read, or samples of one batch differ in size.
@@ -100,11 +100,11 @@ class TrainingStream:
             yield batch
 
     def close(self) -> None:
-        """End the workers; the stream can be used again."""
+        """Stop the workers; the stream can be used again."""
         self._step, self._batches = -1, iter(())
 
     def keys(self, step: int) -> list[Key]:
-        """What this process' batch number `step` (from 0, over all epochs) holds: (pass, index of the record)."""
+        """Contents of this process's batch number `step` (from 0, over all epochs): (pass, index of the record)."""
         begin, end = step * self.batch_size, (step + 1) * self.batch_size
         return [self._key(position) for position in range(begin + self.rank, end, self.world_size)]
 
@@ -123,9 +123,9 @@ class TrainingStream:
         if self._threads:
             return self._by_threads(keys)
         with warnings.catch_warnings():
-            # Python 3.12 warns of any fork beside a thread; these workers never touch CUDA or the threads' locks.
+            # Python 3.12 warns of any fork with threads; these workers use neither CUDA nor the threads' locks.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-            # More workers than cores are the user's choice.
+            # The user may choose more workers than cores.
             warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
             loader = DataLoader(
                 self._samples,
@@ -135,9 +135,9 @@ class TrainingStream:
                 worker_init_fn=_start_worker,
                 prefetch_factor=_PREFETCH,
                 pin_memory=self._pin_memory,
-                # Its own generator, so that starting workers doesn't move the model's random numbers.
+                # A separate generator, so that starting workers doesn't advance the model's random numbers.
                 generator=torch.Generator(),
-                # Forked workers share the cache of decoded images; elsewhere the platform's own way is safer.
+                # Forked workers share the cache of decoded images; elsewhere the platform's default is safer.
                 multiprocessing_context="fork" if sys.platform == "linux" else None,
             )
             return iter(loader)
@@ -159,13 +159,13 @@ class TrainingStream:
 
 
 def threads_do(pipeline: Pipeline, workers: int) -> bool:
-    """Whether `workers` are threads: two at most, and nothing but OpenCV and NumPy in them, which let go of Python's lock.
+    """Whether `workers` are threads: at most two, and only for OpenCV and NumPy code, which releases the GIL.
 
-    Windows of 256 in batches of 16 with all of the geometry, two cores that others used as well, medians of ten pairs:
-    one thread prepared 1.5 (480x360 in colour) and 1.6 times (256x256 gray) the images a second of one process, and two
-    threads 1.1 and 1.2 times those of two processes, which hand each batch over through shared memory; single runs
-    with two gave 0.7 to 1.3 (tests/benchmarks/input_path.py). More of either weren't measured, and more threads wait
-    for each other's Python and slow the training loop's.
+    Measured with 256x256 windows, batch size 16 and all geometric transforms on two shared cores (medians of ten
+    pairs, tests/benchmarks/input_path.py): one thread prepared 1.5 (480x360, colour) and 1.6 times (256x256, gray) the
+    images per second of one process; two threads 1.1 and 1.2 times those of two processes, which transfer batches
+    through shared memory (single runs 0.7 to 1.3). More workers were not measured; more threads contend for the GIL
+    with each other and with the training loop.
     """
     return pipeline.plannable and workers <= _MOST_THREADS
 
@@ -175,11 +175,11 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Each record of `indices` once, at its own size, in batches of equally sized images.
 
-    Sizes follow each other as they first occur in `indices`; within a size the order of `indices` stays.
-    `threads` decode ahead (0: none); at most `threads` + 2 batches are in memory.
+    Sizes are ordered by first occurrence in `indices`; within a size the order of `indices` is kept. `threads` prefetch
+    (0: none); at most `threads` + 2 batches are in memory.
 
     Raises:
-        DataError: an image can't be read, or doesn't have the size that the data set states.
+        DataError: an image can't be read, or its size has changed.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for index in indices:
@@ -207,7 +207,7 @@ def evaluation_batches(
 
 
 class _Augmented(Dataset["Batch | _Failure"]):
-    """Whole batches by their keys, so that a worker sends tensors that are ready."""
+    """Whole batches by their keys, so that a worker sends collated tensors."""
 
     def __init__(self, samples: Samples, pipeline: Pipeline, seed: int) -> None:
         self.samples, self.pipeline, self.seed = samples, pipeline, seed
@@ -228,7 +228,7 @@ class _Augmented(Dataset["Batch | _Failure"]):
 
 
 class _Failure:
-    """An error on its way out of a worker: the loader would wrap it in pages of traceback."""
+    """An exception returned from a worker as a value; DataLoader would wrap it in a long traceback."""
 
     def __init__(self, error: SegengineError) -> None:
         self.error = error
@@ -249,7 +249,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker; Ctrl-C is the main process' to answer."""
+    """One thread per worker; the main process handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

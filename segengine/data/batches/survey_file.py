@@ -1,7 +1,7 @@
-"""What is known about the files of a data set, kept between starts, so that only new and changed files are decoded.
+"""Cached facts about the files of a data set, so that a start decodes only new and changed files.
 
-One survey file per data folder in the user's cache folder. An entry counts as long as path, size and times of its file
-are the same. The file can be deleted at any time.
+One survey file per data folder in the user's cache folder. An entry is valid while path, size and times of its file are
+unchanged. The file can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from segengine.data.sources.fingerprint import file_digest
 from segengine.files import write_bytes
 
 _VERSION = 1
-_MOST_WINDOWS = 64  # choices of other folds and settings
+_MOST_WINDOWS = 64  # windows of other folds and settings
 _KEPT_SECONDS = 30 * 24 * 3600
-_SETTLED_SECONDS = 2.0  # the coarsest time stamps of file systems: a file may change again within one
+_SETTLED_SECONDS = 2.0  # coarsest file time resolution: a file may change again within it
 
 _Facts = TypeVar("_Facts", ImageFacts, MaskFacts)
 
 
 class FileState(NamedTuple):
-    """Size in bytes and times in nanoseconds of a file; ctime changes with the content even where mtime is set back."""
+    """Size in bytes and times in nanoseconds of a file; ctime changes with the content even if mtime is reset."""
 
     size: int
     mtime: int
@@ -49,7 +49,7 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> FileState | None:
-        """The state now; None where the file can't be looked at."""
+        """The current state; None if stat fails."""
         try:
             stat = os.stat(path)
         except OSError:
@@ -57,7 +57,7 @@ class FileState(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def settled(self, seconds: float) -> bool:
-        """Whether a later change of the file is certain to change the state."""
+        """Whether any later change of the file is guaranteed to change the state."""
         return max(self.mtime, self.ctime) / 1e9 < seconds - _SETTLED_SECONDS
 
 
@@ -70,7 +70,7 @@ class _Known(NamedTuple, Generic[_Facts]):
 class SurveyFile:
     """The facts of images and masks by path, and the shapes of masks by their contents.
 
-    `held` holds what was decoded for the cache. A `path` of None keeps nothing.
+    `held` holds decoded files for the cache. With `path` None nothing is saved.
     """
 
     def __init__(self, path: Path | None, held: HeldFiles | None = None) -> None:
@@ -97,7 +97,7 @@ class SurveyFile:
         return self._facts(self._masks, paths, lambda path: mask_facts(path, self.held.decode), "masks", progress)
 
     def shapes(self, masks: Sequence[MaskFacts]) -> Shapes:
-        """The shapes of a sample of `masks`, examined where they are not known for these contents."""
+        """Shape statistics of a sample of `masks`, computed if not cached for these contents."""
         key = contents(masks)
         if key not in self._shapes:
             self._shapes = {key: examined(masks, self.held.read)}
@@ -105,7 +105,7 @@ class SurveyFile:
         return self._shapes[key]
 
     def windows(self, depends_on: object, choose: Callable[[], WindowChoice]) -> WindowChoice:
-        """The windows chosen before, where `depends_on` (settings and digests) was the same, or what `choose` gives."""
+        """The cached windows for the same `depends_on` (settings and digests), else the result of `choose`."""
         key = hashlib.sha256(repr(depends_on).encode()).hexdigest()
         if key not in self._windows:
             windowing, note = choose()
@@ -116,7 +116,7 @@ class SurveyFile:
         return Windowing.from_record(record), note
 
     def digests(self, paths: Sequence[Path], progress: Progress | None = None) -> list[str]:
-        """SHA-256 of files in hexadecimal; those that are not known or have changed are read, and not decoded."""
+        """SHA-256 of files in hexadecimal; new and changed files are read but not decoded."""
 
         def digest(path: Path) -> str:
             known = self._images.get(str(path.absolute())) or self._masks.get(str(path.absolute()))
@@ -136,7 +136,7 @@ class SurveyFile:
         missing = [i for i, entry in enumerate(found) if entry is None]
         self._changed |= bool(missing)
 
-        def fill(i: int) -> None:  # what is found before a broken file stops the pass is kept
+        def fill(i: int) -> None:  # keeps results found before a corrupt file stops the pass
             found[i] = known[keys[i]] = _looked(paths[i], look)
 
         in_threads(fill, missing, what, progress)
@@ -153,7 +153,7 @@ class SurveyFile:
         return known._replace(settled=known.state.settled(time.time()))
 
     def save(self) -> None:
-        """Keep what was found for the next start; where the cache folder can't be written to, nothing is kept."""
+        """Save the facts for the next start; does nothing if the cache folder is not writable."""
         if self.path is None:
             return
         with contextlib.suppress(OSError):
@@ -226,7 +226,7 @@ class SurveyFile:
 def _looked(path: Path, look: Callable[[Path], _Facts]) -> _Known[_Facts]:
     before, now = FileState.of(path), time.time()
     facts = look(path)
-    assert before is not None, "look refuses a file that isn't there"
+    assert before is not None, "look raises for a missing file"
     return _Known(before, before.settled(now), facts)
 
 
@@ -248,7 +248,7 @@ def _encoding(row: Sequence[Any]) -> MaskEncoding:
 
 
 def _version() -> list[Any]:
-    """Survey files of other versions, or of other fields, are made anew."""
+    """Version and fields; files that differ are ignored and rewritten."""
     return [
         _VERSION,
         DECODING,
@@ -262,7 +262,7 @@ def survey_file(
 ) -> Iterator[SurveyFile]:
     """The survey file of the data folder `data`, saved on leaving; decoded files are held up to `held_bytes`.
 
-    Of several `processes` on one machine the first one works while the others wait, and find its results.
+    Of several `processes` on one machine the first does the survey; the others wait and load its results.
     """
     key = hashlib.sha256(str(data.absolute().resolve()).encode()).hexdigest()[:32]
     path = (cache_folder or default_folder()) / "surveys" / f"{key}.npz"

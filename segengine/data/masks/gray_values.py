@@ -197,6 +197,6 @@ def choose_indices(
     absent = [v for v in values if v not in survey.values]
     if absent:
         notes.append(
-            f"{counted(len(absent), 'class index', 'class indices')} not found in any mask:  {listed(absent, 30)}"
+            f"{counted(len(absent), 'class index', 'class indices')} not found in any mask: {listed(absent, 30)}"
         )
     return values, tuple(notes)

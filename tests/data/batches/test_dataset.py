@@ -135,9 +135,11 @@ def test_auto_takes_memory_only_where_it_fits(root, monkeypatch):
     monkeypatch.setattr(cache_module, "available_bytes", lambda: 8 * 20 * 24 * 2 * 2 - 1)
     found = data(root)
     assert not isinstance(found.pairs, Memory)
-    assert "data.cache: auto decodes images anew in each epoch" in found.warnings[0]
+    assert "data.cache: auto decodes images in every epoch" in found.warnings[0]
     [note] = (note for note in data(root, cache="device").warnings if "data.cache" in note)
-    assert note.startswith("data.cache: device decodes validation and test images anew each time: decoded images take")
+    assert note.startswith(
+        "data.cache: device decodes validation and test images in every evaluation: decoded images take"
+    )
     with pytest.raises(DataError, match=r"data.cache: ram: decoded images take .* at most half is used"):
         data(root, cache="ram")
 
@@ -239,7 +241,7 @@ def test_images_without_mask_are_left_out_and_said(root):
     records = [*read_folders(FolderPlan(root)), Record("x", root / "x.png", None, "x")]
     found = prepare(records, build_mapper=lambda s: GrayIndex().build(classes=None, found=s), split=HALVES)
     assert len(found.records) == 8
-    assert found.warnings == ("left out, as they have no mask: 1 image (x)",)
+    assert found.warnings == ("skipped, no mask: 1 image (x)",)
 
 
 def test_training_and_validation_need_images(root):

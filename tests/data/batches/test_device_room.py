@@ -55,8 +55,8 @@ def test_where_there_is_no_room_for_one_image_the_remedy_is_named(room_for):
         taken(device)
     device.close()
     assert str(caught.value) == (
-        "there is no room to augment one image on the device beside the network and the training images that data.cache "
-        "keeps there; data.cache: ram keeps them elsewhere"
+        "while augmenting a single image on the device beside the network and the training images; "
+        "set data.cache: ram to keep these in main memory"
     )
 
 

@@ -240,7 +240,7 @@ def test_an_error_of_the_data_arrives_as_it_was_raised(how):
 
 
 def test_no_images_and_too_small_batches_are_refused():
-    with pytest.raises(DataError, match="there is no image to train on"):
+    with pytest.raises(DataError, match="there is no training image"):
         TrainingStream(FakeDataset(), [], PIPELINE, batch_size=2, seed=0)
     with pytest.raises(SpecError, match=r"training\.batch_size is 2 and 4 processes share it; set it to 4 or more"):
         TrainingStream(FakeDataset(), range(7), PIPELINE, batch_size=2, seed=0, world_size=4)

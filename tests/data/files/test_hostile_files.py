@@ -92,7 +92,7 @@ def test_a_palette_png_without_palette_is_named(tmp_path):
 def test_an_index_beyond_the_palette_is_no_black_pixel_of_an_image(tmp_path):
     (tmp_path / "a.png").write_bytes(png(2, 1, 8, 3, b"\0\1\7", palette=bytes(6)))
     assert read_mask(tmp_path / "a.png").tolist() == [[1, 7]]
-    with pytest.raises(DataError, match=r"a\.png: has the palette index 7, and 2 colours"):
+    with pytest.raises(DataError, match=r"a\.png: has the palette index 7 but only 2 palette colours"):
         read_image(tmp_path / "a.png")
 
 

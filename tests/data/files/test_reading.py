@@ -156,7 +156,7 @@ def test_an_empty_a_missing_and_a_foreign_file_are_named(tmp_path):
 def test_an_animation_is_refused(tmp_path):
     frames = [Image.fromarray(np.full((8, 8), v, np.uint8)) for v in (0, 100, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(DataError, match=r"a\.gif: holds 3 pictures"):
+    with pytest.raises(DataError, match=r"a\.gif: holds 3 images"):
         read_mask(tmp_path / "a.gif")
 
 

@@ -106,7 +106,7 @@ def test_names_and_values_must_be_as_many():
     with pytest.raises(DataError) as error:
         make_labels([0, 63, 126], ["background", "liver"], survey([0, 63, 126]))
     assert str(error.value) == (
-        "/data: masks hold 3 values and data.classes 2 names: 0 (33.3 % of the pixels): background, 63 (33.3 % of the pixels): "
+        "/data: masks have 3 values but data.classes has 2 names: 0 (33.3 % of the pixels): background, 63 (33.3 % of the pixels): "
         "liver, 126 (33.3 % of the pixels): no name; name each of them in data.classes, or add values that are not classes to ignore"
     )
     with pytest.raises(DataError, match=r"remove names from data.classes, or list the values of all classes"):

@@ -141,7 +141,7 @@ def test_nothing_found_names_root_pattern_and_what_is_there(tmp_path):
         read_folders(FolderPlan(tmp_path))
     with pytest.raises(DataError, match=r"no image matches 'pics/\*\.png'; there: pictures/"):
         read_folders(FolderPlan(tmp_path, images="pics/*.png"))
-    with pytest.raises(DataError, match="there is no such folder"):
+    with pytest.raises(DataError, match="no such folder"):
         read_folders(FolderPlan(tmp_path / "gone"))
 
 

@@ -43,7 +43,7 @@ def test_one_mask_a_class_becomes_one_mask_in_the_order_given(tmp_path):
     (record,) = read_folders(FolderPlan(root, "images/*", "masks/{class}/*", class_order=("Rust", "Crack")))
     assert read_mask(record.mask).tolist() == [[1, 2, 0, 0]] * 4
     assert files(root) == before
-    with pytest.raises(DataError, match=r"masks are of Crack, which data\.source.class_order lacks"):
+    with pytest.raises(DataError, match=r"masks match Crack, missing from data\.source.class_order"):
         read_folders(FolderPlan(root, "images/*", "masks/{class}/*", class_order=("Rust",)))
 
 
