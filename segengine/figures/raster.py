@@ -86,8 +86,9 @@ def _shape(mark: Mark) -> Path:
     if mark.tag == "line":
         x1, y1, x2, y2 = of("x1", "y1", "x2", "y2")
         return Path([(x1, y1), (x2, y2)])
-    points = [tuple(map(float, pair.split(","))) for pair in str(mark.attributes["points"]).split()]
-    return Path([*points, points[0]], closed=True) if mark.tag == "polygon" else Path(points)
+    corners = [tuple(map(float, pair.split(","))) for pair in str(mark.attributes["points"]).split()]
+    points = np.reshape([*corners, *corners[:1]] if mark.tag == "polygon" else corners, (-1, 2))  # (0, 2) without any
+    return Path(points, closed=mark.tag == "polygon" and len(points) > 0)
 
 
 def _text(mark: Mark) -> tuple[Path, Affine2D]:

@@ -16,7 +16,7 @@ from segengine.figures.rate_test import rate_test_png
 from segengine.figures.scales import shown
 from segengine.figures.scatter import Point, Scatter
 from segengine.figures.score_map import score_map
-from segengine.figures.svg import Drawing, area, line, point, rect, text, written
+from segengine.figures.svg import Drawing, area, line, point, polyline, rect, text, written
 
 WIDTHS = (860, 420, 328)
 LONG = "a-very-long-name-of-what-was-tried-{}"
@@ -150,3 +150,15 @@ def test_the_picture_of_a_rate_test_is_drawn_with_and_without_a_suggestion():
     pictures = [rate_test_png(rates, losses, losses, rate) for rate in (1e-3, None)]
     assert pictures[0] != pictures[1]
     assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_a_series_without_any_value_is_drawn_as_pixels_too():
+    """The validation loss of a run that measured none, beside its training loss."""
+    lines = [Line("training", [(1, 0.9)], 0), Line("validation", [], 1)]
+    drawing = LineChart([Panel("Loss", lines)], "epoch").draw(328)
+    assert "validation" in texts(drawing)
+    assert pixels_of(drawing, scale=1).min() < 128
+
+
+def test_marks_without_a_point_leave_the_picture_white():
+    assert (pixels_of(Drawing(20, 20, (polyline([], "muted"), area([], "muted"))), scale=1) == 255).all()
