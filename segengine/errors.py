@@ -45,6 +45,12 @@ class RunError(SegengineError):
     """A run failed or its folder can't be used."""
 
 
+class NotARunError(RunError):
+    """The path given is no run folder."""
+
+    exit_code = 2
+
+
 class ComparisonError(SegengineError):
     """Runs can't be compared fairly, or there are none; says what differs in which runs."""
 

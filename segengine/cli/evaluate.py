@@ -58,9 +58,12 @@ def command(
     from rich.console import Console
 
     from segengine.cli.console import ConsoleListener, metric_table, score_table
+    from segengine.files import write_text
     from segengine.inference.evaluate import evaluate_run, save_metrics
-    from segengine.runs.tables import write_counts
+    from segengine.runs.tables import check_counts_target, counts_text
 
+    if counts is not None:
+        check_counts_target(counts)
     console = ConsoleListener()
     try:
         found = evaluate_run(run, split, overrides, device, console, metrics=metrics, keep=save)
@@ -69,7 +72,7 @@ def command(
     if save:
         save_metrics(run, found)
     if counts is not None:
-        write_counts(counts, found.counts, compress=False)
+        write_text(counts, counts_text(found.counts))
     if as_json:
         document = {"run": str(run), "split": found.split, "same_data": found.same_data, "scores": found.scores}
         print_json(document | {"metrics": found.metrics})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from segengine.engine.launch import end_with_launcher
-from segengine.errors import RunError
+from segengine.errors import RunError, SpecError, printable
 
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others before it gives up."""
@@ -114,16 +115,22 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
 
     Raises:
         RunError: a GPU was asked for and there is none.
+        SpecError: no such name.
     """
+    if not re.fullmatch(r"auto|cpu|gpu|mps|cuda(:[0-9]{1,3})?", wanted):
+        raise SpecError(f"--device {printable(wanted)}: is no device; write auto, cpu, cuda, cuda:1 or mps")
     if wanted in ("auto", "cuda", "gpu") and torch.cuda.is_available():
         return torch.device("cuda", local_rank)
-    if wanted in ("cuda", "gpu"):
+    if wanted == "gpu" or (wanted.startswith("cuda") and not torch.cuda.is_available()):
         raise RunError(
             "no CUDA GPU is usable here; `segengine doctor` says what torch sees; leave --device out to use the CPU"
         )
     if wanted == "mps" and not torch.backends.mps.is_available():
         raise RunError("no Apple GPU is usable here; leave --device out to use the CPU")
-    return torch.device("cpu" if wanted == "auto" else wanted)
+    chosen = torch.device("cpu" if wanted == "auto" else wanted)
+    if chosen.type == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
+        raise RunError(f"--device {wanted}: this machine has {count} CUDA GPU{'s' * (count > 1)}, counted from cuda:0")
+    return chosen
 
 
 @contextmanager

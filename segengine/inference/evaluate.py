@@ -14,7 +14,7 @@ from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate_and_measure
 from segengine.errors import DataError, SpecError
 from segengine.events import Doing, Listener
-from segengine.inference.load import Trained, load_trained
+from segengine.inference.load import Trained, check_overrides, load_trained
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.metrics.values import MetricValues
@@ -62,6 +62,7 @@ def evaluate_run(
     """
     trained = load_trained(path, device)
     loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *windows_of_training(trained), *overrides])
+    check_overrides(overrides)
     experiment = next(iter(loaded.variants.values()))
     if keep and not experiment.evaluation.metrics:
         raise SpecError("--save keeps metrics, and none was asked for; name one with --metric")

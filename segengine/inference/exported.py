@@ -14,7 +14,7 @@ from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
 from segengine.data.files.reading import check_fits, to_picture
 from segengine.data.files.windows import Windowing
-from segengine.errors import RunError
+from segengine.errors import NotARunError, RunError
 from segengine.inference.load import Trained, load_trained, stored_array
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def load_exported(path: Path) -> Exported:
     """Read an .onnx file.
 
     Raises:
+        NotARunError: there is no such file.
         RunError: not such a file, or onnxruntime isn't installed.
     """
     from segengine_runtime import ModelError, load
@@ -79,7 +80,7 @@ def load_exported(path: Path) -> Exported:
     try:
         model = load(path)
     except ModelError as error:
-        raise RunError(str(error)) from error
+        raise (RunError if path.exists() else NotARunError)(str(error)) from error
     return Exported(path, model, StoredMapping(model.facts), Windowing.from_record(model.facts["image"]))
 
 

@@ -24,10 +24,11 @@ from segengine.engine.distributed import pick_device
 from segengine.engine.precision import Precision, pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.wrap_model import placed
-from segengine.errors import DataError, RegistryError, RunError
+from segengine.errors import DataError, NotARunError, RegistryError, RunError, SpecError
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.specs.experiment import Experiment
+from segengine.specs.trees import parse_override
 
 if TYPE_CHECKING:
     import torch
@@ -145,6 +146,21 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     return Trained(folder, run, mapping, Predictor(model, chosen, run_precision(run, chosen)), windowing)
 
 
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse overrides of settings that training has fixed, which would change nothing.
+
+    Raises:
+        SpecError: names the first of them.
+    """
+    for text in overrides:
+        first = parse_override(text).steps[0]
+        if first not in ("data", "evaluation"):
+            raise SpecError(
+                f"-s {text}: the model is trained, and {first} can't change any more; "
+                "settings below data and evaluation can"
+            )
+
+
 def run_precision(run: dict[str, Any], device: torch.device) -> Precision:
     """The precision that the run was trained and evaluated in; float32 where it was fp16 and the device is a CPU."""
     recorded = run.get("precision", "auto")
@@ -157,9 +173,9 @@ def _check_no_file(path: Path) -> None:
         return
     runs = [parent for parent in path.absolute().parents[:2] if (parent / names.RUN).is_file()]
     if not runs:
-        raise RunError(f"{path}: is a file and not a run folder; give the folder that `segengine run` wrote")
+        raise NotARunError(f"{path}: is a file and not a run folder; give the folder that `segengine run` wrote")
     folder = path.parent if runs[0] == path.absolute().parent else path.parent.parent
-    raise RunError(
+    raise NotARunError(
         f"{path}: is a file of a run; give the run folder instead, {folder}, which also says how images are read and masks "
         "are written (its best checkpoint is used)"
     )

@@ -111,6 +111,9 @@ def _partners(images: Sequence[tuple[Path, Path]], folder: Path) -> dict[Path, P
 def _targets(
     trained: Trained | Exported, images: Sequence[tuple[Path, Path]], out: Path, masks: Iterable[Path]
 ) -> list[Path]:
+    in_the_way = [path for path in (out, *out.parents) if path.exists() and not path.is_dir()]
+    if in_the_way:
+        raise DataError(f"{in_the_way[0]}: is a file; masks are written to a folder, choose another one with -o")
     suffix = trained.mapping.encoding.suffix
     targets = [out / place.with_suffix(suffix) for _, place in images]
     twice = {target for target in targets if targets.count(target) > 1} if len(set(targets)) < len(targets) else set()

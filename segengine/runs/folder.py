@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from segengine.errors import RunError, unexpected
+from segengine.errors import NotARunError, RunError, unexpected
 from segengine.files import read_json, write_json
 from segengine.runs import names
 
@@ -42,7 +42,8 @@ class RunFolder:
         """run.json.
 
         Raises:
-            RunError: it is missing or broken, or another format's.
+            NotARunError: it and the run's other files are missing.
+            RunError: it alone is missing, or it is broken, or another format's.
         """
         path = self / names.RUN
         try:
@@ -50,12 +51,10 @@ class RunFolder:
             found = document["format"]
         except FileNotFoundError:
             lost = (self / names.SPEC).exists() and (self / names.EXPERIMENT).exists()
-            what = (
-                f"its {names.RUN} is missing; the run folder is damaged"
-                if lost
-                else f"not a run folder, it has no {names.RUN}"
-            )
-            raise RunError(f"{self.path}: {what}") from None
+            if lost:
+                raise RunError(f"{self.path}: its {names.RUN} is missing; the run folder is damaged") from None
+            why = f"it has no {names.RUN}" if self.path.exists() else "it doesn't exist"
+            raise NotARunError(f"{self.path}: not a run folder, {why}") from None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{path}: not readable ({unexpected(error)}); the run folder is damaged") from error
         if found != FORMAT:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.errors import RunError
+from segengine.errors import RunError, SpecError
 from segengine.files import csv_cell, csv_text, parse_json, write_bytes, write_text
 from segengine.metrics.confusion import ImageCounts
 
@@ -91,14 +91,18 @@ def read_digests(path: Path) -> dict[int, tuple[str, str]]:
         raise RunError(f"{path}: not a readable table of files ({error}); the run folder is damaged") from error
 
 
+def counts_text(counts: ImageCounts) -> str:
+    """The table of the confusion counts of images, non-zero cells only."""
+    return "\n".join([COUNTS_HEADER, *map("%d,%d,%d,%d".__mod__, counts.rows())]) + "\n"
+
+
 def write_counts(path: Path, counts: ImageCounts, *, compress: bool | None = None) -> Path:
-    """Write the confusion counts of images, non-zero cells only, and return the file written.
+    """Write a run's confusion counts of images, non-zero cells only, and return the file written.
 
     With `compress`, and without a choice where the table is above `LARGEST_PLAIN_BYTES`, it is compressed under the name
     of `path` with .gz added; only one of the two files is left.
     """
-    lines = [COUNTS_HEADER, *map("%d,%d,%d,%d".__mod__, counts.rows())]
-    content, packed = ("\n".join(lines) + "\n").encode(), _compressed(path)
+    content, packed = counts_text(counts).encode(), _compressed(path)
     if not (len(content) > LARGEST_PLAIN_BYTES if compress is None else compress):
         write_bytes(path, content)
         packed.unlink(missing_ok=True)
@@ -106,6 +110,21 @@ def write_counts(path: Path, counts: ImageCounts, *, compress: bool | None = Non
     write_bytes(packed, gzip.compress(content, 6, mtime=0))
     path.unlink(missing_ok=True)
     return packed
+
+
+def check_counts_target(path: Path) -> None:
+    """Refuse to write counts over anything but earlier counts; called before they are computed.
+
+    Raises:
+        SpecError: `path` is a folder, or a file that is no table of counts.
+    """
+    if path.is_dir():
+        raise SpecError(f"{path}: is a folder; give --counts the name of a file, such as {path / 'counts.csv'}")
+    if path.exists():
+        with path.open("rb") as file:
+            known = file.read(len(COUNTS_HEADER)) == COUNTS_HEADER.encode()
+        if not known:
+            raise SpecError(f"{path}: exists and is no table of counts; choose another name, or remove it")
 
 
 def counts_exist(path: Path) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,30 @@ def test_evaluate_refuses_data_with_other_classes(study: Study, tmp_path: Path) 
     done = segengine("evaluate", study.run, "-s", "data.classes=[a, b, c]", folder=tmp_path)
     assert done.code == 2
     assert "was trained with other classes than the data has: " in done.err
+
+
+@pytest.mark.parametrize("override", ["model.decoder=fpn", "training.epochs=3", "loss=dice", "augmentations=[]"])
+@pytest.mark.parametrize("command", [["evaluate"], ["export", "-o", "model.onnx"]])
+def test_a_setting_that_training_has_fixed_is_no_override(
+    command: list[str], override: str, study: Study, tmp_path: Path
+) -> None:
+    done = segengine(*command, study.run, "-s", override, folder=tmp_path)
+    first = re.split("[.=]", override, maxsplit=1)[0]
+    assert (done.code, done.out) == (2, "")
+    assert f"error: -s {override}: the model is trained, and {first} can't change any more" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_counts_replace_earlier_counts_and_no_other_file(study: Study, tmp_path: Path) -> None:
+    counts, other, compressed = (tmp_path / name for name in ("counts.csv", "notes.csv", "counts.csv.gz"))
+    other.write_text("name,value\n")
+    compressed.write_bytes(b"another program's")
+    for _ in range(2):
+        assert segengine("evaluate", study.run, "--counts", counts, folder=tmp_path).code == 0
+    assert counts.read_bytes() == (study.run / "counts/test.csv").read_bytes()
+    assert compressed.read_bytes() == b"another program's"
+    done = segengine("evaluate", study.run, "--counts", other, folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "notes.csv: exists and is no table of counts; choose another name, or remove it" in done.err
+    assert other.read_text() == "name,value\n"
+    assert segengine("evaluate", study.run, "--counts", tmp_path, folder=tmp_path).code == 2

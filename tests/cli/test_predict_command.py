@@ -215,7 +215,12 @@ def test_two_images_with_one_name_are_refused(study: Study, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nowhere", "a.png"], 1, "nowhere: not a run folder"),
+        (["nowhere", "a.png"], 2, "nowhere: not a run folder, it doesn't exist"),
+        (["empty", "a.png"], 2, "empty: not a run folder, it has no run.json"),
+        (["nowhere.onnx", "a.png"], 2, "nowhere.onnx: there is no such file"),
+        (["a.png", "a.png"], 2, "a.png: is a file and not a run folder"),
+        (["RUN", "a.png", "--device", "banana"], 2, "--device banana: is no device; write auto, cpu, cuda, cuda:1"),
+        (["RUN", "a.png", "--device", "meta"], 2, "--device meta: is no device"),
         (["RUN", "b.png"], 2, "b.png: there is no such file or folder; did you mean 'a.png'"),
         (["RUN", "empty"], 2, "empty: holds no image"),
     ],
@@ -238,3 +243,15 @@ def test_a_run_that_never_finished_is_told_apart(study: Study, tmp_path: Path) -
     done = segengine("predict", "unfinished", "a.png", "-o", "out", folder=tmp_path)
     assert done.code == 1
     assert "its status is interrupted" in done.err
+
+
+@pytest.mark.parametrize("out", ["a.png", "a.png/below"])
+def test_an_output_folder_that_is_a_file_is_refused_at_once(out: str, study: Study, tmp_path: Path) -> None:
+    Image.fromarray(sample(1)[0]).save(tmp_path / "a.png")
+    before = contents(tmp_path)
+    done = segengine("predict", study.run, "a.png", "-o", out, folder=tmp_path)
+    assert (done.code, done.err) == (
+        2,
+        "error: a.png: is a file; masks are written to a folder, choose another one with -o\n",
+    )
+    assert contents(tmp_path) == before

@@ -18,7 +18,7 @@ from segengine.events import Doing, Listener
 from segengine.inference.export.components import Onnx
 from segengine.inference.export.job import Example, ExportJob, check_exportable, pixels_for
 from segengine.inference.export.parity import LIMITS, Limits, Network, Parity, measure_parity
-from segengine.inference.load import Trained, load_trained
+from segengine.inference.load import Trained, check_overrides, load_trained
 from segengine.runs import names
 from segengine.specs.load import load_experiment
 
@@ -84,6 +84,7 @@ def export_run(
 
 def _dataset(trained: Trained, overrides: Sequence[str], listener: Listener) -> Dataset:
     loaded = load_experiment(trained.folder / names.SPEC, overrides)
+    check_overrides(overrides)
     experiment = next(iter(loaded.variants.values()))
     try:
         dataset = load_dataset(experiment, trained.run.get("fold"), listener)
