@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,11 @@ def inspect_folder(folder: Path, listener: Listener) -> Inspection:
 
 def inspect_source(source: Any, folder: Path, listener: Listener) -> Inspection:
     """The same for the images that a source lists."""
-    found = source.build()
+    return inspect_records(source.build(), folder, listener)
+
+
+def inspect_records(found: Sequence[Record], folder: Path, listener: Listener) -> Inspection:
+    """The same for records that a source has listed."""
     records = tuple(record for record in found if record.mask is not None)
     if not records:
         raise DataError(f"{folder}: no image has a mask")

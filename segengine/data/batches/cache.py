@@ -21,6 +21,7 @@ from segengine.data.batches.shared_pairs import can_share, shared_pairs
 from segengine.data.batches.survey_file import FileState
 from segengine.data.files.decoding import Stored
 from segengine.data.files.decoding import decode as decode_file
+from segengine.data.files.formats import import_readers
 from segengine.data.files.parallel import Progress, in_threads
 from segengine.data.files.reading import mask_values, to_picture
 from segengine.data.files.windows import Windowing
@@ -44,6 +45,10 @@ class Decoder:
     channels: int
     window: Windowing
     read: Callable[[Path], Stored] = decode_file
+
+    def __post_init__(self) -> None:
+        """Import what threads need that call this."""
+        import_readers(path for r in self.records for path in (r.image, r.mask) if path is not None)
 
     def __call__(self, index: int) -> Pair:
         record = self.records[index]

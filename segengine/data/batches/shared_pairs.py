@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import mmap
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,13 @@ def shared_pairs(
         with contextlib.suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(place)
-            with FileLock(place / f"{name}.lock", mode=0o600):
-                path = place / name
+            path = place / name
+            with _locked(path):
                 if not path.exists():
                     if _free_bytes(place) < _SPARE * total:
                         continue
                     _build(path, decode, sizes, channels, progress)
+                    atexit.register(_remove, path)  # where another process ends before it has mapped the file
                 pairs = SharedPairs(path, sizes, channels)
                 _count_in(path, processes)
                 return pairs
@@ -120,8 +122,25 @@ def _count_in(path: Path, processes: int) -> None:
     if mapped < processes:
         counter.write_text(str(mapped))
         return
-    for used in (path, counter, path.with_name(f"{path.name}.lock")):
-        used.unlink(missing_ok=True)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove the file's name, its counter and its lock; a process that waits for the lock takes a new one."""
+    for used in (path, path.with_name(f"{path.name}.processes"), path.with_name(f"{path.name}.lock")):
+        with contextlib.suppress(OSError):
+            used.unlink()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The lock of a file of pairs; the lock's own file is removed on leaving where there are no pairs to protect."""
+    with FileLock(path.with_name(f"{path.name}.lock"), mode=0o600):
+        try:
+            yield
+        finally:
+            if not path.exists():
+                _remove(path)
 
 
 def _remove_abandoned(place: Path) -> None:

@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from segengine.data.batches.cache_folder import DECODING, default_folder
 from segengine.data.batches.held_files import HeldFiles
+from segengine.data.files.formats import import_readers
 from segengine.data.files.images import ImageFacts, WindowChoice, image_facts
 from segengine.data.files.parallel import Progress, in_threads
 from segengine.data.files.windows import Windowing
@@ -119,7 +120,7 @@ class SurveyFile:
         """SHA-256 of files in hexadecimal; new and changed files are read but not decoded."""
 
         def digest(path: Path) -> str:
-            known = self._images.get(str(path.absolute())) or self._masks.get(str(path.absolute()))
+            known = self._images.get(_key(path)) or self._masks.get(_key(path))
             if known is not None and known.settled and known.state == FileState.of(path):
                 return known.facts.digest
             return file_digest(path)
@@ -130,11 +131,12 @@ class SurveyFile:
         self, known: dict[str, _Known[_Facts]], paths: Sequence[Path], look: Callable[[Path], _Facts], what: str,
         progress: Progress | None,
     ) -> list[_Facts]:  # fmt: skip
-        keys = [str(path.absolute()) for path in paths]
+        keys = [_key(path) for path in paths]
         self._asked.update(keys)
         found = [self._still_true(known.get(key), path) for key, path in zip(keys, paths, strict=True)]
         missing = [i for i, entry in enumerate(found) if entry is None]
         self._changed |= bool(missing)
+        import_readers(paths[i] for i in missing)
 
         def fill(i: int) -> None:  # keeps results found before a corrupt file stops the pass
             found[i] = known[keys[i]] = _looked(paths[i], look)
@@ -223,6 +225,12 @@ class SurveyFile:
         self._images, self._masks, self._shapes, self._windows = images, masks, shapes, document["windows"]
 
 
+def _key(path: Path) -> str:
+    """The absolute path as text."""
+    text = str(path)
+    return text if os.path.isabs(text) else str(path.absolute())
+
+
 def _looked(path: Path, look: Callable[[Path], _Facts]) -> _Known[_Facts]:
     before, now = FileState.of(path), time.time()
     facts = look(path)
@@ -235,11 +243,8 @@ def _plain(facts: ImageFacts | MaskEncoding | Evidence) -> list[Any]:
 
 
 def _image(row: Sequence[Any]) -> ImageFacts:
-    values: dict[str, Any] = {
-        field.name: tuple(value) if isinstance(value, list) else value
-        for field, value in zip(fields(ImageFacts), row, strict=True)
-    }
-    return ImageFacts(**values)
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return ImageFacts(*values)
 
 
 def _encoding(row: Sequence[Any]) -> MaskEncoding:

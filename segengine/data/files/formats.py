@@ -8,7 +8,8 @@ A reader module has `read(path, content) -> Stored`; a writer module `write(raw,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -85,6 +86,14 @@ def format_of(path: Path, content: bytes) -> Format:
             return entry
     known = ", ".join(entry.name for entry in FORMATS)
     raise DataError(f"{path}: can't be decoded (no known image format); save it as one of {known}, or remove it")
+
+
+def import_readers(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Import the readers of the files' suffixes, so that threads that read them import none."""
+    suffixes = {os.path.splitext(path)[1].lower() for path in paths}
+    for entry in FORMATS:
+        if suffixes.intersection(entry.suffixes):
+            import_module(entry.reader)
 
 
 def writer_of(path: Path) -> Writer:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, WebPImagePlugin  # noqa: F401 (registers WebP)
 
 from segengine.data.files.formats import format_of
 from segengine.data.files.limits import check_size
@@ -21,6 +21,7 @@ Image.MAX_IMAGE_PIXELS = None  # `check_size` enforces the configurable limit be
 
 ORIENTATION_TAG = 0x0112
 _MOST_SCANS = 1000
+Image.preinit()  # imports Pillow's common decoders here, and not in the first thread that opens a file
 
 
 def read(path: Path, content: bytes) -> Stored:

@@ -103,10 +103,9 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
     for images, masks in _LAYOUTS:
         image_choices = (plan.images,) if plan.images else images
         mask_choices = (plan.masks,) if plan.masks else masks
-        fits = [
-            (i, m) for i, m in product(image_choices, mask_choices)
-            if finds_any(plan.root, i, outside=plan.outside) and finds_any(plan.root, m, outside=plan.outside)
-        ]  # fmt: skip
+        there = [i for i in image_choices if finds_any(plan.root, i, outside=plan.outside)]
+        beside = [m for m in mask_choices if there and finds_any(plan.root, m, outside=plan.outside)]
+        fits = list(product(there, beside))
         if len(fits) > 1:
             options = listed([f"images: {i}, masks: {m}" for i, m in fits], 3)
             raise DataError(f"{plan.root}: the layout is ambiguous ({options}); write images and masks in data.source")
@@ -161,6 +160,11 @@ class Parts:
                 "masks: a pattern that leaves these files out"
             )
         self._merged = any(m.value(name) is not None for parts in masks for m in parts for name in ("class", "object"))
+
+    @property
+    def as_they_are(self) -> bool:
+        """Whether each image and each mask is one file, used unchanged."""
+        return not self._merged and all(len(parts) == 1 for parts in self._images.values())
 
     def image(self, first: Path) -> Path:
         """The file of an image."""
@@ -228,7 +232,8 @@ def _records(root: Path, pairs: Pairs, splits: dict[Path, str], files: Parts) ->
         group = image.value("group") or identity
         split = splits.get(image.path, image.split)
         by_id[identity] = Record(identity, image.path, mask.path, group, split)
-    return in_threads(lambda r: _joined(r, files), list(by_id.values()), "files")
+    records = list(by_id.values())
+    return records if files.as_they_are else in_threads(lambda r: _joined(r, files), records, "files")
 
 
 def _joined(record: Record, files: Parts) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +94,10 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
         )
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     start = Path("/") if pattern.startswith("/") else root
-    found = sorted(set(_walk(start, parts, Match(start, (), None), suffixes)), key=lambda m: str(m.path))
+    matches: Iterable[Match] = _walk(start, parts, Match(start, (), None), suffixes)
+    if parts.count("**") > 1:  # only then a file can match twice
+        matches = set(matches)
+    found = sorted(matches, key=lambda m: str(m.path))
     if not outside:
         _check_inside(root.resolve(), found)
     return found
@@ -110,11 +113,11 @@ def finds_any(root: Path, pattern: str, *, outside: bool = False) -> bool:
 
 
 def _check_inside(base: Path, found: list[Match]) -> None:
-    folders: dict[Path, bool] = {}
+    folders: dict[str, bool] = {}
     for match in found:
-        folder = match.path.parent
+        folder = os.path.dirname(match.path)
         if folder not in folders:
-            folders[folder] = folder.resolve().is_relative_to(base)
+            folders[folder] = match.path.parent.resolve().is_relative_to(base)
         if not folders[folder] or (match.link and not match.path.resolve().is_relative_to(base)):
             raise DataError(
                 f"{match.path}: is a link that leads outside {base}; set outside: allow in data.source to permit this"
@@ -147,17 +150,17 @@ def _walk(folder: Path, parts: list[str], so_far: Match, suffixes: bool) -> Iter
             here = _extended(so_far, match, folder / entry.name)
             yield from _walk(here.path, rest, here, suffixes)
         elif not rest and entry.is_file():
-            yield replace(_extended(so_far, match, folder / entry.name), link=entry.is_symlink())
+            yield _extended(so_far, match, folder / entry.name, link=entry.is_symlink())
 
 
-def _extended(so_far: Match, match: re.Match[str], path: Path) -> Match:
+def _extended(so_far: Match, match: re.Match[str], path: Path, *, link: bool = False) -> Match:
     """Extend a match by the next part of the path."""
     groups = match.groupdict()
     spoken = groups.pop("split", None)
     named = tuple((name, groups[name]) for name in NAMED if name in groups)
     keys = tuple(text for name, text in groups.items() if name not in NAMED or name == "group")
     split = ALIASES[spoken.lower()] if spoken else so_far.split
-    return Match(path, (*so_far.key, *keys), split, (*so_far.named, *named))
+    return Match(path, (*so_far.key, *keys), split, (*so_far.named, *named), link)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

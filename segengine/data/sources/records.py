@@ -49,7 +49,8 @@ def data_folder(records: Sequence[Record]) -> Path:
 
 
 def _common(files: Sequence[Path]) -> Path:
-    folders = sorted({str(path.absolute().parent) for path in files})
+    # As text: a path object per file costs more than all else here.
+    folders = sorted({str(Path(folder).absolute()) for folder in {os.path.dirname(path) for path in files}})
     try:
         return Path(os.path.commonpath(folders))
     except ValueError:  # on different drives

@@ -86,18 +86,15 @@ def _same_images(one: Hypothesis, two: Hypothesis) -> bool:
 
 def _another_set(tree: Tree, best: Hypothesis, ranked: Sequence[Hypothesis]) -> Hypothesis | None:
     """A hypothesis as good about other images with other masks."""
-    ours = _real_files(tree, best)
+    ours: set[str] | None = None
     for other in ranked[1:]:
-        theirs = _real_files(tree, other)
         photos = other.matched.images.family.likeness < 0.5  # and not a second kind of masks
         rather = preference(best.images, best.masks) > preference(other.images, other.masks)
-        if (
-            other.score + _NEAR >= best.score
-            and photos
-            and not rather
-            and not ours & theirs
-            and len(theirs) >= len(ours) / 2
-        ):
+        if other.score + _NEAR < best.score or not photos or rather:
+            continue
+        ours = ours or _real_files(tree, best)
+        theirs = _real_files(tree, other)
+        if not ours & theirs and len(theirs) >= len(ours) / 2:
             return other
     return None
 
@@ -105,7 +102,7 @@ def _another_set(tree: Tree, best: Hypothesis, ranked: Sequence[Hypothesis]) -> 
 def _real_files(tree: Tree, hypothesis: Hypothesis) -> set[str]:
     """The files of a hypothesis, those that links point to."""
     return {
-        os.path.realpath(tree.path(f.parts)) if tree.linked else str(tree.path(f.parts))
+        os.path.realpath(tree.path(f.parts)) if tree.linked else "/".join(f.parts)
         for image, masks in hypothesis.matched.pairs
         for f in (image, *masks)
     }

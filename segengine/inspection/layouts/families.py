@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from pathlib import PurePosixPath
 from statistics import fmean
 from typing import Literal
 
@@ -23,7 +22,7 @@ from segengine.inspection.layouts.names import (
     split_of,
     words,
 )
-from segengine.inspection.layouts.tree import Parts, Tree
+from segengine.inspection.layouts.tree import Parts, Tree, suffix_of
 
 ANY = "*"
 _MANY_SIBLINGS = 12
@@ -144,11 +143,15 @@ def _atoms(tree: Tree) -> dict[Form, list[File]]:
     """Pictures by folder, affixes and suffix; folders with many siblings count as one."""
     crowded = _crowded(tree.pictures)
     by_folder: dict[tuple[tuple[str, ...], str], list[tuple[Parts, str | None]]] = defaultdict(list)
+    templates: dict[Parts, tuple[tuple[str, ...], str | None]] = {}
     for parts in tree.pictures:
         if len(parts) > _DEEPEST:
             continue
-        template, split = _template(parts[:-1], crowded)
-        by_folder[template, PurePosixPath(parts[-1]).suffix.lower()].append((parts, split))
+        folder = parts[:-1]
+        if folder not in templates:
+            templates[folder] = _template(folder, crowded)
+        template, split = templates[folder]
+        by_folder[template, suffix_of(parts[-1]).lower()].append((parts, split))
     stems_there: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for (template, _), found in by_folder.items():
         stems_there[template].update(_stem(parts) for parts, _ in found)
@@ -206,7 +209,8 @@ def _in_channels(
 
 
 def _stem(parts: Parts) -> str:
-    return PurePosixPath(parts[-1]).stem
+    name = parts[-1]
+    return name[: len(name) - len(suffix_of(name))]
 
 
 def _template(folder: Parts, crowded: set[Parts]) -> tuple[tuple[str, ...], str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,9 +93,20 @@ def _multiple(pixels: int) -> int:
 
 
 def _has_gpu() -> bool:
+    if sys.platform == "linux" and not _gpu_devices():
+        return False  # importing torch takes longer than all else that `init` does on data it knows
     import torch
 
     return torch.cuda.is_available()
+
+
+def _gpu_devices() -> bool:
+    """Whether Linux has a device file that a GPU of CUDA or ROCm needs, WSL and Jetson included."""
+    try:
+        names = os.listdir("/dev")
+    except OSError:
+        return True
+    return any(name.startswith(("nvidia", "nvhost", "nvmap", "kfd", "dxg")) for name in names)
 
 
 def _flips(records: Sequence[Record], meaning: Meaning) -> tuple[bool, str]:
@@ -137,9 +150,8 @@ def opposite(records: Sequence[Record], raws: Sequence[Raw]) -> tuple[int, int] 
                 if raw.ndim == 2 or not isinstance(value, tuple)
                 else (raw == np.array(value)).all(axis=2)
             )
-            columns = np.flatnonzero(here.any(axis=0)) if here.ndim == 2 else np.array([])
-            if columns.size:
-                weights = here.sum(axis=0)
+            weights = np.count_nonzero(here, axis=0) if here.ndim == 2 else np.zeros(0, np.int64)
+            if weights.any():
                 places.setdefault(index, []).append(
                     float((weights * np.arange(len(weights))).sum() / weights.sum() / here.shape[1])
                 )

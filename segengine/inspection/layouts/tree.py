@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from segengine.data.files.formats import PICTURE_SUFFIXES
 from segengine.data.sources.records import counted, listed
@@ -57,6 +57,12 @@ class Tree:
         return f"{listed(words)}{more}, which can't be read; readable: {' '.join(PICTURE_SUFFIXES)}" if words else ""
 
 
+def suffix_of(name: str) -> str:
+    """A file name's suffix as `PurePath.suffix` has it, without a path object per file."""
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
+
+
 def look_around(root: Path, *, outside: bool = False) -> Tree:
     """All files below a folder, with `outside` those of links that lead out of it too. Raises DataError where it is none."""
     if not root.is_dir():
@@ -67,7 +73,7 @@ def look_around(root: Path, *, outside: bool = False) -> Tree:
     unread: Counter[tuple[str, str]] = Counter()
     base = os.path.realpath(root)
     for parts, leaves in _walk(Path(root), (), base, {base}, outside):
-        suffix = PurePosixPath(parts[-1]).suffix.lower()
+        suffix = suffix_of(parts[-1]).lower()
         if leaves:
             leaving.append(parts)
         elif suffix in PICTURE_SUFFIXES:

@@ -14,7 +14,7 @@ from segengine.data.sources.patterns import find
 from segengine.data.sources.records import Record, Records, counted, listed
 from segengine.errors import DataError
 from segengine.events import Listener
-from segengine.inspection.inspect import Inspection, inspect_source
+from segengine.inspection.inspect import Inspection, inspect_records
 from segengine.inspection.layouts import divide
 from segengine.inspection.layouts.annotations import find_annotations
 from segengine.inspection.layouts.choose import choose, settings
@@ -80,8 +80,10 @@ def understand(root: Path, listener: Listener, answers: Answers | None = None) -
     source, hypothesis, evidence, notes, all_found = _source(tree, answers)
     records = _records(root, source, notes)
     if hypothesis is not None and len(records) >= 6:
-        source = _with_folder_groups(source, hypothesis, records, notes)
-    inspection = inspect_source(_component(root, source), root, listener)
+        grouped = _with_folder_groups(source, hypothesis, records, notes)
+        if grouped is not source:
+            source, records = grouped, _component(root, grouped).build()
+    inspection = inspect_records(records, root, listener)
     _check_sizes(inspection)
     pattern_images, pattern_masks = str(source.get("images", "")), str(source.get("masks", ""))
     parts = "class" if "{class}" in pattern_masks else "object" if "{object}" in pattern_masks else ""

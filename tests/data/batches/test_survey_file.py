@@ -246,7 +246,7 @@ def test_where_there_is_no_room_files_are_decoded_anew(root, tmp_path, decoded, 
 
 
 RANK = """
-import sys, json, time
+import os, sys, json, time
 from pathlib import Path
 from segengine.data.files import decoding
 real, names = decoding.format_of, []
@@ -261,6 +261,9 @@ assert isinstance(dataset.pairs, SharedPairs), dataset.pairs
 total = [int(image.sum()) + 7 * int(mask.sum()) for image, mask in map(dataset.pair, range(10))]
 assert not dataset.pair(0)[0].flags.writeable
 print(json.dumps([len(names), total]))
+Path(sys.argv[2], f"mapped-{os.getpid()}").touch()
+while len(list(Path(sys.argv[2]).glob("mapped-*"))) < 2:  # ranks of a run wait for each other
+    time.sleep(0.05)
 """
 
 
@@ -288,3 +291,13 @@ def test_where_shared_memory_is_too_small_the_cache_folder_is_used(root, tmp_pat
     assert [p.name for p in (tmp_path / "cache/shared").glob("*.processes")]
     free[tmp_path / "another/shared"] = 100
     assert isinstance(started(root, tmp_path / "another", cache="ram", processes=2).pairs, Memory)
+    assert not list((tmp_path / "another/shared").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that outlives its name")
+def test_a_process_that_ends_before_the_others_come_leaves_nothing_in_shared_memory(root, tmp_path):
+    before = set(Path("/dev/shm").glob("segengine-pairs*"))
+    code = RANK.partition("Path(sys.argv[2], ")[0]
+    command = [sys.executable, "-c", code, str(root), str(tmp_path / "cache")]
+    subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, check=True)
+    assert set(Path("/dev/shm").glob("segengine-pairs*")) - before == set()
