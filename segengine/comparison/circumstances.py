@@ -1,4 +1,4 @@
-"""What isn't set but decides scores as well: what training came to, on which machine, with which versions."""
+"""Circumstances that affect scores but are not settings: training progress, machine and versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FACTS = (
     "budget", "trained", "data.channels", "data.window", "training_size", "checkpoint_rule", "precision", "device",
     "processes", "initial_weights", "micro_batch", "augmented_on", "versions", "plugins",
 )  # fmt: skip
-"""Paths, or their beginnings, of what is compared besides settings."""
+"""Paths, or path prefixes, of recorded facts that are compared in addition to settings."""
 
 _LENGTH = ("training.epochs", "training.minutes", "training.batch_size", "training.accumulate")
 _NO_NUMBERS = ("python", "pydantic")
@@ -23,11 +23,13 @@ _NOT_RECORDED = "not recorded"
 def circumstances(runs: Sequence[LoadedRun], settings: Iterable[str]) -> list[dict[str, Any]]:
     """Facts of each run by path, only those that differ; `settings` are the paths of settings that differ.
 
-    What follows from such a setting isn't said again. A fact that a run doesn't record (an older version wrote it)
-    differs only if those who record it disagree.
+    Consequences of such a setting are omitted. A fact missing in a run (written by an older version) differs only if the
+    runs that record it disagree.
     """
     differing = list(settings)
-    timed = all(run.record.budget.get("minutes") for run in runs)  # who is faster makes more steps: that is the budget
+    timed = all(
+        run.record.budget.get("minutes") for run in runs
+    )  # with a time budget, faster variants make more steps by design
     facts = [
         {path: value for path, value in _facts(run).items() if not _follows(path, differing, timed=timed)}
         for run in runs
@@ -57,13 +59,13 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
 
 
 def _initial(run: LoadedRun) -> str | None:
-    """Which file of weights the backbone began with, by content; None where none was read or a run doesn't say it."""
+    """SHA-256 of the backbone's initial weights file; None if none was read or recorded."""
     digest = (run.record.initial_weights or {}).get("sha256")
     return f"sha256 {digest[:12]}" if digest else None
 
 
 def _trained(run: LoadedRun) -> Mapping[str, Any]:
-    """What training came to; of runs that don't say it, from the last line of metrics.jsonl."""
+    """Training progress; for runs that don't record it, from the last line of metrics.jsonl."""
     trained = run.record.trained
     if trained is not None:
         epochs = int(trained.epochs) if trained.epochs.is_integer() else round(trained.epochs, 3)
@@ -73,7 +75,7 @@ def _trained(run: LoadedRun) -> Mapping[str, Any]:
 
 
 def _follows(path: str, differing: Sequence[str], *, timed: bool) -> bool:
-    """Whether a fact is what a differing setting says already, or follows from a budget of equal minutes."""
+    """Whether a fact is a consequence of a differing setting, or of a budget of equal minutes."""
     if timed and path.startswith("trained."):
         return True
     if path.startswith(("budget.", "trained.")):
@@ -84,7 +86,7 @@ def _follows(path: str, differing: Sequence[str], *, timed: bool) -> bool:
 
 
 def unlike_architectures(runs: Sequence[LoadedRun], variants: Sequence[str]) -> str:
-    """One sentence on backbones whose feature maps differ in kind, '' where none do or runs don't say it."""
+    """One sentence on backbones with different feature map strides, '' if none differ or strides are not recorded."""
     strides = {name: run.record.strides for run, name in zip(runs, variants, strict=True) if run.record.strides}
     if len(set(strides.values())) < 2:
         return ""

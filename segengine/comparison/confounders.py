@@ -1,4 +1,4 @@
-"""In which settings runs differ: the factor that is compared, and everything else that differs besides it."""
+"""Differences between runs: the factor under comparison, and confounders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANGES_NO_NUMBER: Paths = (
     ("training", "checkpoint_every"), ("evaluation", "cost"), ("evaluation", "metrics"), ("evaluation", "spacing"),
     ("evaluation", "unit"),
 )  # fmt: skip
-"""Settings that may differ: the data itself is compared by its fingerprint, seeds and folds are meant to differ."""
+"""Settings that may differ: the data is compared by its fingerprint; seeds and folds differ by design."""
 
 BACKBONE = ("model", "backbone")
 PRETRAINING = "model.backbone.weights"
@@ -27,9 +27,9 @@ _ORDER = ("model.backbone", "model.decoder", "model.", "loss", "augmentations", 
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting (by its path) that differs, and which variants have which value.
+    """One setting (by its path) that differs, with its values by variant.
 
-    `within` says that runs of one variant differ in it, which no comparison of variants can mean.
+    `within`: runs of one variant differ in it, which can't be the factor of a comparison.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Difference:
 def factor_and_confounders(
     runs: Sequence[LoadedRun], variants: Sequence[str]
 ) -> tuple[Difference | None, list[Difference]]:
-    """The setting by which the variants differ, and everything else that differs; `variants` names each run's.
+    """The factor by which the variants differ, and all other differences; `variants`: the variant of each run.
 
     The factor is the one difference between variants; of several, the backbone before the rest of the model before
     the loss before all else.
@@ -104,7 +104,7 @@ def _difference(path: str, values: Sequence[Any], variants: Sequence[str]) -> Di
 def _walk(
     values: list[Any], path: tuple[str | int, ...], free: Paths
 ) -> Iterator[tuple[tuple[str | int, ...], list[Any]]]:
-    """Paths at which the documents differ. A block whose `name` differs is one difference: it is another component."""
+    """Paths at which the documents differ. Blocks with different `name` are one difference: different components."""
     if path in free or path == (*BACKBONE, "weights") or all(value == values[0] for value in values[1:]):
         return
     if all(isinstance(value, Mapping) for value in values) and len({json.dumps(v.get("name")) for v in values}) == 1:
@@ -118,7 +118,7 @@ def _walk(
 
 
 def short(value: Any) -> str:
-    """A component as `resnet {depth: 34}`, anything else as YAML's flow style would have it."""
+    """A component as `resnet {depth: 34}`, other values in YAML flow style."""
     if isinstance(value, Mapping):
         inner = ", ".join(f"{key}: {short(item)}" for key, item in value.items() if key != "name")
         name = str(value.get("name", ""))

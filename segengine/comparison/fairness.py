@@ -1,4 +1,4 @@
-"""Whether the comparison was fair: what is compared, what else differs, what was checked to be equal."""
+"""Fairness of the comparison: the factor, other differences, and what was verified to be equal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class Fairness:
-    """What is compared, what else differs, what was checked to be equal (name, value), notes, and runs that were left out."""
+    """The factor, other differences, verified equalities (name, value), notes, and excluded runs."""
 
     factor: str
     confounders: tuple[str, ...]
@@ -28,7 +28,7 @@ class Fairness:
     left_out: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """What text outputs list below the verdict."""
+        """Lines below the verdict in text outputs."""
         return [self.factor, *self.confounders, *self.notes, *self.left_out]
 
 
@@ -36,7 +36,7 @@ NO_FACTOR = "no setting differs between the variants"
 
 
 def fairness(comparison: Comparison, notes: Sequence[str] = ()) -> Fairness:
-    """The box's contents; `notes` are what else was found."""
+    """Contents of the fairness section; `notes` are additional remarks."""
     others = tuple(f"{'within a variant: ' if d.within else ''}{d.text()}" for d in comparison.confounders)
     return Fairness(
         comparison.factor.text() if comparison.factor else NO_FACTOR,
@@ -48,12 +48,12 @@ def fairness(comparison: Comparison, notes: Sequence[str] = ()) -> Fairness:
 
 
 def left_out(result: Comparison | Refusal) -> list[str]:
-    """A line for each run that is no part of the comparison."""
+    """One line per run excluded from the comparison."""
     return [f"{o.name} ({o.status}{f': {o.message}' if o.message else ''})" for o in result.others]
 
 
 def _always(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """What any comparison has in common, or it is refused."""
+    """Properties that every accepted comparison has in common."""
     record = comparison.models.models[0].runs[0].record
     runs = [run for model in comparison.models.models for run in model.runs]
     prints = sorted({run.record.data.fingerprint[:12] for run in runs})
@@ -67,7 +67,7 @@ def _always(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 
 def _if_equal(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """Settings and circumstances that happen to be equal in all runs."""
+    """Settings and circumstances that are equal in all runs."""
     first = comparison.models.models[0].runs[0]
     differing = [d.path for d in (comparison.factor, *comparison.confounders) if d is not None]
 
@@ -105,5 +105,5 @@ def _look_up(settings: Mapping[str, Any], path: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """A setting on one line; what isn't there is `none`."""
+    """A setting on one line; `none` if absent."""
     return "none" if value is None or value == [] else short(value)

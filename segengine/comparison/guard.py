@@ -1,4 +1,4 @@
-"""Refuses to compare what can't be compared: other data, split, classes, ignored values or metric policy."""
+"""Refuses runs that are not comparable: different data, split, classes, ignored values or metric policy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _OF_THE_DATA = ("data.", "evaluation.")
 
 
 def evaluation_split(runs: Sequence[LoadedRun], wanted: str | None) -> str:
-    """The split to compare on: `wanted`, or test where there is one, else validation.
+    """The split to compare on: `wanted`, or test if available, else validation.
 
     Raises:
-        ComparisonError: some of the runs weren't evaluated on it.
+        ComparisonError: some runs have no scores on it.
     """
     split = wanted or next((name for name in SPLITS if any(run.has(name) for run in runs)), SPLITS[0])
     lacking = [run for run in runs if not run.has(split)]
@@ -34,19 +34,19 @@ def evaluation_split(runs: Sequence[LoadedRun], wanted: str | None) -> str:
     if lacking:
         having = _named(run for run in runs if run.has(split))
         raise ComparisonError(
-            f"evaluation split: {split} scores in {having}; none in {_named(lacking)}; compare runs that were evaluated alike"
+            f"evaluation split: {split} scores in {having}; none in {_named(lacking)}; compare runs evaluated on the same split"
         )
     return split
 
 
 def refuse_if_incomparable(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> None:
-    """Check that scores of `runs` on `split` are about the same pixels, classes and means.
+    """Check that the scores of `runs` on `split` cover the same pixels, classes and means.
 
-    `tables` are the runs' counts int64 [N, 3, K]. Runs of one fold must agree in everything; folds differ in their
-    images only.
+    `tables` are the runs' counts int64 [N, 3, K]. Runs of one fold must agree in everything; folds may differ only in
+    their images.
 
     Raises:
-        ComparisonError: all that differs, a line each, with both values and the runs that have them.
+        ComparisonError: one line per difference, with the values and their runs.
     """
     problems = [
         *_unequal("classes", runs, _labels),
@@ -71,7 +71,7 @@ def refuse_if_incomparable(runs: Sequence[LoadedRun], split: str, tables: Sequen
 
 
 def _set_differently(runs: Sequence[LoadedRun]) -> list[str]:
-    """The settings of data and evaluation that differ: what to change to make the runs alike."""
+    """Settings of data and evaluation that differ, to be changed to make the runs comparable."""
     free = (("data", "cache"), ("data", "split", "fold"))
     found = setting_differences(runs, variant_names(runs), free)
     return [difference.text() for difference in found if difference.path.startswith(_OF_THE_DATA)]
@@ -95,7 +95,7 @@ def _other_data(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]
 
 
 def _other_splits(first: LoadedRun, second: LoadedRun) -> str:
-    """Images that are in another split."""
+    """Images assigned to different splits."""
     theirs = {row.id: row.split for row in second.images.values()}
     moved = [(r.id, r.split, theirs[r.id]) for r in first.images.values() if theirs.get(r.id, r.split) != r.split]
     if not moved:
@@ -106,7 +106,7 @@ def _other_splits(first: LoadedRun, second: LoadedRun) -> str:
 
 
 def _other_files(first: LoadedRun, second: LoadedRun) -> str:
-    """Image and mask files whose contents differ, where both runs recorded them."""
+    """Image and mask files with different contents, if both runs recorded them."""
     mine, theirs = (_digests(run) for run in (first, second))
     said = []
     for place, kind in enumerate(("image", "mask")):
@@ -124,7 +124,7 @@ def _digests(run: LoadedRun) -> dict[str, tuple[str, str]]:
 
 
 def _other_truth(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> str:
-    """Images whose truth has other numbers of pixels: a changed mask, another mapping or another size."""
+    """Images with different pixel counts in the truth: a changed mask, another mapping or another size."""
     first = tables[0]
     for run, table in zip(runs[1:], tables[1:], strict=True):
         if table.shape != first.shape:

@@ -1,4 +1,4 @@
-"""A comparison, judged: differences, intervals, costs, ranks and every sentence, computed and written once for all outputs."""
+"""Judges a comparison: differences, intervals, costs, ranks and sentences, computed once for all outputs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from segengine.runs.record import RunRecord
 from segengine.runs.tables import read_count_rows
 
 MOST_PAIRS = 60
-"""Of more pairs than these, tables and sentences hold those with the best variant."""
+"""Maximum number of pairs shown in full; beyond it, only pairs with the best variant are shown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What all outputs render. `intervals[kind]` has an entry per variant, in the comparison's order.
+    """Input of all outputs. `intervals[kind]` has an entry per variant, in the comparison's order.
 
-    `found` has the differences of every kind of mean, the headline's first; it is empty for a single variant. `ranked` are
-    the variants' places by mean score of the headline's kind, the best first, those without a mean last.
+    `found` has the differences of every kind of mean, the headline's first; it is empty for a single variant. `ranked`:
+    variant indices by mean score of the headline's kind, the best first, those without a mean last.
     """
 
     comparison: Comparison
@@ -57,12 +57,12 @@ class Judged:
 
     @property
     def word(self) -> str:
-        """What the metric is called: `Dice`, `HD95`."""
+        """Display name of the metric: `Dice`, `HD95`."""
         return self.measure.label
 
     @property
     def kind(self) -> Kind:
-        """The kind of mean that verdicts, ranks, fronts and figures are about."""
+        """The kind of mean used by verdicts, ranks, fronts and figures."""
         return self.comparison.headline(self.metric)
 
     @property
@@ -76,7 +76,7 @@ class Judged:
 
     @property
     def curve_metric(self) -> Metric:
-        """What is measured while training: a metric from counts."""
+        """The metric during training, computed from counts."""
         return self.metric if self.from_counts else "dice"
 
     @property
@@ -86,16 +86,16 @@ class Judged:
 
     @property
     def record(self) -> RunRecord:
-        """Of the first run: what all share."""
+        """The record of the first run; common to all runs."""
         return self.comparison.models.models[0].runs[0].record
 
     @property
     def case(self) -> str:
-        """What varies from sample to sample: `group` or `image`."""
+        """The sampling unit: `group` or `image`."""
         return "group" if self.comparison.grouped else "image"
 
     def sentence(self, found: Differences, row: PairDifference) -> str:
-        """What is to be concluded about a pair."""
+        """The verdict about a pair."""
         return sentence(found, row, why_undefined(self, found, row) if row.difference is None else "")
 
     @cached_property
@@ -115,7 +115,7 @@ class Judged:
 
     @cached_property
     def confusions(self) -> NDArray[np.int64] | None:
-        """int64 [V, K, K] (rows truth, columns predicted), summed over images and seeds; None where the metric isn't from counts.
+        """int64 [V, K, K] (rows truth, columns predicted), summed over images and seeds; None if the metric is not computed from counts.
 
         Raises:
             RunError: a file of a run is damaged.
@@ -126,7 +126,7 @@ class Judged:
         return np.stack([_confusion(members, self.comparison.split) for members in by_variant.values()])
 
     def pairs(self, found: Differences) -> list[PairDifference]:
-        """Differences of means that outputs show, the better variant first: all of few variants, else those of the best one."""
+        """Displayed differences of means, the better variant first: all pairs if few, else those with the best variant."""
         best = self.names[self.ranked[0]]
         rows = found.means
         if len(rows) > MOST_PAIRS:
@@ -134,7 +134,7 @@ class Judged:
         return self._in_order(found, rows)
 
     def class_pairs(self, found: Differences) -> list[PairDifference]:
-        """Differences by class that outputs show: of all pairs if few, else of the best two variants."""
+        """Displayed differences by class: all pairs if few, else the best two variants."""
         rows = [row for row in found.rows if row.score is not None]
         if len(rows) > MOST_PAIRS // 2 and len(self.ranked) > 1:
             two = {self.names[i] for i in self.ranked[:2]}
@@ -142,7 +142,7 @@ class Judged:
         return self._in_order(found, rows)
 
     def _in_order(self, found: Differences, rows: Sequence[PairDifference]) -> list[PairDifference]:
-        """By rank of both variants; of each pair's mean the better variant first, and so in its classes."""
+        """Sort by rank of both variants; the variant with the better mean is first, also in its classes."""
         rank = {self.names[i]: place for place, i in enumerate(self.ranked)}
         turned = []
         for row in rows:
@@ -154,7 +154,7 @@ class Judged:
 
 
 def judge(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS) -> Judged:
-    """Compute everything that outputs show of one comparison; nothing is read from files yet."""
+    """Compute the contents of all outputs of one comparison, without reading files."""
     kinds = comparison.kinds(metric)
     headline, sign = comparison.headline(metric), comparison.measure(metric).sign
     ordered = (headline, *(kind for kind in kinds if kind != headline))

@@ -1,4 +1,4 @@
-"""How the comparison was made, as a paragraph for a paper, with the literature that it cites."""
+"""The methods paragraph for a paper, with references."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ REFERENCES = {
     "Westfall & Young 1993": "Westfall, P. H. & Young, S. S. (1993). Resampling-Based Multiple Testing. Wiley, New York.",
     "Kendall 1945": "Kendall, M. G. (1945). The treatment of ties in ranking problems. Biometrika 33(3), 239-251.",
 }  # fmt: skip
-"""What can be cited, as it is cited in the text."""
+"""References by citation key."""
 
 
 def methods(judged: Judged) -> str:
-    """The methods, the numbers of images, groups and seeds filled in."""
+    """The methods paragraph with the numbers of images, groups and seeds."""
     said = [_compared(judged), _scores(judged), _trained(judged)]
     if judged.found and judged.found[0].rows:
         said.append(statistics(judged.found[0]))
@@ -52,7 +52,7 @@ def methods(judged: Judged) -> str:
 
 
 def references(text: str) -> list[str]:
-    """The literature that a text cites, in the order of the authors' names."""
+    """References cited in a text, sorted by author."""
     return [full for key, full in sorted(REFERENCES.items()) if key in text]
 
 

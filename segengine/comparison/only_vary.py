@@ -1,4 +1,4 @@
-"""`--only-vary`: nothing may differ but what is named."""
+"""`--only-vary`: only the named settings may differ."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from segengine.registry import suggest
 def refuse_other_differences(runs: Sequence[LoadedRun], found: Sequence[Difference], allowed: Sequence[str]) -> None:
     """Check that the differences `found` are at or below the paths `allowed`; with no path, everything may differ.
 
-    How a backbone's weights start is a factor of its own: only its own path allows it. Runs of one variant may never
-    differ in a setting.
+    Initial backbone weights are a separate factor, allowed only by their own path. Runs of one variant may never differ in
+    a setting.
 
     Raises:
-        ComparisonError: all other differences, a line each, with path and values; or a path that no run has.
+        ComparisonError: one line per other difference, with path and values; or a path that no run has.
     """
     if not allowed:
         return

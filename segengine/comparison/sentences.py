@@ -1,4 +1,4 @@
-"""Every sentence about a judged comparison, written once: each output shows these, to the letter."""
+"""All sentences about a judged comparison, shared verbatim by all outputs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MOST_IN_ORDER = 10
 
 @dataclass(frozen=True)
 class Sentences:
-    """`about`: images and classes; `verdict`: what is best, and what that rests on; then pairs, their order, what was compared,
-    notes, runs that were left out, and the methods for a paper.
+    """`about`: images and classes; `verdict`: the best variant and the evidence; then pairs, ranking, what was compared,
+    notes, excluded runs, and the methods paragraph.
     """
 
     about: tuple[str, ...]
@@ -54,7 +54,7 @@ def sentences(judged: Judged) -> Sentences:
 
 
 def about(comparison: Comparison) -> list[str]:
-    """Which images and groups the scores are of, and which classes their means are over."""
+    """The images and groups of the scores, and the classes of the means."""
     group_count = comparison.group_count
     groups = f" of {group_count} group{'s' * (group_count != 1)}" if comparison.grouped else ""
     images = f"{comparison.image_count} {comparison.split} image{'s' * (comparison.image_count != 1)}{groups}"
@@ -67,7 +67,7 @@ def about(comparison: Comparison) -> list[str]:
 
 
 def _pairs(judged: Judged) -> Iterator[str]:
-    """A sentence per pair that is shown; of two variants the verdict is that sentence."""
+    """One sentence per displayed pair; for two variants the verdict is this sentence."""
     if not judged.found or len(judged.names) == 2:
         return
     found = judged.found[0]
@@ -81,7 +81,7 @@ def _pairs(judged: Judged) -> Iterator[str]:
 
 
 def _about_means(judged: Judged) -> Iterator[str]:
-    """Which of the kinds of mean the verdict is about."""
+    """The kind of mean that the verdict uses."""
     if judged.found and len(judged.kinds) > 1:
         others = " and ".join(KIND_NAMES[kind] for kind in judged.kinds[1:])
         because = (
@@ -95,7 +95,7 @@ def _mean_of(judged: Judged) -> str:
 
 
 def _about_costs(judged: Judged) -> Iterator[str]:
-    """What fronts mean, which costs can't be compared and why, and records that can't be read."""
+    """Definition of Pareto fronts, costs that can't be compared, and unreadable records."""
     costs = judged.costs
     if len(judged.names) > 1 and any(cost.front for cost in costs):
         yield (
@@ -113,7 +113,7 @@ def _about_costs(judged: Judged) -> Iterator[str]:
 
 
 def budget(comparison: Comparison) -> Iterator[str]:
-    """What equal minutes came to; epochs, steps and images are medians over a variant's runs."""
+    """Training done within equal minutes; epochs, steps and images are medians over a variant's runs."""
     runs = {
         name: [r.record for model in models for r in model.runs]
         for name, models in comparison.models.by_variant().items()
@@ -131,13 +131,13 @@ def budget(comparison: Comparison) -> Iterator[str]:
 
 
 def refusals(results: Sequence[Comparison | Refusal]) -> list[str]:
-    """Why tables can't be made; that an experiment isn't finished is no reason to complain while another one is."""
+    """Reasons for missing tables; an unfinished experiment is not reported if another one is finished."""
     some = any(isinstance(result, Comparison) for result in results)
     return [f"{r.title}: {r.message}" for r in results if isinstance(r, Refusal) and not (some and r.unfinished)]
 
 
 def order(found: Differences) -> list[str]:
-    """How firm the order is: for each variant how often it came first, and its ranks."""
+    """Stability of the ranking: how often each variant came first, and its ranks."""
     rank = found.ranking
     if rank is None:
         return []

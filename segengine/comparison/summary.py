@@ -1,4 +1,4 @@
-"""One comparison: scores by variant, pooled and per image, their spread over seeds, and what they cost."""
+"""Summary of a comparison: scores by variant, pooled and per image, their spread over seeds, and costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from segengine.runs.values import read_values, stored_labels
 
 @dataclass(frozen=True)
 class Spread:
-    """A number over seeds: one value a seed, None where undefined; all else is over those that are defined.
+    """A number over seeds: one value per seed, None if undefined; statistics are over the defined values.
 
     `sd` is the sample standard deviation, None with fewer than two values.
     """
@@ -38,7 +38,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float | None]) -> Spread:
-        """Of one value a seed; NaN is undefined."""
+        """From one value per seed; NaN is undefined."""
         plain = tuple(None if value is None or np.isnan(value) else float(value) for value in values)
         known = [value for value in plain if value is not None]
         if not known:
@@ -59,7 +59,7 @@ class ScoreTable:
 class VariantSummary:
     """One variant. `scores[metric, kind]`; `minutes` and `images_per_second` are training's, over its runs.
 
-    `undefined`: classes that the policy averages, and that are in neither truth nor prediction for a seed.
+    `undefined`: averaged classes that are in neither truth nor prediction for some seed.
     """
 
     name: str
@@ -75,7 +75,7 @@ class VariantSummary:
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """One class in the truth of the compared images: how many of them hold it, with how many pixels.
+    """One class in the truth of the compared images: number of images with the class, and of its pixels.
 
     `averaged`: the comparison's means include it.
     """
@@ -88,7 +88,7 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table's contents. `models` keeps the counts of each image, which statistics start from.
+    """Contents of the tables. `models` has the counts per image, the input of the statistics.
 
     All means of all variants are over the same classes: those that the policy averages and that every variant has a score
     of; `undefined` are the others of the policy's. Of a metric with values per image, `undefined_images` has by variant how
@@ -112,20 +112,20 @@ class Comparison:
     undefined_as: Literal["left-out", "worst"] = "left-out"
 
     def measure(self, metric: Metric) -> Measure:
-        """What the metric's numbers are in, and which are better."""
+        """Unit and direction of the metric."""
         return self.measures[metric] if metric in self.measures else OF_COUNTS[metric]
 
     @property
     def grouped(self) -> bool:
-        """Whether images belong to groups (patients, videos): then groups are what varies, not their images."""
+        """Whether images belong to groups (patients, videos); then groups are the sampling unit."""
         return self.group_count < self.image_count
 
     def kinds(self, metric: Metric) -> tuple[Kind, ...]:
-        """The kinds of mean that there are of a metric."""
+        """The available kinds of mean of a metric."""
         return kinds_of(metric, grouped=self.grouped)
 
     def headline(self, metric: Metric) -> Kind:
-        """The kind of mean that verdicts, ranks, fronts and figures are about."""
+        """The kind of mean used by verdicts, ranks, fronts and figures."""
         kinds = self.kinds(metric)
         return "per_group" if "per_group" in kinds else kinds[0]
 
@@ -144,7 +144,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A table that can't be made, and why. `unfinished`: only because no run is finished yet."""
+    """The reason for a missing table. `unfinished`: no run is finished yet."""
 
     title: str
     message: str
@@ -157,10 +157,10 @@ def compare_folders(
 ) -> list[Comparison | Refusal]:
     """Compare the finished runs in `paths` (see `candidates`), or all under `root`.
 
-    Runs whose counts, or whose values of `metric`, are damaged are left out.
+    Runs with damaged counts or values of `metric` are excluded.
 
     Raises:
-        ComparisonError: a path holds no run.
+        ComparisonError: a path contains no run.
     """
     results: list[Comparison | Refusal] = []
     for found in candidates(paths, root):
@@ -174,12 +174,12 @@ def compare_folders(
 def compare(
     found: Candidates, split: str | None = None, only_vary: Sequence[str] = (), metric: Metric = "dice"
 ) -> Comparison:
-    """Compare runs that are to stand in one table, on `split` (the test images where there are some, unless given).
+    """Compare runs in one table, on `split` (default: the test images if available).
 
-    `only_vary`: paths of settings outside of which nothing may differ; without any, other differences are confounders.
+    `only_vary`: the only settings (paths) that may differ; if empty, other differences are confounders.
 
     Raises:
-        ComparisonError: there is no finished run, or the runs can't be compared.
+        ComparisonError: no finished run, or the runs are not comparable.
         RunError: counts are missing or damaged.
     """
     if not found.runs:
@@ -218,7 +218,7 @@ def compare(
 
 
 def _readable(found: Candidates, split: str, metric: Metric) -> tuple[Candidates, list[Stacked]]:
-    """The runs whose counts and values of the metric can be read, with their counts; the others are left out with the reason.
+    """Runs with readable counts and metric values, with their counts; others are excluded with the reason.
 
     Raises:
         RunError: no run's counts can be read.
@@ -244,7 +244,7 @@ def _present(members: Sequence[Model]) -> NDArray[np.bool_]:
 
 
 def _lacking(name: str, having: Sequence[str]) -> str:
-    """Why the means are without a class that the policy averages."""
+    """Why an averaged class is excluded from the means."""
     predicted = f"only {', '.join(having)} predicted it" if having else "not every seed of any variant predicted it"
     return f"the means are without {name}: no truth has it, and {predicted}"
 
@@ -274,7 +274,7 @@ def _variant(name: str, members: Sequence[Model], models: Models, averaged: Sequ
 def score_table(
     members: Sequence[Model], groups: Sequence[str], metric: Metric, kind: Kind, averaged: Sequence[int]
 ) -> ScoreTable:
-    """One variant's scores by seed, from the same sums as the statistics; a mean is undefined where one of its classes is."""
+    """One variant's scores by seed, from the same sums as the statistics; a mean is undefined if one of its classes is."""
     place = places(groups)
     scores = []
     for model in members:

@@ -1,4 +1,4 @@
-"""Every table of a comparison, made once; the outputs only render them. A column is added here and appears in all of them."""
+"""All tables of a comparison, rendered by the outputs. A column added here appears in every output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TRAINING = ("minutes", "images_per_second", "train_memory")
 
 
 def tables_of(judged: Judged) -> list[Table]:
-    """All tables, in the order in which outputs show them."""
+    """All tables in display order."""
     made = [scores_table(judged), *(class_table(judged, kind) for kind in judged.kinds)]
     if judged.found:
         made += [differences_table(judged), class_differences_table(judged, judged.found[0])]
@@ -34,7 +34,7 @@ def tables_of(judged: Judged) -> list[Table]:
 
 
 def scores_table(judged: Judged) -> Table:
-    """Variants, the best first: the mean of each kind, the headline's with its interval, and what it varies by over seeds."""
+    """Variants, the best first: the mean of each kind, the headline's with its interval and spread over seeds."""
     comparison, measure = judged.comparison, judged.measure
     variants = [comparison.variants[i] for i in judged.ranked]
     columns: list[Column] = [
@@ -63,7 +63,7 @@ def scores_table(judged: Judged) -> Table:
 
 
 def class_table(judged: Judged, kind: Kind) -> Table:
-    """Scores by class with intervals: variants down, or classes where they are the longer side."""
+    """Scores by class with intervals: variants as rows, or classes if there are more of them."""
     comparison, sign = judged.comparison, judged.measure.sign
     variants = [comparison.variants[i].scores[judged.metric, kind].classes for i in judged.ranked]
     ends = [judged.intervals[kind][i].classes for i in judged.ranked]
@@ -126,7 +126,7 @@ def ranking_table(judged: Judged) -> Table:
 
 
 def cost_tables(judged: Judged) -> list[Table]:
-    """What using a variant's network costs, and what training it took; medians over runs."""
+    """Costs of inference and of training per variant; medians over runs."""
     costs = {cost.key: cost for cost in judged.costs}
     inference = [costs[key] for key in _INFERENCE if key in costs]
     training = [costs[key] for key in _TRAINING if key in costs]

@@ -1,4 +1,4 @@
-"""What stands first: the verdict in two sentences, the second of which says what the first is about."""
+"""The verdict in two sentences: the result, and its scope and evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def verdict(judged: Judged) -> tuple[str, ...]:
-    """Two sentences: which variant is best, if any; and what that is about, and rests on. One where there is no score."""
+    """Two sentences: the best variant, if any; and its scope and evidence. One sentence if there is no score."""
     best = judged.ranked[0]
     mean = judged.tables[best].mean.mean
     what = f"mean {judged.word} ({KIND_NAMES[judged.kind]})"
@@ -84,7 +84,7 @@ def _gap(row: PairDifference, found: Differences) -> str:
 
 
 def _unit(judged: Judged) -> str:
-    """A length's unit behind its value."""
+    """The unit suffix of a length."""
     return "" if judged.measure.is_share else f" {judged.measure.unit}"
 
 
@@ -99,7 +99,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _rests_on(judged: Judged) -> str:
-    """What the verdict is about, the evidence, and what speaks against trusting it."""
+    """Scope of the verdict, the evidence, and its limitations."""
     comparison = judged.comparison
     seeds = sorted({len(variant.seeds) for variant in comparison.variants})
     groups = f" of {plural(comparison.group_count, 'group')}" if judged.case == "group" else ""

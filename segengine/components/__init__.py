@@ -1,1 +1,1 @@
-"""What can be chosen in an experiment: small frozen parameter models with a `build`. No torch at import."""
+"""Components of an experiment: frozen parameter models with a `build` method. No torch at import."""

@@ -1,4 +1,4 @@
-"""The built-in augmentations: their names, their parameters, and what they build."""
+"""Built-in augmentations: names, parameters, and the transforms they build."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Factor = Annotated[float, Field(gt=0, le=100)]
 Degrees = Annotated[float, Field(ge=-360, le=360)]
 Size = Pixels | tuple[Pixels, Pixels]
 _RARE_SHARE = (
-    "share of the samples whose window is centred, as far as the image goes, on a random pixel of a class drawn with "
-    "equal chances from those in the image's mask, so that small classes are seen more often (as in nnU-Net, Isensee et al., "
-    "2021, which draws a third of its windows so); 0: windows anywhere"
+    "fraction of the samples whose window is centred, within the image, on a random pixel of a class drawn uniformly from the "
+    "classes in the image's mask, to oversample rare classes (nnU-Net, Isensee et al., 2021, uses one third); 0: random "
+    "windows only"
 )
-_ATTEMPTS = "how often a window that shows no labelled pixel is drawn anew before it is taken as it is"
+_ATTEMPTS = "maximum number of draws until the window contains a labelled pixel; the last draw is used in any case"
 
 
 class MultiScale(Augmentation):
-    """Rescale by a random factor, crop a random window, and pad with ignored pixels where the image is smaller."""
+    """Rescale by a random factor, crop a random window, and pad smaller images with ignored pixels."""
 
     name: Literal["multi-scale"] = "multi-scale"
     base_size: Pixels = Field(default=256, description="length of the image's longer side at scale 1, in pixels")
     scale: tuple[Factor, Factor] = Field(
-        default=(0.5, 1.5), description="smallest and largest factor, drawn uniformly; the aspect ratio stays"
+        default=(0.5, 1.5), description="smallest and largest factor, drawn uniformly; the aspect ratio is kept"
     )
     crop_size: Size = Field(
-        default=256, description="size of the window that comes out, in pixels: one number or [height, width]"
+        default=256, description="size of the resulting window in pixels: one number or [height, width]"
     )
     attempts: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description=_ATTEMPTS)
     rare_share: Probability = Field(default=0.0, description=_RARE_SHARE)
@@ -42,7 +42,7 @@ class MultiScale(Augmentation):
     @classmethod
     def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if scale[0] > scale[1]:
-            raise ValueError("must be two numbers above 0, the smaller first")
+            raise ValueError("must be two numbers above 0 in ascending order")
         return scale
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:  # noqa: ARG002
@@ -52,11 +52,11 @@ class MultiScale(Augmentation):
 
 
 class Flip(Augmentation):
-    """Mirror the image, left to right, top to bottom, or both."""
+    """Flip the image horizontally, vertically, or both."""
 
     name: Literal["flip"] = "flip"
-    horizontal: Probability = Field(default=0.5, description="probability of exchanging left and right")
-    vertical: Probability = Field(default=0.0, description="probability of exchanging top and bottom")
+    horizontal: Probability = Field(default=0.5, description="probability of a horizontal flip")
+    vertical: Probability = Field(default=0.0, description="probability of a vertical flip")
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
         from segengine.data.augment import geometric
@@ -65,14 +65,14 @@ class Flip(Augmentation):
 
 
 class Rotate(Augmentation):
-    """Turn the image about its centre; the corners that come into view are ignored."""
+    """Rotate the image about its centre; corners outside the image are ignored pixels."""
 
     name: Literal["rotate"] = "rotate"
     degrees: Degrees | tuple[Degrees, Degrees] = Field(
         default=15.0,
         description="largest angle to either side, or [lowest, highest], in degrees, counter-clockwise, drawn uniformly",
     )
-    probability: Probability = Field(default=1.0, description="probability of turning at all")
+    probability: Probability = Field(default=1.0, description="probability of a rotation")
 
     @field_validator("degrees")
     @classmethod
@@ -93,7 +93,7 @@ class Crop(Augmentation):
 
     name: Literal["crop"] = "crop"
     size: Size = Field(default=256, description="size of the window in pixels: one number or [height, width]")
-    position: Literal["random", "centre"] = Field(default="random", description="where the window lies")
+    position: Literal["random", "centre"] = Field(default="random", description="position of the window")
     attempts: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description=_ATTEMPTS)
     rare_share: Probability = Field(default=0.0, description=_RARE_SHARE)
 
@@ -112,16 +112,16 @@ class Crop(Augmentation):
 
 
 class BrightnessContrast(Augmentation):
-    """Make the image brighter or darker, and stretch or flatten its contrast."""
+    """Change brightness and contrast at random."""
 
     name: Literal["brightness-contrast"] = "brightness-contrast"
     brightness: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.2, description="largest change up or down, as a fraction of the full range of values"
     )
     contrast: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.2, description="largest relative change of the distances from the image's mean"
+        default=0.2, description="largest relative change of the contrast about the image's mean"
     )
-    probability: Probability = Field(default=1.0, description="probability of changing the image at all")
+    probability: Probability = Field(default=1.0, description="probability of a change")
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
         from segengine.data.augment import pixels
@@ -148,15 +148,15 @@ class Albumentations(Augmentation):
 
 
 class CutMix(Augmentation):
-    """Give an image a rectangle of another image of the batch, with its labels (Yun et al., 2019).
+    """Paste a rectangle of another image of the batch, with its labels (Yun et al., 2019).
 
-    A batch augmentation: it comes after all others, on the device that trains. Each process mixes its own part.
+    A batch augmentation: applied after all others, on the training device. Each process mixes its own part of the batch.
     """
 
     name: Literal["cutmix"] = "cutmix"
-    probability: Probability = Field(default=0.5, description="probability of an image to get a rectangle")
+    probability: Probability = Field(default=0.5, description="probability per image")
     alpha: Annotated[float, Field(gt=0, le=1000)] = Field(
-        default=1.0, description="both parameters of the Beta distribution of the share of the image that stays"
+        default=1.0, description="both parameters of the Beta distribution of the area fraction that is kept"
     )
 
     def build(self, *, size: tuple[int, int] | None) -> BatchTransform:
@@ -166,20 +166,18 @@ class CutMix(Augmentation):
 
 
 class CopyPaste(Augmentation):
-    """Give an image the pixels of some classes of another image of the batch, with their labels (Ghiasi et al., 2021).
+    """Paste the pixels of some classes of another image of the batch, with their labels (Ghiasi et al., 2021).
 
-    A batch augmentation: it comes after all others, on the device that trains. Each process mixes its own part.
+    A batch augmentation: applied after all others, on the training device. Each process mixes its own part of the batch.
     """
 
     name: Literal["copy-paste"] = "copy-paste"
-    probability: Probability = Field(default=0.5, description="probability of an image to get anything")
-    share: Probability = Field(
-        default=0.5, description="probability of each of the classes to be pasted where an image gets anything"
-    )
+    probability: Probability = Field(default=0.5, description="probability per image")
+    share: Probability = Field(default=0.5, description="probability per class, for images that are augmented")
     classes: Literal["auto"] | tuple[Annotated[int, Field(ge=0, le=254)], ...] = Field(
         default="auto",
         description="classes that may be pasted, as numbers from 0 in the order of data.classes; auto: all but class 0, "
-        "which most data has as background",
+        "usually the background",
     )
 
     def build(self, *, size: tuple[int, int] | None) -> BatchTransform:

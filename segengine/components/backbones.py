@@ -20,12 +20,12 @@ _WORDS = ("none", "pretrained")
 
 
 def _resolved(weights: str, info: ValidationInfo) -> str:
-    """`none`, `pretrained`, or a file's path, absolute where validation knows the spec's folder (`base_folder`)."""
+    """`none`, `pretrained`, or a file's path, made absolute if validation has the spec's folder (`base_folder`)."""
     if weights in _WORDS:
         return weights
     if not weights.endswith(WEIGHT_SUFFIXES):
         hint = suggest(weights, _WORDS) or "write none, pretrained, or the path of a .safetensors or .pth file"
-        message = f"'{weights}' is neither none, nor pretrained, nor a file of weights; {hint}"
+        message = f"'{weights}' is not none, pretrained or a weights file; {hint}"
         # Curly braces are pydantic's placeholders in custom messages.
         raise PydanticCustomError("weights", "{message}", {"message": message})
     folder = (info.context or {}).get("base_folder")
@@ -49,12 +49,12 @@ def check_weights(weights: str) -> None:
 class Vgg(Backbone):
     """VGG (Simonyan and Zisserman, 2015): six feature maps at strides 1 to 32, the first at the image's full size.
 
-    With a decoder that wants an output stride of 16 or 8, the last poolings keep the size and convolutions are dilated.
+    For decoders with an output stride of 16 or 8, the last poolings are removed and convolutions dilated instead.
     """
 
     name: Literal["vgg"] = "vgg"
     depth: Literal[11, 13, 16, 19] = Field(default=16, description="number of weighted layers of the original network")
-    batch_norm: bool = Field(default=True, description="batch normalisation behind each convolution")
+    batch_norm: bool = Field(default=True, description="batch normalisation after each convolution")
     weights: Weights = Field(
         default="none",
         description="initial weights: none (random), pretrained (ImageNet, from torchvision, needs a network), "
@@ -77,7 +77,7 @@ class Vgg(Backbone):
 
 
 class Timm(Backbone):
-    """Any model of timm that gives feature maps: ResNets, ConvNeXts, Swins, EfficientNets and hundreds more."""
+    """Any timm model with feature maps: ResNets, ConvNeXts, Swins, EfficientNets and hundreds more."""
 
     name: Literal["timm"] = "timm"
     model: str = Field(description="name of the model in timm, with or without a tag: convnext_tiny, resnet50.a1_in1k")
@@ -90,8 +90,8 @@ class Timm(Backbone):
         default=0.0,
         ge=0,
         lt=1,
-        description="stochastic depth (Huang et al., 2016): probability with which training skips the deepest residual "
-        "branch, falling linearly to 0 at the first; for models that have it",
+        description="stochastic depth (Huang et al., 2016): probability of skipping the deepest residual "
+        "branch in training, decreasing linearly to 0 at the first; for models that support it",
     )
 
     def preflight(self) -> None:

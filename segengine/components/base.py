@@ -1,4 +1,4 @@
-"""What every component is: one frozen pydantic class with a name, its parameters and a `build`.
+"""Base classes of components: a frozen pydantic class with a name, parameters and a `build` method.
 
 The class is the schema, the documentation and the factory. A subclass declares
 `name: Literal["..."] = "..."`, a docstring, and a `description` on each field; `build` imports what it needs.
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 class Component(Settings):
-    """A named, parameterised choice. `kind` is the registry that it belongs to."""
+    """A named block of parameters. `kind` is the registry of the component."""
 
     kind: ClassVar[str]
     name: str
 
     def preflight(self) -> None:
-        """Check what needs heavy imports or a look at files, before any data is read.
+        """Checks that need heavy imports or file access, run before any data is read.
 
         Raises:
-            SpecError, DataError or RegistryError: one line that says what to write instead.
+            SpecError, DataError or RegistryError: one line with the problem and the remedy.
         """
 
     def parts(self) -> Iterator[Component]:
@@ -69,7 +69,7 @@ class Decoder(Component):
 
     @property
     def wanted_stride(self) -> int:
-        """The deepest stride that this decoder wants of its backbone (32 unless it dilates: 16 or 8)."""
+        """The output stride required of the backbone (32, or 16 or 8 for dilated backbones)."""
         return 32
 
     def build(self, *, channels: Sequence[int], strides: Sequence[int]) -> DecoderModule:
@@ -85,7 +85,7 @@ class Loss(Component):
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> torch.nn.Module:
         """A module: logits float32 [B, K, H, W], target int64 [B, H, W] (ignore_index where ignored) -> scalar.
 
-        `class_pixels` holds the number of training pixels of each class. A batch without a valid pixel gives 0.
+        `class_pixels` holds the number of training pixels of each class. For a batch without a valid pixel the loss is 0.
         """
         raise NotImplementedError(type(self).__name__)
 
@@ -96,7 +96,7 @@ class MaskMapper(Component):
     kind = "mask_mappers"
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
-        """The mapping for masks in which `found` was found; `classes` are the user's names, if given."""
+        """The mapper for masks with the survey `found`; `classes` are the user's class names, if given."""
         raise NotImplementedError(type(self).__name__)
 
 
@@ -106,7 +106,7 @@ class Augmentation(Component):
     kind = "augmentations"
 
     def build(self, *, size: tuple[int, int] | None) -> Transform:
-        """The transform for samples of `size` (height, width), None where sizes differ.
+        """The transform for samples of `size` (height, width), None if sizes differ.
 
         It moves a sample's pixels (`draw`), changes them (`apply`), or mixes the images of a batch (`apply_batch`).
         """
@@ -119,12 +119,12 @@ class Source(Component):
     kind = "sources"
 
     def build(self) -> list[Record]:
-        """One record an image, sorted by id."""
+        """One record per image, sorted by id."""
         raise NotImplementedError(type(self).__name__)
 
 
 class Optimizer(Component):
-    """How weights follow gradients."""
+    """The optimizer of the network's weights."""
 
     kind = "optimizers"
 
@@ -139,7 +139,7 @@ class Optimizer(Component):
 
 
 class Schedule(Component):
-    """How the learning rate moves over the steps of a run."""
+    """The learning-rate schedule over the steps of a run."""
 
     kind = "schedules"
 
@@ -148,19 +148,19 @@ class Schedule(Component):
         raise NotImplementedError(type(self).__name__)
 
     def build(self, *, optimizer: torch.optim.Optimizer, total_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-        """A scheduler to step once an optimizer step."""
+        """A scheduler, stepped once per optimizer step."""
         from torch.optim.lr_scheduler import LambdaLR
 
         return LambdaLR(optimizer, lambda step: self.factor(step, total_steps))
 
 
 class Tracker(Component):
-    """Listens to a run's events; can't reach the model."""
+    """Receives a run's events; has no access to the model."""
 
     kind = "trackers"
 
     def build(self, *, folder: Path) -> Any:
-        """A listener: a callable that takes each event of the run in `folder`."""
+        """A listener: a callable invoked with each event of the run in `folder`."""
         raise NotImplementedError(type(self).__name__)
 
 
@@ -170,18 +170,18 @@ class Executor(Component):
     kind = "executors"
 
     def build(self) -> Execute:
-        """A callable (jobs, desk) that yields how each job ended; see `segengine.components.jobs`."""
+        """A callable (jobs, context) that yields a JobEnded per job; see `segengine.components.jobs`."""
         raise NotImplementedError(type(self).__name__)
 
 
 class Exporter(Component):
-    """Writes a trained segmenter in another format. `suffix` is that of its files."""
+    """Exports a trained segmenter to another format. `suffix` is the suffix of its files."""
 
     kind = "exporters"
     suffix: ClassVar[str] = ""
 
     def build(self) -> Any:
-        """A callable (job, path) that writes the file; `job` has the trained network, its facts and images to calibrate with."""
+        """A callable (job, path) that writes the file; `job` has the trained network, its metadata and calibration images."""
         raise NotImplementedError(type(self).__name__)
 
 
@@ -189,11 +189,11 @@ MetricNeeds = Literal["classes", "probabilities"]
 
 
 class Metric(Component):
-    """A number for each class (or one for all of them) in each image, beside the scores that follow from counts.
+    """A value per image and class (or per image), in addition to the scores computed from counts.
 
-    `needs`: probabilities cost time and memory, so that a metric says whether it uses them. `better`: which values are.
-    `length`: values are lengths in the spacing's unit; else they are shares, 0 to 1. `by_class`: one value a class, else one
-    an image. `words`: what tables call it, without settings; the name unless given.
+    `needs`: "probabilities" if the metric uses them; computing them costs time and memory. `better`: whether higher or lower
+    values are better. `length`: values are lengths in the spacing's unit, else fractions from 0 to 1. `by_class`: one value
+    per class, else one per image. `words`: display name in tables, without settings; default: the name.
     """
 
     kind = "metrics"
@@ -206,12 +206,12 @@ class Metric(Component):
     def build(self) -> ImageMetric:
         """A callable: one image's truth and prediction (ImagePair) -> float64 [K] (or [1]), NaN where undefined.
 
-        A value may use nothing of classes that aren't among `measured`, and nothing of ignored pixels. It is never infinite.
+        A value must not depend on classes outside `measured` or on ignored pixels, and is never infinite.
         """
         raise NotImplementedError(type(self).__name__)
 
     def label(self) -> str:
-        """The name with what is set otherwise than by default: `hd95`, `nsd-tolerance-2`; names files."""
+        """The name with all non-default settings, as used in file names: `hd95`, `nsd-tolerance-2`."""
         parts = [self.name]
         for field, facts in type(self).model_fields.items():
             value = getattr(self, field)
@@ -221,7 +221,7 @@ class Metric(Component):
 
 
 class RelativePath:
-    """Marks a text field, in `Annotated`, that may hold a path: one given on the command line is relative to its folder."""
+    """Marker in `Annotated` for a text field that may be a path; on the command line it is relative to the working directory."""
 
 
 KINDS: dict[str, type[Component]] = {

@@ -1,4 +1,4 @@
-"""The table of built-in components: hand-made entry points, the same door as a plugin's."""
+"""The table of built-in components, registered by entry points like plugins."""
 
 from __future__ import annotations
 

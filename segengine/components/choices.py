@@ -1,4 +1,4 @@
-"""Field types for specs and for components that hold components: any installed component of a kind."""
+"""Field types for specs and nested components: any installed component of a kind."""
 
 from __future__ import annotations
 

@@ -20,10 +20,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 Dilated = Literal[8, 16, 32]
 
 _WIDTHS = "channels of the blocks from stride 16 to stride 1; a backbone with fewer doublings uses the last ones"
-_STRIDE = (
-    "deepest stride that is asked of the backbone: below 32 its last stages are dilated (finer, slower); "
-    "32 suits every backbone"
-)
+_STRIDE = "output stride of the backbone: below 32 its last stages are dilated (finer, slower); 32 suits every backbone"
 
 
 class Unet(Decoder):

@@ -1,4 +1,4 @@
-"""What an executor gets and gives: the runs of a study as jobs, and how each ended."""
+"""Interface of executors: the runs of a study as jobs, and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 WORKER = ("-m", "segengine.study.worker")
-"""Arguments of Python that do a job: its document is one line of JSON on standard input, and what it tells are lines of
-JSON on standard output. It ends at once when its standard input is closed, and saves its run first on SIGTERM."""
+"""Arguments of the Python process that executes a job: reads the job's document as one line of JSON from standard input and
+writes events as lines of JSON to standard output. It exits when its standard input is closed, and saves its run on SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job is done: a torch device by name, and how many jobs share the machine's cores.
+    """Resources of a job: a torch device by name, and the number of jobs that share the machine's cores (`share`).
 
-    `gpu_part` (0..1] of a GPU's memory belongs to the job.
+    `gpu_part`: fraction (0..1] of a GPU's memory reserved for the job.
     """
 
     device: str
@@ -25,15 +25,15 @@ class Place:
 
 
 Work = Callable[[Place, Callable[[str], None]], int]
-"""Does a job in this process: tells lines of JSON, returns an exit code."""
+"""Executes a job in this process: writes events as lines of JSON to the callback, returns an exit code."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a study.
 
-    `document` is plain data that says all about it to another process or machine with the same files; `prepare`
-    reads the data here and gives what a process forked from this one can do without reading it again.
+    `document` is plain data, sufficient to execute the job in another process or on a machine with the same files.
+    `prepare` reads the data in this process and returns the work for a forked process, which need not read it again.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Job:
 
 @dataclass(frozen=True)
 class JobEnded:
-    """How a job's process ended: an exit code, minus the number of a signal, or None where a `message` says it all.
+    """Outcome of a job: an exit code, a negated signal number, or None with a `message`.
 
-    `said` is the end of what it wrote to standard output and standard error.
+    `said` is the tail of its standard output and standard error.
     """
 
     job: Job
@@ -55,25 +55,25 @@ class JobEnded:
 
 
 class Desk(Protocol):
-    """The study, as an executor sees it."""
+    """Callbacks from an executor to the study."""
 
     device: str
 
     def tell(self, job: Job, line: str) -> None:
-        """Pass on a line that the job told."""
+        """Forward a line of JSON written by the job."""
 
     def stop_wanted(self) -> bool:
-        """Whether running jobs are to save and end, and no other is to start."""
+        """Whether to stop: running jobs should save and exit, and no further job should start."""
 
     def tick(self) -> None:
-        """To be called several times a second, so that what is shown stays true."""
+        """Refresh the display; call this several times per second."""
 
 
 def wait(desk: Desk, seconds: float = 0.1) -> None:
-    """Let a moment pass; a signal doesn't shorten it, but is seen after it."""
+    """Refresh the display and sleep; signals are handled afterwards."""
     desk.tick()
     time.sleep(seconds)
 
 
 Execute = Callable[[Iterator[Job], Desk], Iterator[JobEnded]]
-"""What `Executor.build` gives. A job is drawn from the iterator when there is room for it."""
+"""Return type of `Executor.build`. Jobs are taken from the iterator when resources are free."""

@@ -1,7 +1,7 @@
-"""Look-up of components while a spec is validated: an annotation that asks the registry for the class.
+"""Look-up of components during validation: a field annotation that resolves names through the registry.
 
-Because each block is validated by the very class that it names, recursion is free, one broken plugin can't
-spoil other blocks, and pydantic's error locations stay paths of the YAML file.
+Each block is validated by the class that it names, so components can nest, a broken plugin does not affect other
+blocks, and pydantic's error locations are paths of the YAML file.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ def _registries() -> dict[str, Registry]:
 
 
 def registry(kind: str) -> Registry:
-    """The registry of one kind, read once a process from what is installed."""
+    """The registry of one kind, read once per process from installed packages."""
     return _registries()[kind]
 
 
 def forget_installed() -> None:
-    """Read installed plugins anew at the next look-up (after an installation in this process)."""
+    """Discard the registries, so that the next look-up rereads installed plugins (after an installation in this process)."""
     _registries.cache_clear()
 
 
 def component_class(kind: str, name: str) -> type[Component]:
-    """The class that `name` means.
+    """The class registered under `name`.
 
     Raises:
-        RegistryError: unknown name, a plugin that can't be imported, or an object that is no component of the kind.
+        RegistryError: unknown name, a plugin that can't be imported, or an object that is not a component of the kind.
     """
     return checked_class(registry(kind).find(name))
 

@@ -22,12 +22,12 @@ _WEIGHT_WORDS = ("none", "median-frequency")
 
 
 def _word_or_numbers(value: object) -> object:
-    """One message for what would be one of each branch of the union."""
+    """Validate with one message instead of one per branch of the union."""
     fits = value in _WEIGHT_WORDS
     if isinstance(value, list | tuple):
         fits = all(isinstance(v, int | float) and not isinstance(v, bool) and v >= 0 for v in value)
     hint = suggest(value, _WEIGHT_WORDS) if isinstance(value, str) else ""
-    message = f"{value!r} is neither none, nor median-frequency, nor a list of numbers from 0 up"
+    message = f"{value!r} is not none, median-frequency or a list of numbers from 0"
     if fits and isinstance(value, list | tuple) and not any(value):
         fits, message = False, f"{list(value)} gives every class the weight 0; give one class a weight above 0"
     if not fits:
@@ -41,18 +41,18 @@ Region = Literal["batch", "image"]
 Absent = Literal["penalise", "skip"]
 
 _CLASS_WEIGHTS = (
-    "none, a list of one number a class, or median-frequency: the median of the classes' numbers of training pixels "
+    "none, a list of one number per class, or median-frequency: the median of the classes' numbers of training pixels "
     "divided by the class's own"
 )
-_OVER = "what is counted together: all pixels of a batch, or those of each image"
-_ABSENT = "a class that the truth lacks costs its mean probability (penalise), or is left out of the mean (skip)"
+_OVER = "pixels over which counts are summed: all of the batch, or those of each image"
+_ABSENT = "loss of a class absent from the target: its mean probability (penalise), or excluded from the mean (skip)"
 
 
 class CrossEntropy(Loss):
     """Cross-entropy of the softmax: the class-weighted sum over valid pixels divided by their number.
 
-    torch's own mean divides by the sum of the weights; by the number of pixels, gradients accumulated over steps or
-    processes are exactly those of the joined batch.
+    PyTorch divides by the sum of the weights; dividing by the number of pixels makes gradients accumulated over steps or
+    processes equal to those of the whole batch.
     """
 
     name: Literal["cross-entropy"] = "cross-entropy"
@@ -61,7 +61,7 @@ class CrossEntropy(Loss):
         default=0.0,
         ge=0,
         lt=1,
-        description="share of the target that is spread evenly over all classes (Szegedy et al., 2016)",
+        description="label smoothing: fraction of the target spread evenly over all classes (Szegedy et al., 2016)",
     )
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:
@@ -72,11 +72,11 @@ class CrossEntropy(Loss):
 
 
 class Focal(Loss):
-    """Focal loss (Lin et al., 2017): cross-entropy that well-classified pixels hardly count in; mean over valid pixels."""
+    """Focal loss (Lin et al., 2017): cross-entropy that down-weights well-classified pixels; mean over valid pixels."""
 
     name: Literal["focal"] = "focal"
     gamma: float = Field(
-        default=2.0, ge=0, le=100, description="how strongly well-classified pixels are discounted; 0: not"
+        default=2.0, ge=0, le=100, description="focusing parameter gamma: strength of the down-weighting; 0: none"
     )
     class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
 
@@ -88,7 +88,7 @@ class Focal(Loss):
 
 
 class Tversky(Loss):
-    """1 - Tversky index (Salehi et al., 2017), the mean over classes: Dice with a say in what costs more."""
+    """1 - Tversky index (Salehi et al., 2017), mean over classes: Dice with separate weights of false positives and false negatives."""
 
     name: Literal["tversky"] = "tversky"
     alpha: Weight = Field(default=0.3, description="weight of false positives")
@@ -99,7 +99,7 @@ class Tversky(Loss):
     @model_validator(mode="after")
     def _errors_cost(self) -> Self:
         if not self.alpha + self.beta:
-            raise ValueError("alpha and beta are both 0, so that no error costs anything; set one above 0")
+            raise ValueError("alpha and beta are both 0, so the loss is constant; set one above 0")
         return self
 
     def build(self, *, num_classes: int, ignore_index: int, class_pixels: Sequence[int]) -> nn.Module:  # noqa: ARG002
@@ -129,7 +129,7 @@ class Jaccard(Loss):
 
 
 class Lovasz(Loss):
-    """Lovasz-softmax (Berman et al., 2018): optimises the Jaccard index; the mean over the classes that the truth has."""
+    """Lovasz-softmax (Berman et al., 2018): optimises the Jaccard index; mean over the classes in the target."""
 
     name: Literal["lovasz"] = "lovasz"
     over: Region = Field(default="batch", description=_OVER)
@@ -143,16 +143,16 @@ class Lovasz(Loss):
 class Ohem(Loss):
     """Cross-entropy of the hard pixels only: online hard example mining (Shrivastava et al., 2016) for single pixels.
 
-    Hard are the valid pixels whose true class has a probability below `threshold`, and in any case the hardest `least`
-    share of them, over the batch of each process. The mean is over the hard pixels.
+    Hard pixels: valid pixels whose true class has a probability below `threshold`, but at least the hardest fraction
+    `least`, per process and batch. The loss is the mean over hard pixels.
     """
 
     name: Literal["ohem"] = "ohem"
     threshold: float = Field(
-        default=0.7, ge=0, le=1, description="pixels whose true class has a probability below it count"
+        default=0.7, ge=0, le=1, description="pixels whose true class has a lower probability are hard"
     )
     least: float = Field(
-        default=0.0625, gt=0, le=1, description="share of the valid pixels, the hardest ones, that counts in any case"
+        default=0.0625, gt=0, le=1, description="minimum fraction of the valid pixels that count as hard"
     )
     class_weights: ClassWeights = Field(default="none", description=_CLASS_WEIGHTS)
 
@@ -166,9 +166,9 @@ class Ohem(Loss):
 class Boundary(Loss):
     """Boundary loss (Kervadec et al., 2019): probability times the distance to its class's true outline, in pixels.
 
-    It says nothing of a class that an image lacks, and may be below 0: add it to another loss, at a weight of 0.01 or
-    so, by weighted-sum. Distances are computed on the CPU for each class in each image: about 2 ms for each at
-    256x256 pixels on one core, and on a GPU one wait for the target a step.
+    Classes absent from an image contribute nothing, and the loss can be negative: combine it with another loss by
+    weighted-sum, at a weight of about 0.01. Distances are computed on the CPU per class and image: about 2 ms each at
+    256x256 pixels on one core; on a GPU this synchronizes once per step.
     """
 
     name: Literal["boundary"] = "boundary"
@@ -225,7 +225,7 @@ def _weights(chosen: ClassWeights, num_classes: int, class_pixels: Sequence[int]
         return median_frequency_weights(class_pixels)
     assert isinstance(chosen, tuple)
     if len(chosen) != num_classes:
-        raise SpecError(f"class_weights has {len(chosen)} numbers for {num_classes} classes; give one a class")
+        raise SpecError(f"class_weights has {len(chosen)} numbers for {num_classes} classes; give one per class")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Built-in mask mappers: gray values, palette indices, colours, and values that are classes already."""
+"""Built-in mask mappers: gray values, palette indices, colours, class indices, and instance masks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class GrayIndex(MaskMapper):
     name: Literal["gray-index"] = "gray-index"
     values: Literal["auto"] | tuple[GrayValue, ...] = Field(
         default="auto",
-        description="gray values of the classes in order; auto: from gray-values.txt beside the data, made where missing",
+        description="gray values of the classes in order; auto: from gray-values.txt beside the data, written if missing",
     )
     ignore: tuple[GrayValue, ...] = Field(
-        default=(), description="gray values that are no class, such as a void border"
+        default=(), description="gray values that are not classes, such as a void border"
     )
     repair: Literal["none", "nearest"] = Field(
         default="none",
-        description="values that are not listed: an error, or moved to the nearest listed value and counted",
+        description="unlisted values: an error, or mapped to the nearest listed value and counted",
     )
 
     @field_validator("values")
@@ -42,7 +42,7 @@ class GrayIndex(MaskMapper):
         return values
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
-        """The mapping; raises DataError where values can't be taken for classes or don't fit the names."""
+        """The mapping; raises DataError if values can't be used as classes or don't match the names."""
         from segengine.data.masks.gray_values import choose_values
         from segengine.data.masks.labels import make_labels
         from segengine.data.masks.mappers import GrayMapper
@@ -60,14 +60,14 @@ class Palette(MaskMapper):
 
     name: Literal["palette"] = "palette"
     ignore: tuple[Part, ...] = Field(
-        default=(), description="palette indices that are no class, such as VOC's border 255"
+        default=(), description="palette indices that are not classes, such as VOC's border 255"
     )
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
         """With names, indices 0..K-1 are the classes; without, those that occur."""
         if found.encoding.kind != "palette":
             raise DataError(
-                f"{found.folder}: masks have no palette, they are {found.encoding.kind}; "
+                f"{found.folder}: masks have no palette but are {found.encoding.kind}; "
                 f"use mask_mapper: {'rgb' if found.encoding.kind == 'rgb' else 'gray-index'}"
             )
         return _by_index(classes, found, self.ignore)
@@ -77,12 +77,12 @@ class Index(MaskMapper):
     """Masks whose values are the classes 0..K-1 already."""
 
     name: Literal["index"] = "index"
-    ignore: tuple[GrayValue, ...] = Field(default=(), description="values that are no class")
+    ignore: tuple[GrayValue, ...] = Field(default=(), description="values that are not classes")
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
         """K is the number of names, or the highest value plus one."""
         if found.encoding.kind == "rgb":
-            raise DataError(f"{found.folder}: masks are coloured, not class indices; use mask_mapper: rgb")
+            raise DataError(f"{found.folder}: masks have colours, not class indices; use mask_mapper: rgb")
         return _by_index(classes, found, self.ignore, full=True)
 
 
@@ -93,14 +93,14 @@ class Rgb(MaskMapper):
     colours: Literal["auto"] | dict[str, Colour] = Field(
         default="auto", description="class name -> [red, green, blue], in order; auto: the colours found, sorted"
     )
-    ignore: tuple[Colour, ...] = Field(default=(), description="colours that are no class")
+    ignore: tuple[Colour, ...] = Field(default=(), description="colours that are not classes")
     repair: Literal["none", "nearest"] = Field(
         default="none",
-        description="colours that are not listed: an error, or moved to the nearest listed one and counted",
+        description="unlisted colours: an error, or mapped to the nearest listed one and counted",
     )
 
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
-        """The mapping; raises DataError where colours are missing or too many, or names don't fit."""
+        """The mapping; raises DataError for missing or too many colours, or names that don't match."""
         from segengine.data.masks.colours import choose_colours
         from segengine.data.masks.labels import make_labels
         from segengine.data.masks.mappers import ColourMapper
@@ -112,7 +112,7 @@ class Rgb(MaskMapper):
 
 
 class Foreground(MaskMapper):
-    """Masks that number their objects: one value is background, every other is the object."""
+    """Instance masks: one value is background, all other values are the object class."""
 
     name: Literal["foreground"] = "foreground"
     background: GrayValue = Field(default=0, description="the value of the background")
@@ -133,5 +133,5 @@ def _by_index(
     from segengine.data.masks.mappers import GrayMapper
 
     values, notes = choose_indices(found, len(classes) if classes is not None else None, ignore, full=full)
-    advice = "put {value} into ignore of data.mask_mapper, or name its class in data.classes"
+    advice = "add {value} to ignore in data.mask_mapper, or name its class in data.classes"
     return GrayMapper(make_labels(values, classes, found), ignore, found.encoding, False, notes, advice)

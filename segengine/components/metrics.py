@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Hd95(Metric):
     """The 95th percentile of the distance between surfaces (HD95), the larger of both directions.
 
-    Undefined where truth or prediction lack the class. See Maier-Hein, Reinke et al., Metrics Reloaded, 2024.
+    Undefined if the class is absent from truth or prediction. See Maier-Hein, Reinke et al., Metrics Reloaded, 2024.
     """
 
     better = "lower"
@@ -32,7 +32,7 @@ class Hd95(Metric):
 class Hausdorff(Metric):
     """A percentile of the distance between surfaces, the larger of both directions; 100 is the Hausdorff distance.
 
-    Undefined where truth or prediction lack the class. See Huttenlocher et al. 1993; Metrics Reloaded, 2024.
+    Undefined if the class is absent from truth or prediction. See Huttenlocher et al. 1993; Metrics Reloaded, 2024.
     """
 
     better = "lower"
@@ -50,7 +50,7 @@ class Hausdorff(Metric):
 class Assd(Metric):
     """The average symmetric surface distance (ASSD): the mean distance of both surfaces' pixels to the other surface.
 
-    Undefined where truth or prediction lack the class. See Yeghiazaryan & Voiculescu 2018; Metrics Reloaded, 2024.
+    Undefined if the class is absent from truth or prediction. See Yeghiazaryan & Voiculescu 2018; Metrics Reloaded, 2024.
     """
 
     better = "lower"
@@ -67,7 +67,7 @@ class Assd(Metric):
 class Nsd(Metric):
     """The normalised surface distance (NSD, surface Dice): the share of both surfaces within a tolerance of the other.
 
-    0 where only truth or prediction has the class. See Nikolov et al. 2021; Metrics Reloaded, 2024.
+    0 if only truth or prediction has the class. See Nikolov et al. 2021; Metrics Reloaded, 2024.
     """
 
     words = "NSD"
@@ -87,7 +87,7 @@ class Nsd(Metric):
 class BoundaryIou(Metric):
     """The IoU of the bands along truth's and prediction's contours, inside of each (Cheng et al. 2021).
 
-    0 where only truth or prediction has the class.
+    0 if only truth or prediction has the class.
     """
 
     words = "boundary IoU"
@@ -103,7 +103,7 @@ class BoundaryIou(Metric):
 class ClDice(Metric):
     """How well centre lines lie in the other mask, for vessels and roads (clDice, Shit et al. 2021).
 
-    Centre lines by thinning (Guo & Hall 1989). 0 where only truth or prediction has the class.
+    Centre lines by thinning (Guo & Hall 1989). 0 if only truth or prediction has the class.
     """
 
     words = "clDice"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 _MOST = 1e30
-"""Largest number that float32 arithmetic of an optimizer can take with room to spare."""
+"""Upper bound that keeps float32 optimizer arithmetic far from overflow."""
 Rate = Annotated[float, Field(gt=0, le=_MOST)]
 Decay = Annotated[float, Field(ge=0, le=_MOST)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -33,7 +33,7 @@ class _Rated(Optimizer):
 
 
 class _AdamFamily(_Rated):
-    """What Adam and AdamW share; they differ in the meaning of weight decay."""
+    """Common parameters of Adam and AdamW, which differ in weight decay."""
 
     weight_decay: Decay = Field(default=0.0, description=_PENALTY)
     betas: tuple[Beta, Beta] = Field(
@@ -77,8 +77,8 @@ class Sgd(_Rated):
 
     name: Literal["sgd"] = "sgd"
     learning_rate: Rate = Field(default=1e-2, description=_RATE)
-    momentum: Beta = Field(default=0.9, description="share of the previous step that is kept")
-    nesterov: bool = Field(default=True, description="look ahead along the momentum (needs momentum above 0)")
+    momentum: Beta = Field(default=0.9, description="fraction of the previous update that is kept")
+    nesterov: bool = Field(default=True, description="Nesterov momentum (needs momentum above 0)")
     weight_decay: Decay = Field(default=1e-4, description=_PENALTY)
 
     def build(self, *, parameters: Sequence[dict[str, Any]], fused: bool = False) -> torch.optim.Optimizer:

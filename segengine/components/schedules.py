@@ -11,13 +11,13 @@ from segengine.components.base import Schedule
 
 
 class _Warm(Schedule):
-    """A schedule that rises linearly over the first share of the steps, then follows its own shape."""
+    """A schedule with linear warm-up over the first fraction of the steps, followed by its own shape."""
 
     warmup: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="share of all steps in which the rate rises linearly to its peak (Goyal et al., 2017)",
+        description="fraction of all steps with linear warm-up to the peak (Goyal et al., 2017)",
     )
 
     def factor(self, step: int, total_steps: int) -> float:
@@ -35,7 +35,7 @@ class Cosine(_Warm):
     """Half a cosine from the peak to `final` (Loshchilov & Hutter, 2017)."""
 
     name: Literal["cosine"] = "cosine"
-    final: float = Field(default=0.0, ge=0, le=1, description="share of the peak rate at the end")
+    final: float = Field(default=0.0, ge=0, le=1, description="final learning rate as a fraction of the peak")
 
     def shape(self, progress: float) -> float:
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
@@ -57,7 +57,7 @@ class StepDecay(_Warm):
     name: Literal["step"] = "step"
     milestones: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
         default=(0.6, 0.85),
-        description="shares of training, above 0 and below 1, ascending, at which the rate falls: [0.3, 0.8] is after 30 and "
+        description="fractions of training, above 0 and below 1, ascending, at which the rate drops: [0.3, 0.8] is after 30 and "
         "80 of 100 epochs",
     )
     gamma: float = Field(default=0.1, gt=0, le=1, description="factor at each milestone")
@@ -65,14 +65,14 @@ class StepDecay(_Warm):
     @field_validator("milestones")
     @classmethod
     def _shares(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
-        """Raises ValueError for epochs or steps in place of shares, with the shares that may be meant."""
+        """Raises ValueError for epochs or steps instead of fractions, and suggests fractions."""
         largest = max(milestones)
         if largest >= 1 and min(milestones) > 0 and math.isfinite(largest):
             whole = 10 ** (math.floor(math.log10(largest)) + 1)
             likely = ", ".join(f"{milestone / whole:g}" for milestone in milestones)
-            raise ValueError(f"milestones are shares of training, above 0 and below 1; [{likely}]?")
+            raise ValueError(f"milestones are fractions of training, above 0 and below 1; [{likely}]?")
         if not 0 < min(milestones) <= largest < 1 or list(milestones) != sorted(set(milestones)):
-            raise ValueError("milestones are shares of training, above 0 and below 1, in ascending order")
+            raise ValueError("milestones are fractions of training, above 0 and below 1, in ascending order")
         return milestones
 
     def shape(self, progress: float) -> float:
@@ -89,15 +89,17 @@ class Constant(_Warm):
 
 
 class OneCycle(_Warm):
-    """Up from a low rate to the peak and down below the start, half a cosine each (Smith & Topin, 2019).
+    """Rises from a low rate to the peak and falls below the start, half a cosine each (Smith & Topin, 2019).
 
-    The rate alone: the paper's opposite cycle of the momentum is left out. The paper's ramps are straight.
+    Changes only the learning rate; the paper also cycles momentum inversely, and its ramps are linear.
     """
 
     name: Literal["one-cycle"] = "one-cycle"
-    warmup: float = Field(default=0.3, ge=0, lt=1, description="share of all steps in which the rate rises to its peak")
-    start: float = Field(default=0.04, ge=0, lt=1, description="share of the peak rate at the first step")
-    final: float = Field(default=4e-6, ge=0, le=1, description="share of the peak rate at the end")
+    warmup: float = Field(
+        default=0.3, ge=0, lt=1, description="fraction of all steps in which the rate rises to its peak"
+    )
+    start: float = Field(default=0.04, ge=0, lt=1, description="initial learning rate as a fraction of the peak")
+    final: float = Field(default=4e-6, ge=0, le=1, description="final learning rate as a fraction of the peak")
 
     def factor(self, step: int, total_steps: int) -> float:
         warm_steps = round(self.warmup * total_steps)

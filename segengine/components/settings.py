@@ -1,4 +1,4 @@
-"""The base of everything that a spec is validated by: frozen, no unknown keys, exact types, finite numbers."""
+"""Base class of all validated settings: frozen, no unknown keys, exact types, finite numbers."""
 
 from __future__ import annotations
 

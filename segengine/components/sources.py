@@ -21,21 +21,22 @@ class Folders(Source):
     images: str | None = Field(
         default=None,
         description="pattern under root, such as {split}/images/*.png; default: the usual layouts, any image suffix. "
-        "{channel} marks channels in files of their own, {group} the patient or video",
+        "{channel} marks channels in separate files, {group} the patient or video",
     )
     masks: str | None = Field(
         default=None,
-        description="pattern under root, such as {split}/masks/*.png; pairs by what the wildcards match. {class} and {object} "
-        "mark several files per image, which are merged; {any} text that doesn't matter",
+        description="pattern under root, such as {split}/masks/*.png; pairs by the text that wildcards match. {class} and {object} "
+        "mark several files per image, which are merged; {any} matches ignored text",
     )
     lists: str | None = Field(
-        default=None, description="pattern of text files, one image name a line, such as lists/{split}.txt"
+        default=None, description="pattern of text files, one image name per line, such as lists/{split}.txt"
     )
     unpaired: Literal["error", "skip"] = Field(
-        default="error", description="images without mask and masks without image: stop, or leave them out and say so"
+        default="error",
+        description="images without a mask and masks without an image: an error, or skipped with a note",
     )
     outside: Literal["refuse", "allow"] = Field(
-        default="refuse", description="patterns and links that lead out of root: refuse or allow"
+        default="refuse", description="patterns and links that lead outside root: refuse or allow"
     )
 
     splits: tuple[Literal["train", "validation", "test"], ...] | None = Field(
@@ -44,19 +45,19 @@ class Folders(Source):
     )
     class_order: tuple[str, ...] | None = Field(
         default=None,
-        description="where masks has {class}, one mask file per class: what it matches, in the order of classes 1, 2 ... "
-        "(0 is where no file is set; where two overlap, the later one counts); default: sorted",
+        description="for masks with {class}, one mask file per class: the matched texts in the order of classes 1, 2 ... "
+        "(0: set in no file; where two overlap, the later one wins); default: sorted",
     )
     tiles: Annotated[int, Field(ge=32, le=65536)] | None = Field(
         default=None,
-        description="cut images and masks into tiles of at most this many pixels a side, each an image of its own; for a few "
+        description="cut images and masks into tiles of at most this many pixels per side, used as separate images; for a few "
         "large images",
     )
 
     pages: Literal["refuse", "all"] = Field(
         default="refuse",
-        description="TIFF stacks of several pages: refuse them, or make each page with its mask's page an image of its own; all "
-        "pages of a file are one group",
+        description="TIFF stacks of several pages: refuse them, or read each page with its mask's page as a separate image; all "
+        "pages of a file form one group",
     )
 
     @field_validator("root")
@@ -72,7 +73,7 @@ class Folders(Source):
         return None if pattern is None else check_pattern(pattern)
 
     def build(self) -> list[Record]:
-        """One record a pair, sorted by id; raises DataError where files are missing or names are ambiguous."""
+        """One record per pair, sorted by id; raises DataError for missing files or ambiguous names."""
         from segengine.data.sources.folders import FolderPlan, read_folders
 
         plan = FolderPlan(
@@ -93,7 +94,7 @@ class Table(Source):
     split: str | None = Field(default=None, description="column with train, validation or test; default: not given")
     group: str | None = Field(default=None, description="column with the patient, video or scene; default: not given")
     unpaired: Literal["error", "skip"] = Field(
-        default="error", description="rows whose files aren't there: stop, or leave them out and say so"
+        default="error", description="rows with missing files: an error, or skipped with a note"
     )
 
     @field_validator("root")
@@ -102,7 +103,7 @@ class Table(Source):
         return _from_the_file(root, info)
 
     def build(self) -> list[Record]:
-        """One record a row, sorted by id; raises DataError where the table, a column or a file is missing."""
+        """One record per row, sorted by id; raises DataError for a missing table, column or file."""
         from segengine.data.sources.table import TablePlan, read_pairs
 
         skip = self.unpaired == "skip"
@@ -112,6 +113,6 @@ class Table(Source):
 def _from_the_file(root: Path, info: ValidationInfo) -> Path:
     """A root as an absolute path, relative ones from the experiment file's folder."""
     if str(root).startswith("~"):
-        raise ValueError(f"'{root}' is not expanded; write the full path, or one relative to the experiment file")
+        raise ValueError(f"'{root}' is not expanded; write the full path, or a path relative to the experiment file")
     base = (info.context or {}).get("base_folder")
     return root if base is None or root.is_absolute() else Path(base) / root

@@ -1,4 +1,4 @@
-"""Boundary IoU: the IoU of the parts of truth and prediction that lie near their own contours."""
+"""Boundary IoU: the IoU of the contour bands of truth and prediction."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from segengine.metrics.pairs import Floats, ImagePair, Mask, by_class
 def boundary_iou(pair: ImagePair, ratio: float) -> Floats:
     """Boundary IoU float64 [K] (Cheng et al. 2021): bands of d pixels inside each contour, d a share of the diagonal.
 
-    As in the authors' program d = max(1, round(ratio * diagonal)) pixels, counted as a king walks (erosion by 3x3), and
-    where the image ends the object ends too. 0 where only one of truth and prediction has the class.
+    As in the authors' code d = max(1, round(ratio * diagonal)) pixels in Chebyshev distance (3x3 erosion), and the image
+    border counts as a contour. 0 if only one of truth and prediction has the class.
     """
     pixels = max(1, round(ratio * math.hypot(*pair.truth.shape)))
 
@@ -26,5 +26,5 @@ def boundary_iou(pair: ImagePair, ratio: float) -> Floats:
 
 
 def band(mask: Mask, pixels: int) -> Mask:
-    """The pixels of a mask bool [h, w] at most `pixels` king's moves from its outside; its border must be False."""
+    """The pixels of a mask bool [h, w] within Chebyshev distance `pixels` of its outside; its border must be False."""
     return mask & (np.asarray(distance_transform_cdt(mask, metric="chessboard")) <= pixels)

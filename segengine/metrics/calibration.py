@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: the expected calibration error of an image's pixels."""
+"""Expected calibration error of an image's pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from segengine.metrics.pairs import Floats, ImagePair
 def calibration_error(pair: ImagePair, bins: int) -> Floats:
     """Expected calibration error float64 [1] of the likeliest class (Guo et al. 2017), 0..1.
 
-    The valid pixels are put into `bins` bins of equal width by the largest probability, (0, 1/bins] being the first; in each
-    the mean of it is set against the share of right pixels, and the differences are averaged, weighted by pixels. NaN
-    where all pixels are ignored.
+    Valid pixels are binned by the largest probability into `bins` bins of equal width, the first being (0, 1/bins]. The
+    error is the mean of |mean probability - accuracy| over bins, weighted by pixels. NaN if all pixels are ignored.
     """
     edges = np.linspace(0, 1, bins + 1)[1:-1]
     pixels, right, sure = np.zeros(bins), np.zeros(bins), np.zeros(bins)

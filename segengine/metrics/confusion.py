@@ -1,4 +1,4 @@
-"""Counting which class was taken for which: exact, int64, ignored pixels left out."""
+"""Confusion counts: exact, int64, without ignored pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORE = 255
-"""The class of pixels that count nowhere: neither in the loss nor in a score."""
+"""Class of ignored pixels, excluded from losses and scores."""
 
 Confusion = NDArray[np.int64]
 """int64 [K, K]: rows truth, columns predicted."""
@@ -17,9 +17,9 @@ Confusion = NDArray[np.int64]
 
 @dataclass(eq=False)
 class ImageCounts(Mapping[int, Confusion]):
-    """The confusions of many images by index, only the cells that aren't zero: memory grows with what occurs, not with K^2.
+    """Sparse confusion counts of many images by index: memory grows with the non-zero cells, not with K^2.
 
-    As a mapping it gives each image's dense table [K, K], in order of the indices.
+    As a mapping it returns each image's dense table [K, K], in order of the indices.
     """
 
     num_classes: int
@@ -27,7 +27,7 @@ class ImageCounts(Mapping[int, Confusion]):
 
     @classmethod
     def of(cls, counts: Mapping[int, Confusion], num_classes: int) -> ImageCounts:
-        """From dense tables by image index; counts of this kind stay as they are."""
+        """From dense tables by image index; returns an ImageCounts unchanged."""
         if isinstance(counts, ImageCounts):
             return counts
         result = cls(num_classes)
@@ -36,7 +36,7 @@ class ImageCounts(Mapping[int, Confusion]):
         return result
 
     def add(self, index: int, table: Confusion) -> None:
-        """Add an image's table [K, K] (once an image)."""
+        """Add an image's table [K, K], once per image."""
         flat = np.asarray(table, dtype=np.int64).ravel()
         cells = np.flatnonzero(flat)
         self._cells[index] = (cells, flat[cells])
@@ -55,7 +55,7 @@ class ImageCounts(Mapping[int, Confusion]):
             self._cells[int(indices[begin])] = (cells[begin:end], pixels[begin:end])
 
     def packed(self) -> NDArray[np.int64]:
-        """All counts as int64 [n, 3]: index, truth * K + predicted, pixels; for an image without a pixel -1 and 0."""
+        """All counts as int64 [n, 3]: index, truth * K + predicted, pixels; for an image without a valid pixel -1 and 0."""
         parts = [
             np.stack([np.full(len(cells), index), cells, pixels], axis=1) if len(cells) else np.array([[index, -1, 0]])
             for index, (cells, pixels) in sorted(self._cells.items())
@@ -64,7 +64,7 @@ class ImageCounts(Mapping[int, Confusion]):
 
     @classmethod
     def unpacked(cls, packed: NDArray[np.int64], num_classes: int) -> ImageCounts:
-        """What `packed` gave, of one or more of them, each image in one only."""
+        """Inverse of `packed`, also for several concatenated arrays of disjoint images."""
         result = cls(num_classes)
         packed = packed[np.argsort(packed[:, 0], kind="stable")]
         indices, starts = np.unique(packed[:, 0], return_index=True)
@@ -90,7 +90,7 @@ class ImageCounts(Mapping[int, Confusion]):
         return table.reshape(self.num_classes, self.num_classes)
 
     def rows(self) -> Iterator[tuple[int, int, int, int]]:
-        """(index, truth, predicted, pixels) of all cells that aren't zero, in order."""
+        """(index, truth, predicted, pixels) of all non-zero cells, in order."""
         for index in self.indices:
             for cell, pixels in zip(*self._cells[index], strict=True):
                 yield index, int(cell) // self.num_classes, int(cell) % self.num_classes, int(pixels)

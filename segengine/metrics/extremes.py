@@ -1,4 +1,4 @@
-"""Which classes a table shows where there are too many for all."""
+"""Selects the classes that a table shows if there are too many."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EACH = 10
-"""Classes at either end."""
+"""Number of classes at each end."""
 MOST = 30
-"""Classes that a table shows all of, in their own order."""
+"""Up to this number a table shows all classes, in their own order."""
 
 
 @dataclass(frozen=True)
 class Extremes:
-    """Places of the worst and the best values, worst first, and how many defined and undefined ones are left out."""
+    """Indices of the worst and best values, worst first, and the numbers of omitted defined and undefined ones."""
 
     worst: tuple[int, ...]
     best: tuple[int, ...]
@@ -23,13 +23,13 @@ class Extremes:
 
     @property
     def left_out(self) -> str:
-        """What the table leaves out, in words."""
+        """The omitted classes, in words."""
         undefined = f" and {self.undefined} without a value" if self.undefined else ""
         return f"... {self.between} classes between{undefined}"
 
 
 def extremes(values: Sequence[float | None], *, lower_is_better: bool = False) -> Extremes | None:
-    """The `EACH` worst and best of `values` (None and NaN: undefined); None where there are at most `MOST`."""
+    """The `EACH` worst and best of `values` (None and NaN: undefined); None if there are at most `MOST`."""
     if len(values) <= MOST:
         return None
     defined = [i for i, value in enumerate(values) if value is not None and not math.isnan(value)]

@@ -1,4 +1,4 @@
-"""One image's truth and prediction as metrics see them: ignored pixels are outside of every class in both."""
+"""Truth and prediction of one image, the input of metrics; ignored pixels belong to no class in both."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Classes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 STATES = ("neither", "truth only", "prediction only", "both")
-"""Where a class is among an image's valid pixels."""
+"""Presence of a class among an image's valid pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImagePair:
     """Truth and prediction of one image, at the file's own size.
 
-    `truth`: uint8 [H, W], 0..K-1, 255 = ignored. `predicted`: uint8 [H, W], 0..K-1. `measured`: the classes that means are
-    over; the others (background) aren't measured. `spacing`: height and width of a pixel, which lengths are in.
-    What one metric finds of a class (its surfaces' distances, say) others may use: see `once`.
+    `truth`: uint8 [H, W], 0..K-1, 255 = ignored. `predicted`: uint8 [H, W], 0..K-1. `measured`: the classes that are
+    averaged; others (background) are not measured. `spacing`: height and width of a pixel, the unit of lengths.
+    Intermediate results (such as surface distances of a class) are shared between metrics by `once`.
     """
 
     truth: Classes
@@ -34,14 +34,14 @@ class ImagePair:
     measured: tuple[int, ...]
     spacing: tuple[float, float] = (1.0, 1.0)
     probabilities: Callable[[], Iterable[NDArray[np.float32]]] | None = None
-    """Gives the class probabilities float32 [K, h, W], band of rows by band from the top: large images don't fit as a whole."""
+    """Yields class probabilities float32 [K, h, W] in bands of rows from the top, because large images don't fit into memory."""
     _found: dict[object, object] = field(default_factory=dict)
 
     def bands(self) -> Iterator[tuple[Classes, NDArray[np.float32]]]:
         """Truth uint8 [h, W] and probabilities float32 [K, h, W] of the image's rows, band by band.
 
         Raises:
-            ValueError: probabilities weren't asked for: the metric doesn't say that it needs them.
+            ValueError: no probabilities, because the metric does not declare that it needs them.
         """
         if self.probabilities is None:
             raise ValueError("there are no probabilities; declare needs = 'probabilities'")
@@ -51,19 +51,19 @@ class ImagePair:
             top += band.shape[1]
 
     def masks(self, k: int) -> tuple[Mask, Mask]:
-        """Class k in truth and prediction: bool [h, w] each, cut to the box that holds both, with a border of False.
+        """Class k in truth and prediction: bool [h, w] each, cropped to the common bounding box, with a border of False.
 
-        The border makes whatever is outside of the image, like ignored pixels, outside of the class.
+        Pixels outside the image are, like ignored pixels, outside the class.
         """
         return self.once(("masks", k), lambda: self._masks(k))
 
     def state(self, k: int) -> str:
-        """One of STATES: where class k is among the valid pixels."""
+        """The presence of class k among the valid pixels, one of STATES."""
         truth, predicted = self.masks(k)
         return STATES[bool(truth.any()) + 2 * bool(predicted.any())]
 
     def once(self, key: object, find: Callable[[], T]) -> T:
-        """What `find` gives, found once for this image."""
+        """The result of `find`, cached by `key` for this image."""
         if key not in self._found:
             self._found[key] = find()
         return self._found[key]  # type: ignore[return-value]
@@ -80,7 +80,7 @@ class ImagePair:
 
 
 class ImageMetric(Protocol):
-    """What a metric builds: float64 [K], one value a class, or [1] where it is of the image as a whole; NaN is undefined."""
+    """Result of `Metric.build`: returns float64 [K], one value per class, or [1] for the whole image; NaN is undefined."""
 
     def __call__(self, pair: ImagePair, /) -> Floats:
         """The values of one image."""

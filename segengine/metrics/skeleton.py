@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from segengine.metrics.pairs import Floats, ImagePair, Mask, by_class
 
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-"""The neighbours P2 to P9 of the paper: from above clockwise."""
+"""The neighbours P2 to P9 of the paper, clockwise from the top."""
 
 
 def skeleton(mask: Mask) -> Mask:
     """The centre lines, one pixel wide, of a mask bool [h, w] whose border is False (Guo & Hall 1989, algorithm A1).
 
-    Two sub-iterations in turn look at the contour as they find it and then remove all pixels at once, until nothing
-    changes; no part vanishes or breaks. (Of Zhang & Suen's better-known thinning, nothing remains of a square of 2x2 pixels.)
+    Two alternating sub-iterations each mark contour pixels and remove them simultaneously, until nothing changes; topology
+    is preserved. (Zhang & Suen's better-known thinning deletes a 2x2 square completely.)
     """
     pixels = mask.astype(np.uint8).ravel()
     offsets = np.array([row * mask.shape[1] + column for row, column in _AROUND])
@@ -42,7 +42,7 @@ def skeleton(mask: Mask) -> Mask:
 
 
 def _codes(pixels: NDArray[np.uint8], places: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The eight neighbours of each place as the bits of a number."""
+    """The eight neighbours of each pixel as a bit mask."""
     codes = np.zeros(len(places), np.uint8)
     for bit, offset in enumerate(offsets.tolist()):
         codes |= pixels[places + offset] << np.uint8(bit)
@@ -51,7 +51,7 @@ def _codes(pixels: NDArray[np.uint8], places: NDArray[np.int64], offsets: NDArra
 
 @cache
 def _removable() -> NDArray[np.bool_]:
-    """Whether a pixel with these neighbours goes in the first and in the second sub-iteration: bool [2, 256]."""
+    """Whether a pixel with these neighbours is removed in the first and second sub-iteration: bool [2, 256]."""
     p2, p3, p4, p5, p6, p7, p8, p9 = ((np.arange(256) >> bit & 1).astype(bool) for bit in range(8))
     corners = [~p2 & (p3 | p4), ~p4 & (p5 | p6), ~p6 & (p7 | p8), ~p8 & (p9 | p2)]
     once = np.sum(corners, axis=0) == 1
@@ -62,7 +62,7 @@ def _removable() -> NDArray[np.bool_]:
 
 
 def cl_dice(pair: ImagePair) -> Floats:
-    """ClDice float64 [K] (Shit et al. 2021): the harmonic mean of two shares of centre lines.
+    """ClDice float64 [K] (Shit et al. 2021): harmonic mean of topology precision and sensitivity.
 
     Topology precision is the share of the prediction's skeleton inside the truth, sensitivity that of the truth's skeleton
     inside the prediction. 0 where only one of truth and prediction has the class.

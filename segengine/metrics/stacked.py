@@ -1,4 +1,4 @@
-"""Pixels of each class in each image as one array: what pooled, per-image and per-group scores and resampling start from."""
+"""Pixel counts per image and class as one array, the input of pooled, per-image and per-group scores and of resampling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stacked_of_rows(rows: NDArray[np.int64], indices: Sequence[int], num_classes
     order = np.argsort(known)
     place = np.searchsorted(known[order], rows[:, 0])
     if rows.size and (not known.size or place.max() >= len(known) or (known[order][place] != rows[:, 0]).any()):
-        raise ValueError("a row belongs to an image that is not one of those asked for")
+        raise ValueError("a row belongs to an image that is not one of the requested images")
     if rows.size and (rows[:, 1:3].min() < 0 or rows[:, 1:3].max() >= num_classes):
         raise ValueError(f"a class is not one of the {num_classes} classes")
     image = order[place] if known.size else place

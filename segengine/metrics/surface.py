@@ -1,8 +1,8 @@
 """Distances between the surfaces of truth and prediction: Hausdorff percentiles, ASSD, normalised surface distance.
 
-Convention (MetricsReloaded, MONAI and medpy): a class's surface is its pixels with at least one of four neighbours outside
-of it; distances go from centre to centre of pixels, and each surface pixel counts once. (DeepMind's surface-distance puts
-surface elements between pixels and weighs them by length: other values, by tenths of a pixel where objects are smooth.)
+Convention (MetricsReloaded, MONAI and medpy): the surface of a class consists of its pixels with at least one of four neighbours
+outside; distances are between pixel centres, and each surface pixel counts once. (DeepMind's surface-distance uses surface
+elements between pixels, weighted by length; its values differ by tenths of a pixel for smooth objects.)
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from scipy.spatial import cKDTree
 
 from segengine.metrics.pairs import Floats, ImagePair, Mask, by_class
 
-_TREE_PAYS = 16  # where a surface takes less than this part of the area
+_TREE_PAYS = 16  # a k-d tree is faster if the surface covers less than 1 / 16 of the area
 _ROUNDING = 1e-9  # 3 pixels of 0.1 mm are within 0.3 mm
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
-    """Of each surface pixel of one side the distance to the nearest one of the other, in the spacing's unit."""
+    """Distances from each surface pixel to the nearest pixel of the other surface, in the spacing's unit."""
 
     from_truth: Floats
     from_predicted: Floats
@@ -38,7 +38,7 @@ def surface(mask: Mask) -> Mask:
 
 
 def surface_distances(pair: ImagePair, k: int) -> SurfaceDistances:
-    """The distances between the surfaces of class k, which must be in truth and prediction; found once an image."""
+    """The distances between the surfaces of class k, which must be in truth and prediction; computed once per image."""
     return pair.once(("surface distances", k), lambda: _distances(*pair.masks(k), pair.spacing))
 
 
@@ -54,7 +54,7 @@ def _over_area(target: Mask, spacing: tuple[float, float]) -> Floats:
 
 
 def _to_nearest(start: Mask, target: Mask, spacing: tuple[float, float]) -> Floats:
-    """The same distances as by a transform of the whole area, which for thin surfaces takes ten times longer."""
+    """Distances by a k-d tree; equal to a distance transform, which is ten times slower for thin surfaces."""
     scale = np.asarray(spacing)
     starts, targets = np.argwhere(start), np.argwhere(target)
     nearest = cKDTree(targets * scale, balanced_tree=False, compact_nodes=False).query(starts * scale)[1]
@@ -64,7 +64,7 @@ def _to_nearest(start: Mask, target: Mask, spacing: tuple[float, float]) -> Floa
 def hausdorff(pair: ImagePair, percentile: float) -> Floats:
     """The larger of both directions' percentiles of surface distance, float64 [K]; 100 is the Hausdorff distance.
 
-    Percentiles interpolate linearly between the two nearest distances. NaN where truth or prediction lack the class.
+    Percentiles interpolate linearly between the two nearest distances. NaN if the class is absent from truth or prediction.
     (Huttenlocher et al. 1993; Maier-Hein, Reinke et al., Metrics Reloaded, 2024.)
     """
 
@@ -80,7 +80,7 @@ def hausdorff(pair: ImagePair, percentile: float) -> Floats:
 def assd(pair: ImagePair) -> Floats:
     """Average symmetric surface distance, float64 [K]: the mean of all distances of both surfaces' pixels.
 
-    NaN where truth or prediction lack the class. (Yeghiazaryan & Voiculescu 2018.)
+    NaN if the class is absent from truth or prediction. (Yeghiazaryan & Voiculescu 2018.)
     """
 
     def value(pair: ImagePair, k: int) -> float:

@@ -1,4 +1,4 @@
-"""Values of metrics of many images: measured one image at a time, kept with what their classes' states were."""
+"""Metric values of many images, measured one image at a time and stored with the presence of each class."""
 
 from __future__ import annotations
 

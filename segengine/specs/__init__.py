@@ -1,1 +1,1 @@
-"""What an experiment is: sections, variants, overrides, messages and the JSON Schema. No torch."""
+"""The experiment file: sections, variants, overrides, messages and the JSON Schema. No torch."""

@@ -1,4 +1,4 @@
-"""What is declared for a setting: its field, the settings of its block, and what its short forms mean."""
+"""Declarations of settings: the field, the settings of its block, and the meaning of short forms."""
 
 from __future__ import annotations
 

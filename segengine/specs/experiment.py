@@ -1,4 +1,4 @@
-"""One experiment: everything that decides its numbers."""
+"""The settings of one experiment."""
 
 from __future__ import annotations
 
@@ -33,21 +33,23 @@ class Experiment(Settings):
         pattern=FOLDER_NAME.pattern,
         description="the experiment's folder under runs/; the file's name unless given",
     )
-    title: str = Field(default="", description="what tables and reports call the experiment")
-    data: DataSection = Field(description="images, masks and what the masks mean")
+    title: str = Field(default="", description="title of the experiment in tables and reports")
+    data: DataSection = Field(description="images, masks and the meaning of mask values")
     augmentations: list[AnyAugmentation] = Field(
         default=[], description="random changes of training samples, in this order"
     )
     model: ModelSection = Field(description="the network: a backbone and a decoder")
     loss: AnyLoss = Field(default={"name": "cross-entropy"}, description="what training minimises")  # type: ignore[assignment]
     training: TrainingSection = Field(default=TrainingSection(), description="how the network is trained")
-    evaluation: EvaluationSection = Field(default=EvaluationSection(), description="what the scores are about")
+    evaluation: EvaluationSection = Field(
+        default=EvaluationSection(), description="classes, metrics and units of the scores"
+    )
     trackers: list[AnyTracker] = Field(
         default=[], description="listeners to the run's events, such as experiment trackers"
     )
     executor: AnyExecutor = Field(
         default={"name": "local"},  # type: ignore[assignment]
-        description="where the runs of the file execute; changes no number, and is no part of a run's spec.yaml",
+        description="where the runs of the file execute; affects no result and is not stored in a run's spec.yaml",
     )
     seeds: Annotated[
         Annotated[list[Seed], Field(min_length=1)],

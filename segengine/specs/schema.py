@@ -1,4 +1,4 @@
-"""One JSON Schema of the experiment file, with every installed component's parameters."""
+"""The JSON Schema of the experiment file, with the parameters of every installed component."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from segengine.components.choices import (
 from segengine.components.settings import Settings
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-"""A number of things, within what arithmetic on it can hold."""
+"""A count, bounded to avoid overflow."""
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\t\r\n]+$")]
 """Text of one line, as a name in a table must be."""
 
@@ -35,7 +35,7 @@ def _pattern(text: str) -> str:
 
 
 class ShortFor:
-    """Marks a block of settings that can be written as a number alone, which is its setting `key`; `forms` is the type of both."""
+    """Marks a block of settings with a short form: a bare number is its setting `key`; `forms` is the type of both."""
 
     def __init__(self, key: str, forms: Any) -> None:
         self.key, self.forms = key, forms
@@ -49,17 +49,18 @@ class ShortFor:
 
 
 class SplitSection(Settings):
-    """How images are divided where the folders don't say it."""
+    """Division of the images into splits, if the folders don't define it."""
 
     train: float | None = Field(
-        default=None, gt=0, lt=1, description="share of the images for training (0.7 unless given)"
+        default=None, gt=0, lt=1, description="fraction of the images for training (0.7 unless given)"
     )
     validation: float | None = Field(
-        default=None, ge=0, lt=1, description="share for choosing the checkpoint (0.15 unless given)"
+        default=None,
+        ge=0,
+        lt=1,
+        description="fraction for validation, which selects the checkpoint (0.15 unless given)",
     )
-    test: float | None = Field(
-        default=None, ge=0, lt=1, description="share for the reported scores (0.15 unless given)"
-    )
+    test: float | None = Field(default=None, ge=0, lt=1, description="fraction for the test scores (0.15 unless given)")
     by: Literal["image", "group"] = Field(
         default="image", description="what is divided: single images, or groups that stay together"
     )
@@ -67,9 +68,9 @@ class SplitSection(Settings):
         default=None,
         description="regular expression on the image's stem; its first group names the patient, video or scene",
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="which random division")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="random seed of the division")
     folds: int | None = Field(
-        default=None, ge=2, le=1000, description="cross-validation: this many runs, each with another part as test"
+        default=None, ge=2, le=1000, description="cross-validation: number of folds, one run each"
     )
     fold: int | None = Field(default=None, ge=0, description="only this fold (from 0)")
 
@@ -80,7 +81,7 @@ class SplitSection(Settings):
             raise ValueError(f"train + validation + test is {sum(shares):g}; it must not exceed 1")
         if self.folds and (self.train is not None or self.test is not None):
             raise ValueError(
-                "with `folds`, leave out train and test; only `validation` says how much chooses the checkpoint"
+                "with `folds`, remove train and test; only `validation` sets the fraction that selects the checkpoint"
             )
         if self.fold is not None and (self.folds is None or self.fold >= self.folds):
             raise ValueError("`fold` counts from 0 and must be below `folds`")
@@ -96,7 +97,7 @@ class SplitSection(Settings):
 
 def _window(window: tuple[float, float]) -> tuple[float, float]:
     if not window[0] < window[1]:
-        raise ValueError("must be two numbers, the smaller first")
+        raise ValueError("must be two numbers in ascending order")
     return window
 
 
@@ -104,26 +105,26 @@ WindowPair = Annotated[tuple[float, float], AfterValidator(_window)]
 
 
 class DataSection(Settings):
-    """Images, masks and what the masks mean."""
+    """Images, masks and the meaning of mask values."""
 
     source: AnySource = Field(description="where images and masks are")
     classes: list[Line] | None = Field(
         default=None, min_length=2, description="names of the classes, in ascending order of their mask values"
     )
-    mask_mapper: AnyMaskMapper = Field(default={"name": "gray-index"}, description="how mask values become classes")  # type: ignore[assignment]
+    mask_mapper: AnyMaskMapper = Field(default={"name": "gray-index"}, description="mapping of mask values to classes")  # type: ignore[assignment]
     split: SplitSection = Field(default=SplitSection(), description="division into train, validation and test")
     cache: Literal["auto", "none", "ram", "disk", "device"] = Field(
         default="auto",
-        description="where decoded images stay: auto takes ram when they fit in half of the free memory, and on a GPU the "
-        "device, where batches are then augmented, when training images fit in a quarter of its free memory",
+        description="cache of decoded images: auto uses ram if they fit in half of the free memory, and on a GPU the "
+        "device, which then also augments batches, if training images fit in a quarter of its free memory",
     )
     channels: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
-        default="auto", description="channels that the model sees: auto takes what the images have"
+        default="auto", description="number of input channels: auto uses that of the images"
     )
     window: Literal["auto", "per-image"] | WindowPair | Annotated[list[WindowPair], Field(min_length=1)] | None = Field(
         default="auto",
-        description="values of 16-bit and float images that become 0 and 255, as one pair or one per channel; auto: the 0.5 and 99.5 "
-        "percentiles of each channel over the training images; per-image: those of each image, or of each group where "
+        description="values of 16-bit and float images mapped to 0 and 255, as one pair or one per channel; auto: the 0.5 and 99.5 "
+        "percentiles of each channel over the training images; per-image: those of each image, or of each group if "
         "data.split.group is given",
     )
 
@@ -138,26 +139,28 @@ class DataSection(Settings):
 class ModelSection(Settings):
     """The network: a backbone and a decoder."""
 
-    backbone: AnyBackbone = Field(description="the network that makes feature maps")
-    decoder: AnyDecoder = Field(default={"name": "unet"}, description="the network that turns them into a label map")  # type: ignore[assignment]
+    backbone: AnyBackbone = Field(description="network that computes feature maps")
+    decoder: AnyDecoder = Field(
+        default={"name": "unet"}, description="network that turns feature maps into a label map"
+    )  # type: ignore[assignment]
     freeze_backbone: bool = Field(
         default=False,
-        description="keep the backbone as it starts, its batch normalisation's statistics too; sensible with trained weights "
+        description="freeze the backbone, including its batch normalisation statistics; useful with pretrained weights "
         "(Yosinski et al., 2014)",
     )
     auxiliary_weight: float = Field(
         default=0.0,
         ge=0,
-        description="weight of the mean loss of heads that exist in training alone: on the inner nodes of unet-plus-plus (deep "
-        "supervision, Zhou et al., 2018), else on the backbone's last map but one (Zhao et al., PSPNet, 2017, with 0.4); 0: none",
+        description="weight of the mean loss of auxiliary heads, used only in training: on the inner nodes of unet-plus-plus (deep "
+        "supervision, Zhou et al., 2018), else on the backbone's second-deepest map (Zhao et al., PSPNet, 2017, with 0.4); 0: none",
     )
 
 
 class EarlyStopping(Settings):
-    """Stops when the validation score no longer rises."""
+    """Stops training when the validation score no longer improves."""
 
-    patience: Count = Field(default=10, description="evaluations without a rise after which training stops")
-    min_rise: float = Field(default=0.0, ge=0, le=1, description="a rise counts only above this (score from 0 to 1)")
+    patience: Count = Field(default=10, description="number of evaluations without improvement before training stops")
+    min_rise: float = Field(default=0.0, ge=0, le=1, description="minimum improvement of the score (0 to 1)")
 
 
 class CheckpointEvery(Settings):
@@ -171,9 +174,7 @@ class CheckpointEvery(Settings):
 class TrainingSection(Settings):
     """How the network is trained."""
 
-    epochs: Count | None = Field(
-        default=50, description="passes over the training images; nothing where `minutes` are given"
-    )
+    epochs: Count | None = Field(default=50, description="passes over the training images; null if `minutes` are given")
     minutes: float | None = Field(
         default=None,
         gt=0,
@@ -181,23 +182,25 @@ class TrainingSection(Settings):
     )
     batch_size: Literal["auto"] | Count = Field(
         default=8,
-        description="images a batch, over all processes; auto: as many as fit into a GPU's memory, up to 64, found at the start of a "
-        "run and kept in its run.json",
+        description="images per batch over all processes; auto: as many as fit into a GPU's memory, up to 64, found at the start of a "
+        "run and stored in its run.json",
     )
-    optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="how weights follow gradients")  # type: ignore[assignment]
+    optimizer: AnyOptimizer = Field(default={"name": "adamw"}, description="optimizer of the weights")  # type: ignore[assignment]
     backbone_learning_rate_factor: float = Field(
         default=1.0,
         gt=0,
-        description="the backbone's learning rate as a multiple of the optimizer's; below 1 keeps trained weights closer "
+        description="the backbone's learning rate as a multiple of the optimizer's; below 1 changes pretrained weights less "
         "(Howard & Ruder, 2018)",
     )
-    schedule: AnySchedule = Field(default={"name": "cosine", "warmup": 0.05}, description="how the learning rate moves")  # type: ignore[assignment]
+    schedule: AnySchedule = Field(default={"name": "cosine", "warmup": 0.05}, description="learning-rate schedule")  # type: ignore[assignment]
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="auto: bf16 where the GPU has it, fp16 on older GPUs, fp32 on CPU"
+        default="auto", description="auto: bf16 if the GPU supports it, fp16 on older GPUs, fp32 on CPU"
     )
-    accumulate: Count = Field(default=1, description="batches whose gradients make one step")
+    accumulate: Count = Field(
+        default=1, description="number of batches whose gradients are accumulated per optimizer step"
+    )
     clip_norm: float | None = Field(
-        default=None, gt=0, description="largest norm of the gradient; longer ones are shortened (Pascanu et al., 2013)"
+        default=None, gt=0, description="gradient clipping: maximum norm (Pascanu et al., 2013)"
     )
     early_stopping: Annotated[
         EarlyStopping | None,
@@ -208,31 +211,30 @@ class TrainingSection(Settings):
         CheckpointEvery,
         ShortFor("epochs", CheckpointEvery | Count),
     ] = Field(default=CheckpointEvery(epochs=1), description="how often a checkpoint is written; a number means epochs")
-    deterministic: bool = Field(
-        default=False, description="bit-equal repeats on one machine, at some cost in speed on GPUs"
-    )
+    deterministic: bool = Field(default=False, description="bit-identical results on one machine; slower on GPUs")
     compile: bool | Literal["auto"] = Field(
         default="auto",
-        description="torch.compile the network: faster steps after a minute or two; auto does so on a GPU where training is "
-        "long enough, and says why or why not in run.json",
+        description="torch.compile the network: faster steps after a minute or two; auto compiles on a GPU if training is "
+        "long enough, and records the reason in run.json",
     )
     gradient_checkpointing: bool = Field(
         default=False,
-        description="less memory for longer steps: inner maps are computed again in the backward pass (Chen et al., 2016); "
-        "changes no number",
+        description="trade time for memory: recompute activations in the backward pass (Chen et al., 2016); "
+        "affects no result",
     )
     sync_batch_norm: bool = Field(
         default=False,
-        description="batch normalisation over the batches of all processes, on GPUs; for small batches a GPU (Peng et al., 2018)",
+        description="batch normalisation over the batches of all processes, on GPUs; for small batches per GPU (Peng et al., 2018)",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
-        default="auto", description="threads (up to 2) or processes that prepare batches; 0: the training loop does"
+        default="auto",
+        description="threads (up to 2) or processes that prepare batches; 0: the training loop prepares them",
     )
     ema: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="decay per step of an exponential moving average of the weights, with a warm-up, which is then evaluated and kept "
+        description="decay per step of an exponential moving average of the weights, with a warm-up, which is evaluated and saved "
         "(Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017)",
     )
 
@@ -244,7 +246,7 @@ class TrainingSection(Settings):
         epochs, minutes = value.get("epochs"), value.get("minutes")
         if epochs is not None and minutes is not None:
             raise ValueError(
-                "has both epochs and minutes as its budget; leave one out (epochs: null takes back what stands elsewhere)"
+                "has both epochs and minutes as its budget; remove one (epochs: null removes an inherited value)"
             )
         if "epochs" in value and epochs is None and minutes is None:
             raise ValueError("has no budget; give epochs or minutes")
@@ -252,23 +254,23 @@ class TrainingSection(Settings):
 
 
 class EvaluationSection(Settings):
-    """What the scores are about."""
+    """Classes, metrics and units of the scores."""
 
     leave_out: Literal["auto"] | list[str] = Field(
         default="auto",
-        description="classes left out of means, never of counts; auto leaves out the one named background",
+        description="classes excluded from means, but not from counts; auto excludes the class named background",
     )
     cost: bool = Field(
         default=True,
-        description="measure the trained network's latency and throughput at the end of a run, which takes a few passes",
+        description="measure the trained network's latency and throughput at the end of a run",
     )
     metrics: list[AnyMetric] = Field(
-        default=[], description="metrics beside those from counts, measured on each image at the end of a run"
+        default=[], description="additional metrics, measured per image at the end of a run"
     )
     spacing: tuple[PositiveFloat, PositiveFloat] | None = Field(
-        default=None, description="height and width of a pixel, in `unit`; without it lengths are in pixels"
+        default=None, description="height and width of a pixel in `unit`; by default lengths are in pixels"
     )
-    unit: Line = Field(default="mm", description="what `spacing` is in")
+    unit: Line = Field(default="mm", description="unit of `spacing`")
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
@@ -280,5 +282,5 @@ class EvaluationSection(Settings):
 
     @property
     def length_unit(self) -> str:
-        """What lengths are in."""
+        """Unit of lengths."""
         return "pixels" if self.spacing is None else self.unit

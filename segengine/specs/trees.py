@@ -1,4 +1,4 @@
-"""Plain data that remembers where each key and value was written: merging variants, applying overrides."""
+"""Plain data with the source location of each key and value: merges variants and applies overrides."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def parse_override(text: str) -> Override:
     """Read `path.to.setting=value`; the value is YAML.
 
     Raises:
-        SpecError: no `=`, an empty path, or a value that is no YAML.
+        SpecError: no `=`, an empty path, or a value that is not valid YAML.
     """
     path_text, equals, value_text = text.partition("=")
     steps = tuple(step for step in path_text.strip().split(".") if step)
@@ -151,7 +151,7 @@ def _set(
         positions = {str(i): i for i in range(len(old))}
         if step not in positions:
             where = ".".join(override.steps[:depth])
-            which = f"give a position from 0 to {len(old) - 1}" if old else "set the whole list"
+            which = f"give an index from 0 to {len(old) - 1}" if old else "set the whole list"
             raise SpecError(f"{place}: {where} is a list of {len(old)}; {which}")
         i = positions[step]
         return [*old[:i], _set(result, old[i], override, (*path, i), block_of=block_of), *old[i + 1 :]]

@@ -177,7 +177,7 @@ def test_weights_that_are_neither_a_word_nor_a_file_are_refused(weights, hint):
         Vgg(weights=weights)
     (error,) = caught.value.errors()
     assert error["loc"] == ("weights",)
-    assert f"'{weights}' is neither none, nor pretrained, nor a file of weights; {hint}" in error["msg"]
+    assert f"'{weights}' is not none, pretrained or a weights file; {hint}" in error["msg"]
     check_weights("none")
 
 

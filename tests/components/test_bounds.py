@@ -90,7 +90,7 @@ def test_epochs_given_as_milestones_are_refused_with_the_shares_that_may_be_mean
     with pytest.raises(ValidationError) as raised:
         StepDecay(milestones=milestones)
     assert raised.value.errors()[0]["msg"].endswith(
-        f"milestones are shares of training, above 0 and below 1; {likely}?"
+        f"milestones are fractions of training, above 0 and below 1; {likely}?"
     )
 
 
@@ -119,5 +119,6 @@ def test_validate_names_the_line_and_what_is_wrong(tmp_path: Any) -> None:
     assert "training.optimizer.learning_rate: must be a number, not true" in done.err
     assert "training.optimizer.betas.1: must be less than 1, not 1.0" in done.err
     assert (
-        "training.schedule.milestones: milestones are shares of training, above 0 and below 1; [0.3, 0.8]?" in done.err
+        "training.schedule.milestones: milestones are fractions of training, above 0 and below 1; [0.3, 0.8]?"
+        in done.err
     )

@@ -33,18 +33,18 @@ def test_class_weights_come_from_a_list_or_from_the_data():
 
 
 def test_a_list_of_weights_must_have_one_for_each_class():
-    with pytest.raises(SpecError, match="class_weights has 2 numbers for 3 classes; give one a class"):
+    with pytest.raises(SpecError, match="class_weights has 2 numbers for 3 classes; give one per class"):
         built(CrossEntropy(class_weights=[1, 2]))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("median-freqency", "'median-freqency' is neither none, nor median-frequency, nor a list of numbers from 0 up; "
+        ("median-freqency", "'median-freqency' is not none, median-frequency or a list of numbers from 0; "
          "did you mean 'median-frequency'?"),
-        ([1, -2], "[1, -2] is neither none, nor median-frequency, nor a list of numbers from 0 up"),
-        ([1, "x"], "[1, 'x'] is neither none, nor median-frequency, nor a list of numbers from 0 up"),
-        (None, "None is neither none, nor median-frequency, nor a list of numbers from 0 up"),
+        ([1, -2], "[1, -2] is not none, median-frequency or a list of numbers from 0"),
+        ([1, "x"], "[1, 'x'] is not none, median-frequency or a list of numbers from 0"),
+        (None, "None is not none, median-frequency or a list of numbers from 0"),
     ],
 )  # fmt: skip
 def test_wrong_class_weights_get_one_message(given, message):

@@ -131,7 +131,7 @@ def test_palette_indices_are_classes_and_predictions_carry_the_palette(tmp_path)
 
 
 def test_palette_refuses_gray_masks(tmp_path):
-    with pytest.raises(DataError, match="masks have no palette, they are gray; use mask_mapper: gray-index"):
+    with pytest.raises(DataError, match="masks have no palette but are gray; use mask_mapper: gray-index"):
         Palette().build(classes=None, found=survey(tmp_path, stripes(0, 1)))
 
 

@@ -50,7 +50,7 @@ def test_no_images_give_undefined_scores():
 
 @pytest.mark.parametrize("indices", [[], [0, 1], [2, 4]])
 def test_a_row_of_an_image_that_was_not_asked_for_is_refused(indices):
-    with pytest.raises(ValueError, match="not one of those asked for"):
+    with pytest.raises(ValueError, match="not one of the requested images"):
         stacked_of_rows(np.array([[3, 0, 0, 9]]), indices, 2)
 
 

@@ -51,9 +51,9 @@ def test_a_value_of_another_type_is_refused(setting: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("window", "said"),
     [
-        ("[5, 1]", "must be two numbers, the smaller first"),
+        ("[5, 1]", "must be two numbers in ascending order"),
         ("[.nan, 3]", ".nan is not a finite number; write one"),
-        ("[1, 1]", "must be two numbers, the smaller first"),
+        ("[1, 1]", "must be two numbers in ascending order"),
     ],
 )
 def test_a_window_is_two_ascending_numbers(window: str, said: str) -> None:
@@ -126,7 +126,7 @@ def test_tags_and_depths_that_mean_nothing_are_refused(text: str, said: str) -> 
 @pytest.mark.parametrize("override", ["augmentations.²=flip", f"augmentations.{'9' * 5000}.p=1"])
 def test_a_position_is_a_plain_number(override: str) -> None:
     assert message("augmentations: [flip]", override).endswith(
-        "augmentations is a list of 1; give a position from 0 to 0"
+        "augmentations is a list of 1; give an index from 0 to 0"
     )
 
 

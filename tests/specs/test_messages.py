@@ -101,7 +101,7 @@ def test_all_mistakes_are_reported_at_once_in_order(tmp_path: Path) -> None:
         ("training.epochs=x", "-s training.epochs=x: training.epochs: must be a whole number, not 'x'"),
         (
             "augmentations.5.base_size=3",
-            "-s augmentations.5.base_size=3: augmentations is a list of 2; give a position from 0 to 1",
+            "-s augmentations.5.base_size=3: augmentations is a list of 2; give an index from 0 to 1",
         ),
         ("model.decoder=fnp", "-s model.decoder=fnp: model.decoder: there is no decoder 'fnp'; did you mean 'fpn'?"),
     ],
