@@ -1,6 +1,6 @@
-"""The only surface that plugin authors rely on: what `__all__` names keeps working within plugin API v1.
+"""The public API for plugin authors: everything in `__all__` is stable within plugin API v1.
 
-No torch at import; what needs it imports it when called.
+Importing it does not import torch; functions that need torch import it when called.
 """
 
 from __future__ import annotations
@@ -45,9 +45,19 @@ from segengine.data.augment.transforms import (
     Levels,
     LevelTransform,
     PixelTransform,
+    RareCentred,
     Transform,
 )
-from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskEncoding, MaskSurvey
+from segengine.data.masks.mapping import (
+    IGNORE,
+    Evidence,
+    Label,
+    Mapper,
+    MaskEncoding,
+    MaskFacts,
+    MaskSurvey,
+    ValueFound,
+)
 from segengine.data.sources.records import Record
 from segengine.errors import DataError, RegistryError, RunError, SegengineError, SpecError
 from segengine.metrics.pairs import ImageMetric, ImagePair
@@ -70,8 +80,8 @@ def build_timm_backbone(
         weights: `none`, `pretrained` (needs a network), or the path of a .safetensors or .pth file.
 
     Raises:
-        SpecError: unknown model, an output stride that it can't give, or a file that doesn't fit.
-        RunError: the pretrained weights can't be fetched.
+        SpecError: unknown model, unsupported output stride, or a weights file that doesn't fit.
+        RunError: the pretrained weights can't be downloaded.
     """
     from segengine.nn.timm_backbone import build_timm
 
@@ -82,7 +92,7 @@ def check_timm_model(model: str) -> None:
     """Check that the installed timm has `model`, for a component's `preflight`.
 
     Raises:
-        SpecError: it hasn't, with the nearest name.
+        SpecError: unknown model; suggests the nearest name.
     """
     from segengine.nn import timm_backbone
 
@@ -94,10 +104,10 @@ def load_backbone_weights(
 ) -> None:
     """Copy a .safetensors or .pth file into a backbone; its first convolution is adapted to `in_channels`.
 
-    A classifier's tensors may be left over; `whole_model` gives the keys of the network that the backbone was cut from.
+    Tensors of a classification head may be unused; `whole_model` returns the keys of the backbone's original network.
 
     Raises:
-        SpecError: no such file, not plain tensors, or not every tensor of the backbone found in its shape.
+        SpecError: no such file, not plain tensors, or a tensor of the backbone missing or of another shape.
     """
     from segengine.nn.weights import load_backbone, read_weights
 
@@ -125,6 +135,7 @@ __all__ = [
     "Decoder",
     "DecoderModule",
     "Desk",
+    "Evidence",
     "Executor",
     "Exporter",
     "GeometricTransform",
@@ -140,12 +151,14 @@ __all__ = [
     "Loss",
     "Mapper",
     "MaskEncoding",
+    "MaskFacts",
     "MaskMapper",
     "MaskSurvey",
     "Metric",
     "Optimizer",
     "PixelTransform",
     "Place",
+    "RareCentred",
     "Record",
     "RegistryError",
     "RunError",
@@ -155,6 +168,7 @@ __all__ = [
     "SpecError",
     "Tracker",
     "Transform",
+    "ValueFound",
     "WORKER",
     "Weights",
     "build_timm_backbone",
