@@ -55,3 +55,14 @@ def test_counts_replace_earlier_counts_and_no_other_file(study: Study, tmp_path:
     assert "notes.csv: exists and is no table of counts; choose another name, or remove it" in done.err
     assert other.read_text() == "name,value\n"
     assert segengine("evaluate", study.run, "--counts", tmp_path, folder=tmp_path).code == 2
+
+
+@pytest.mark.parametrize("given", [[], ["--overwrite"]])
+def test_an_export_to_a_folder_or_below_a_file_is_refused_before_anything_is_computed(
+    given: list[str], study: Study, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    for target, words in ((".", ".: is a folder"), ("a.txt/x.onnx", "a.txt: is a file and no folder")):
+        done = segengine("export", study.run, "-o", target, *given, folder=tmp_path)
+        assert (done.code, done.err) == (2, f"error: {words}; give -o the name of a file, such as model.onnx\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

@@ -57,6 +57,10 @@ def export_run(
         DataError: the run's images can't be read.
         SpecError: `target` exists, or a package is missing.
     """
+    in_the_way = [parent for parent in target.parents if parent.exists() and not parent.is_dir()]
+    if target.is_dir() or in_the_way:
+        what = f"{in_the_way[0]}: is a file and no folder" if in_the_way else f"{target}: is a folder"
+        raise SpecError(f"{what}; give -o the name of a file, such as model.onnx")
     if target.exists() and not overwrite:
         raise SpecError(f"{target}: exists; choose another name, or --overwrite")
     exporter.preflight()
