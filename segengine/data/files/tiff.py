@@ -44,7 +44,8 @@ def read(path: Path, content: bytes) -> Stored:
         height, width, channels = picture.shape
         check_size(path, height, width, channels * page.dtype.itemsize)
         values = _decoded(path, picture)
-        return _stored(picture, values, _missing(picture, values), _spacing(tiff, page))
+        nodata = _nodata(tiff, page)
+        return _stored(picture, values, nodata, _missing(picture, values, nodata), _spacing(tiff, page))
 
 
 def read_pages(path: Path, content: bytes) -> list[Stored]:
@@ -61,7 +62,8 @@ def read_pages(path: Path, content: bytes) -> list[Stored]:
             height, width, channels = picture.shape
             check_size(path, height, width, channels * picture.page.dtype.itemsize)
             values = _decoded(path, picture)
-            found.append(_stored(picture, values, _missing(picture, values), _spacing(tiff, picture.page)))
+            nodata, spacing = _nodata(tiff, picture.page), _spacing(tiff, picture.page)
+            found.append(_stored(picture, values, nodata, _missing(picture, values, nodata), spacing))
     return found
 
 
@@ -80,6 +82,7 @@ def _decoded(path: Path, picture: Picture) -> NDArray[Any]:
 def _stored(
     picture: Picture,
     values: NDArray[Any],
+    nodata: float | None,
     missing: NDArray[np.bool_] | None,
     spacing: tuple[float, float] | None,
 ) -> Stored:
@@ -92,6 +95,8 @@ def _stored(
         bits = int(page.bitspersample)
     if photometric == _MIN_IS_WHITE:
         notes.append("the file declares MinIsWhite; the stored values are used without inversion")
+    if values.dtype == np.int8:
+        notes.append("the 8-bit values are signed (int8), from -128 to 127; they become 0..255 by data.window")
     if photometric == _SEPARATED:
         notes.append("CMYK inks are read as bands, without conversion")
     palette = None
@@ -109,7 +114,7 @@ def _stored(
         palette,
         alpha,
         int(page.compression) in _JPEG,
-        _nodata(page),
+        nodata,
         None if missing is None else upright(missing, turn),
         spacing[::-1] if spacing is not None and turn >= 5 else spacing,
         tuple(notes),
@@ -156,17 +161,17 @@ def _colours(page: tifffile.TiffPage) -> tuple[tuple[int, int, int], ...] | None
     return tuple((int(r), int(g), int(b)) for r, g, b in eight.T)
 
 
-def _nodata(page: tifffile.TiffPage) -> float | None:
-    """The value of the GDAL_NODATA tag, None without the tag."""
-    tag = page.tags.get(_NODATA)
+def _nodata(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
+    """The value of GDAL's tag for pixels without measurement, of the first page where this one has none; else None."""
+    tag = page.tags.get(_NODATA) or tiff.pages.first.tags.get(_NODATA)
     try:
         return None if tag is None else float(str(tag.value).strip("\0 "))
     except ValueError:
         return None
 
 
-def _missing(picture: Picture, values: NDArray[Any]) -> NDArray[np.bool_] | None:
-    missing = missing_pixels(values, _nodata(picture.page))
+def _missing(picture: Picture, values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+    missing = missing_pixels(values, nodata)
     if picture.mask is None:
         return missing
     invalid = np.asarray(picture.mask.asarray()) == 0

@@ -26,7 +26,7 @@ from segengine.data.sources.records import counted
 from segengine.errors import DataError
 from segengine.files import write_bytes
 
-_VERSION = "2"
+_VERSION = "3"
 _NODATA_TAG = 42113
 _Piece = tuple[str, tuple[Stored, NDArray[Any]], tuple[Stored, NDArray[Any]]]
 
@@ -121,7 +121,7 @@ def _divided(
         for name, *both in cut():
             words = [name]
             for kind, (stored, values) in zip(("image", "mask"), both, strict=True):
-                content, suffix = _encoded(stored, values)
+                content, suffix = _encoded(stored, _spread(stored, values) if kind == "image" else values)
                 _write(folder / kind / f"{image.stem}_{name}{suffix}", content)
                 words.append(suffix)
             lines.append(" ".join(words))
@@ -146,6 +146,13 @@ def _cut(image: Path, mask: Path, largest: int) -> Iterator[_Piece]:
 def _edges(length: int, largest: int) -> list[tuple[int, int]]:
     cuts = np.linspace(0, length, -(-length // largest) + 1).round().astype(int).tolist()
     return list(pairwise(cuts))
+
+
+def _spread(stored: Stored, values: NDArray[Any]) -> NDArray[Any]:
+    """Gray values of 1 to 4 bits as the 0..255 that they are shown as, since pieces have 8 bits; other values unchanged."""
+    if stored.palette is not None or stored.bits >= 8:
+        return values
+    return np.asarray(values * np.uint8(255 // (2**stored.bits - 1)))
 
 
 def _encoded(stored: Stored, values: NDArray[Any]) -> tuple[bytes, str]:

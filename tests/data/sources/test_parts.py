@@ -1,5 +1,7 @@
 """Images and masks in several files, groups from folders, tiles, lists in any form, and tables."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +172,49 @@ def test_stacks_of_different_length_are_named(tmp_path):
         match=r"images/a\.tif: has 4 pages but its mask .*masks/a\.tif has 3; save both with the same number of pages",
     ):
         read_folders(FolderPlan(tmp_path, pages=True))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_tiles_of_images_with_few_bits_are_as_bright_as_the_whole_image(tmp_path, bits):
+    values = np.random.default_rng(bits).integers(0, 2**bits, (8, 8)).astype(np.uint8)
+    for kind in ("images", "masks"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        packed = np.packbits(np.unpackbits(values[..., None], axis=2)[..., 8 - bits :].reshape(8, -1), axis=1)
+        (tmp_path / "data" / kind / "a.png").write_bytes(png_of(packed, bits))
+    (whole,) = read_folders(FolderPlan(tmp_path / "data"))
+    tiles = read_folders(FolderPlan(tmp_path / "data", tiles=4))
+    assert len(tiles) == 4
+    for record, rows, columns in zip(
+        tiles, (slice(4), slice(4), slice(4, 8), slice(4, 8)), (slice(4), slice(4, 8)) * 2, strict=True
+    ):
+        assert (read_image(record.image) == read_image(whole.image)[rows, columns]).all()
+        assert (read_mask(record.mask) == read_mask(whole.mask)[rows, columns]).all()
+
+
+def png_of(packed: np.ndarray, bits: int) -> bytes:
+    """A gray PNG of 8x8 pixels with `bits` per value, from its packed rows."""
+    header = struct.pack(">IIBBBBB", 8, 8, bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def test_the_nodata_value_of_the_first_page_is_that_of_all_pages(tmp_path):
+    pages = np.full((2, 6, 6), 5, np.int16)
+    pages[:, 0] = -9999
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    with tifffile.TiffWriter(tmp_path / "images/a.tif") as tiff:
+        for number, page in enumerate(pages):
+            tags = [(42113, "s", 0, "-9999", True)] if number == 0 else []
+            tiff.write(page, photometric="minisblack", contiguous=False, metadata=None, extratags=tags)
+    tifffile.imwrite(tmp_path / "masks/a.tif", np.zeros((2, 6, 6), np.uint8), photometric="minisblack", metadata=None)
+    found = [decode(record.image) for record in read_folders(FolderPlan(tmp_path, pages=True))]
+    assert [stored.missing is not None and int(stored.missing.sum()) for stored in found] == [6, 6]
+
+
+def test_signed_8_bit_images_are_named(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 4), -3, np.int8), photometric="minisblack")
+    assert "signed (int8)" in " ".join(decode(tmp_path / "a.tif").notes)
