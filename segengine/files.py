@@ -77,12 +77,12 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError as error:
-        raise ValueError(f"half of a character, U+{ord(error.object[error.start]):04X}, stands in it") from error
+        raise ValueError(f"it contains an unpaired surrogate, U+{ord(error.object[error.start]):04X}") from error
     return document
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} stands in it, which is no JSON")
+    raise ValueError(f"it contains {name}, which is not valid JSON")
 
 
 _EVALUATED = re.compile(r"'*[=+\-@\t\r]")

@@ -100,8 +100,8 @@ class Registry:
         for other in self.foreign:
             if other.name == plain and (not package or other.package == normalized(package)):
                 raise RegistryError(
-                    f"{what} '{name}' of plugin {other.owner} is made for plugin API {other.api}, and this "
-                    f"segengine speaks {API}; install a version of {other.package} made for {API}"
+                    f"{what} '{name}' of plugin {other.owner} uses plugin API {other.api}, and this "
+                    f"version of segengine supports {API}; install a version of {other.package} made for {API}"
                 )
         raise RegistryError(
             f"there is no {what} '{name if len(name) <= 60 else name[:57] + '...'}'; {self._hint(name)}"

@@ -161,7 +161,7 @@ class _Builder:
         if kind not in _PLAIN:
             raise self._error(node, f"the tag {node.tag} is not allowed; write a plain value")
         if not _PLAIN[kind].match(text):
-            raise self._error(node, f"'{text}' is tagged !!{kind} and is none; write a plain value")
+            raise self._error(node, f"'{text}' is tagged !!{kind} but is not one; write a plain value")
         if kind == "null":
             return None
         if kind == "bool":

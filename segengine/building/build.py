@@ -71,7 +71,7 @@ def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
     size = training_size(experiment, dataset)
     if size is None and experiment.training.batch_size != 1:
         raise DataError(
-            f"training images have different sizes ({_examples(dataset)}) and can't share a batch; end `augmentations` with "
+            f"training images have different sizes ({_examples(dataset)}) and can't be batched; end `augmentations` with "
             "{name: crop, size: 256}, or set training.batch_size: 1"
         )
     return Pipeline(transforms)
@@ -95,7 +95,7 @@ def build_mixing(
     if mixing and batch_size < 2 * processes:
         raise SpecError(
             f"augmentations: {experiment.augmentations[len(transforms)].name} mixes the images of a batch, and "
-            f"training.batch_size {batch_size} leaves each process a single one; set it to "
+            f"training.batch_size {batch_size} leaves one image per process; set it to "
             f"{2 * processes} or more"
         )
     return mixing
@@ -116,7 +116,7 @@ def _transforms(experiment: Experiment, dataset: Dataset) -> tuple[list[Transfor
         elif batches:
             first = experiment.augmentations[len(samples)].name
             raise SpecError(
-                f"augmentations: {augmentation.name} follows {first}, which mixes whole batches; put {first} behind it"
+                f"augmentations: {augmentation.name} follows {first}, which mixes whole batches; move {first} after it"
             )
         else:
             samples.append(built)
@@ -136,7 +136,7 @@ def without_batch_form(experiment: Experiment, built: Sequence[object]) -> list[
 def refused_on_device(alone: Sequence[str]) -> str:
     """The message of `data.cache: device` with such augmentations."""
     return (
-        f"data.cache: device: {', '.join(dict.fromkeys(alone))} can be done on the CPU alone; leave it out of augmentations, "
+        f"data.cache: device: {', '.join(dict.fromkeys(alone))} runs on the CPU only; remove it from augmentations, "
         "or set data.cache: auto"
     )
 

@@ -50,7 +50,7 @@ class StoredMapping:
             palette = tuple((int(r), int(g), int(b)) for r, g, b in masks["palette"]) if masks["palette"] else None
             self.encoding = MaskEncoding(masks["kind"], masks["bits"], palette, masks["suffix"], masks["channels"])
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"run.json doesn't say what the masks hold ({type(error).__name__}: {error})") from error
+            raise RunError(f"run.json lacks the encoding of the masks ({type(error).__name__}: {error})") from error
 
     def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[np.generic]:
         """Classes uint8 [H, W] -> uint8/uint16 [H, W] or uint8 [H, W, 3], the values that the user's masks have."""
@@ -79,7 +79,9 @@ class StoredMapping:
             known |= here
         if not known.all():
             first = raw[~known][0].tolist()
-            raise DataError(f"{where}: {int((~known).sum())} pixels have values that are no class, such as {first}")
+            raise DataError(
+                f"{where}: {int((~known).sum())} pixels have values that belong to no class, such as {first}"
+            )
         return classes
 
 

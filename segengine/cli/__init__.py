@@ -1,1 +1,1 @@
-"""The command line: one short file a command, imports inside the functions."""
+"""The command line: one module per command, with imports inside functions."""

@@ -1,4 +1,4 @@
-"""`segengine compare`: the table that sets variants side by side, and what makes it unfair."""
+"""`segengine compare`: comparison tables of variants, with their confounders."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from segengine.comparison.summary import Refusal
 
 
-def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def _not_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
     if math.isnan(value):
         raise click.BadParameter("nan is not a number from 0 to 100", context, parameter)
     return value
 
 
-@click.command("compare", short_help="Set the variants of experiments side by side.")
+@click.command("compare", short_help="Compare the variants of experiments.")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS]...")
 @click.option(
     "--runs-dir", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
-    help="Where runs are, if none are named.",
+    help="Folder of runs, used if RUNS is empty.",
 )  # fmt: skip
 @click.option(
     "--split", type=click.Choice(["test", "validation"]), default=None,
@@ -39,20 +39,20 @@ def _number(context: click.Context, parameter: click.Parameter, value: float) ->
     help="Score to compare: dice, iou, or a metric measured on each image such as hd95 (see evaluate --metric).",
 )  # fmt: skip
 @click.option(
-    "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True, callback=_number,
+    "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True, callback=_not_nan,
     help="Points (hundredths) within which scores are practically equal; for distances, in their unit.",
 )  # fmt: skip
 @click.option(
     "--undefined", type=click.Choice(["left-out", "worst"]), default="left-out", show_default=True,
-    help="Images in which a metric has no value as only truth or prediction has the class: left out, or the image's diagonal.",
+    help="Images where only truth or prediction contains the class, so that a distance is undefined: left out, or the image's diagonal.",
 )  # fmt: skip
 @click.option(
     "--resamples", type=click.IntRange(100, 1_000_000), default=2000, show_default=True,
-    help="Sign flips of each test, and bootstrap draws of the order.",
+    help="Sign flips per test, and bootstrap resamples of the ranking.",
 )  # fmt: skip
 @click.option(
     "--only-vary", "only_vary", multiple=True, metavar="PATH",
-    help="Refuse where anything else differs than this setting and those below it, such as model.backbone; may be given several times.",
+    help="Refuse the comparison if any setting outside this path differs, such as model.backbone; may be given several times.",
 )  # fmt: skip
 @json_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
@@ -65,7 +65,7 @@ def _number(context: click.Context, parameter: click.Parameter, value: float) ->
 )  # fmt: skip
 @click.option(
     "--pictures", type=click.IntRange(0, 100), default=6, show_default=True,
-    help="Images on which variants disagree most, predicted anew for --html and --out; 0 for none.",
+    help="Number of images with the largest disagreement between variants, predicted again for --html and --out; 0 for none.",
 )  # fmt: skip
 def command(
     runs: tuple[Path, ...],
@@ -82,11 +82,11 @@ def command(
     out: Path | None,
     pictures: int,
 ) -> None:
-    """Set the finished runs of an experiment side by side, variant by variant.
+    """Compare the finished runs of an experiment by variant.
 
-    RUNS are folders of single runs, which form one table, or of experiments, which form a table each; without any, all
-    experiments under runs/. Refuses runs on other data, splits, classes or means, and lists all other differences;
-    with --only-vary refuses those too.
+    RUNS are folders of single runs, which form one table, or of experiments, which form one table each; by default, all
+    experiments under runs/. Runs with different data, splits, classes or averages are refused; other differences are
+    listed, and refused with --only-vary.
 
     \b
     Examples:
@@ -164,7 +164,7 @@ def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:
 
 
 def print_comparison(folder: Path) -> None:
-    """The table of one experiment's runs on standard output; why there is none on standard error."""
+    """Print the comparison of one experiment; reasons for a refusal go to standard error."""
     from segengine.comparison.judge import judge
     from segengine.comparison.sentences import refusals
     from segengine.comparison.summary import Comparison, compare_folders

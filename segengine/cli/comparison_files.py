@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where to write what; `pictures` is how many images the gallery shows."""
+    """Output paths of a comparison; `pictures` is the number of images in the gallery."""
 
     html: Path | None
     out: Path | None
@@ -26,10 +26,10 @@ class Targets:
         return self.html is not None or self.out is not None
 
     def check(self) -> None:
-        """Refuse targets that can't be written or hold something else, before anything is computed.
+        """Check that the targets are writable and hold no other files, before anything is computed.
 
         Raises:
-            ComparisonError: says which and why.
+            ComparisonError: names the target and the reason.
         """
         if not self:
             return
@@ -42,10 +42,10 @@ class Targets:
 
 
 def write_comparisons(targets: Targets, judged: Sequence[Judged]) -> None:
-    """Write the page and the folder that are asked for, and say so on standard error.
+    """Write the requested page and folder, and report them on standard error.
 
     Raises:
-        ComparisonError: something can't be written, or stands in the way.
+        ComparisonError: a target can't be written, or holds other files.
         RunError: a file of a run is damaged.
     """
     from segengine.comparison.contents import contents_of
@@ -64,7 +64,7 @@ def write_comparisons(targets: Targets, judged: Sequence[Judged]) -> None:
 
 
 def _gallery(judged: Judged, count: int) -> Gallery | None:
-    """The pictures of the images on which variants disagree most; None if none are wanted or there is one variant."""
+    """Pictures of the images with the largest disagreement; None if `count` is 0 or there is one variant."""
     if not count or len(judged.names) < 2:
         return None
     from segengine.comparison.gallery import most_disagreed
@@ -72,5 +72,5 @@ def _gallery(judged: Judged, count: int) -> Gallery | None:
 
     found = pictures(judged.comparison, most_disagreed(judged.comparison, judged.metric, count))
     for problem in found.problems:
-        say(f"no picture: {problem}", err=True)
+        say(f"picture left out: {problem}", err=True)
     return found

@@ -1,4 +1,4 @@
-"""A run as a person watches it: a bar with ETA and a table an epoch; plain lines when not a terminal."""
+"""Progress of a run on the terminal: a bar with ETA and one table per epoch; plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCORES = ("precision", "recall", "iou", "dice")
 
 
 class ConsoleListener:
-    """Shows the events of runs on standard error, so that standard output stays for results."""
+    """Prints the events of runs to standard error; standard output is reserved for results."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -27,7 +27,7 @@ class ConsoleListener:
         self.live = self.console.is_terminal
         self.progress: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
-        self.spoken = time.monotonic()
+        self.printed_at = time.monotonic()
         self.losses: list[float] = []
         self.epochs: int | None = 0
         self.minutes: float | None = None
@@ -48,7 +48,7 @@ class ConsoleListener:
                 self._ended(event)
 
     def say(self, text: str) -> None:
-        """Print a line at once, between bars."""
+        """Print a line immediately, above the progress bars."""
         self._line(escape(text))
 
     def close(self) -> None:
@@ -74,12 +74,12 @@ class ConsoleListener:
             self.progress.update(self.tasks[what], completed=done, total=max(total, 1), extra=extra)
             if done >= total:
                 self.progress.remove_task(self.tasks.pop(what))
-        elif total and (done >= total or time.monotonic() - self.spoken > 20):
-            self.spoken = time.monotonic()
+        elif total and (done >= total or time.monotonic() - self.printed_at > 20):
+            self.printed_at = time.monotonic()
             self._line(f"{escape(what)}: {done}/{total}{'  ' + extra if extra else ''}")
 
     def _started(self, event: RunStarted) -> None:
-        again = f" (going on after step {event.resumed_step})" if event.resumed_step else ""
+        again = f" (resuming after step {event.resumed_step})" if event.resumed_step else ""
         self._line(f"\n[bold]{escape(str(event.folder))}[/bold]{again}")
         for name, value in event.facts.items():
             self._line(f"  {escape(name)}: {escape(value)}")
@@ -94,7 +94,7 @@ class ConsoleListener:
         text = f"epoch {self._of_epochs(event.epoch)}  loss {sum(self.losses) / len(self.losses):.4f}"
         if self.live:
             self._advance(what, done, total, f"{text}  rate {event.learning_rate:.2e}")
-        elif time.monotonic() - self.spoken > 20:
+        elif time.monotonic() - self.printed_at > 20:
             self._advance(what, done, total, text)
 
     def _of_epochs(self, epoch: int) -> str:
@@ -118,7 +118,7 @@ class ConsoleListener:
     def _ended(self, event: RunEnded) -> None:
         self.close()
         colour = {"finished": "green", "failed": "red", "interrupted": "yellow"}[event.status]
-        text = event.message.removeprefix(f"{event.folder}: ")  # which stands before it anyway
+        text = event.message.removeprefix(f"{event.folder}: ")  # already at the start of the line
         message = f": {escape(text)}" if text else ""
         self._line(f"[{colour}]{event.status}[/{colour}] {escape(str(event.folder))}{message}")
         if event.row is not None:
@@ -129,7 +129,7 @@ class ConsoleListener:
 def score_table(scores: Mapping[str, Any], *, all_classes: bool = False) -> Table:
     """Per-class scores of one evaluation (`validation` of a metrics.jsonl line).
 
-    Of many classes the ten worst and ten best by Dice, unless `all_classes` are wanted.
+    With many classes, only the ten worst and ten best by Dice, unless `all_classes` is set.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
@@ -154,7 +154,7 @@ def score_table(scores: Mapping[str, Any], *, all_classes: bool = False) -> Tabl
 
 
 def _add_rows(table: Table, rows: Sequence[tuple[str, ...]], few: Extremes | None) -> None:
-    """All rows, or those of the worst and best classes around a line that says what is left out."""
+    """Add all rows, or those of the worst and best classes around a line with the number omitted."""
     if few is None:
         for row in rows:
             table.add_row(*row)
@@ -167,9 +167,9 @@ def _add_rows(table: Table, rows: Sequence[tuple[str, ...]], few: Extremes | Non
 
 
 def metric_table(row: Mapping[str, Any], *, all_classes: bool = False) -> Table:
-    """One metric of one evaluation (`metrics` of run.json): its means, and over how many images.
+    """One metric of one evaluation (`metrics` of run.json): means and numbers of images.
 
-    Of many classes the ten worst and ten best, unless `all_classes` are wanted.
+    With many classes, only the ten worst and ten best, unless `all_classes` is set.
     """
     unit = f", {row['unit']}" if row["unit"] else ""
     title = f"\n{row['words']}{unit}: means over {row['images']} images, {row['better']} is better"

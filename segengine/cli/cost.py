@@ -1,4 +1,4 @@
-"""`segengine cost`: measure what trained networks cost to use, fairly, on this machine."""
+"""`segengine cost`: measure latency, throughput and memory of trained networks on this machine."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 )
 @click.option(
     "--batch", type=click.IntRange(min=1), default=8, show_default=True,
-    help="Images a pass for throughput and memory.",
+    help="Images per pass for throughput and memory.",
 )  # fmt: skip
 @click.option(
-    "--repeats", type=click.IntRange(5, 10_000), default=50, show_default=True, help="Passes of one image; a fifth as many of a batch."
+    "--repeats", type=click.IntRange(5, 10_000), default=50, show_default=True, help="Passes with one image; a fifth as many with a batch."
 )  # fmt: skip
 @device_option
 @json_option
 def command(
     runs: tuple[Path, ...], size: tuple[int, int] | None, batch: int, repeats: int, device: str, as_json: bool
 ) -> None:
-    """Measure what the networks of finished runs cost to use, and write it into each run's cost.json.
+    """Measure latency, throughput and memory of the networks of finished runs, and write them to each run's cost.json.
 
-    RUNS are run folders or folders of them. Every network has a fresh process, and they take turns in five rounds after a
-    warm-up: close what else keeps the machine busy. `segengine compare` sets the costs beside the scores.
+    RUNS are run folders or folders of them. Each network is loaded in its own process and measured in five alternating
+    rounds after a warm-up; close other programs first. `segengine compare` shows the costs beside the scores.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def _print(found: Sequence[Measured], console: Any) -> None:
     first = found[0].cost
     threads = f", {first.threads} threads" if first.threads else ""
     batch = first.throughput.batch if first.throughput else 1
-    say(f"{first.device}{threads}, {first.precision}, torch {first.torch}; batches of {batch}")
+    say(f"{first.device}{threads}, {first.precision}, torch {first.torch}; batch size {batch}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True)
     for name in ("size", "latency ms", "5-95 %", "images/s", "memory MiB"):
@@ -98,6 +98,6 @@ def _print(found: Sequence[Measured], console: Any) -> None:
     console.print(table)
     if any(measured.cost.rounds and measured.cost.rounds.busy for measured in found):
         say(
-            "* measured on a busy machine, twice: the rounds differ, or other processes used the cores (`rounds` in "
+            "* measured twice on a busy machine: the rounds differ, or other processes used the CPU cores (`rounds` in "
             "cost.json); close other programs and measure again"
         )

@@ -1,4 +1,4 @@
-"""`segengine doctor`: what is installed, what works, and what would be slow here."""
+"""`segengine doctor`: installed versions, devices, plugins, and settings of this machine that slow training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from segengine.cli.options import json_option
 from segengine.cli.output import print_json
 
 
-@click.command("doctor", short_help="What is installed, what would be slow here.")
+@click.command("doctor", short_help="Check the installation and the hardware.")
 @json_option
 def command(as_json: bool) -> int:
-    """Show versions, devices and plugins, broken ones too, and what would be slow on this machine.
+    """Report versions, devices and plugins (also broken ones), and what slows training on this machine.
 
-    Ends with exit code 1 when something is broken.
+    Exit code 1 if something is broken.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""`segengine evaluate`: score a trained run anew, on its own data or on other data."""
+"""`segengine evaluate`: evaluate a trained run on its own or on other data."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from segengine.cli.options import device_option, json_option, set_option
 from segengine.cli.output import print_json, say
 
 
-@click.command("evaluate", short_help="Score a trained run on a split, or on other data.")
+@click.command("evaluate", short_help="Evaluate a trained run on a split, or on other data.")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.option(
     "--split", type=click.Choice(["train", "validation", "test"]), default=None,
-    help="Images to score.  [default: test, or validation where there are no test images]",
+    help="Split to evaluate.  [default: test, or validation where there are no test images]",
 )  # fmt: skip
 @click.option(
     "--metric", "metrics", multiple=True, metavar="METRIC",
-    help="Also measure this: hd95, assd, ece, '{name: nsd, tolerance: 2}' ...; may be given several times.  "
+    help="Additional metric: hd95, assd, ece, '{name: nsd, tolerance: 2}' ...; may be given several times.  "
     "[default: evaluation.metrics of the run]",
 )  # fmt: skip
-@click.option("--save", is_flag=True, help="Keep the metrics' values of each image in the run folder, for compare.")
+@click.option("--save", is_flag=True, help="Save the metrics' per-image values in the run folder, for compare.")
 @set_option
 @click.option(
     "--counts",
@@ -29,9 +29,7 @@ from segengine.cli.output import print_json, say
     metavar="FILE",
     help="Also write the confusion counts of each image (CSV).",
 )
-@click.option(
-    "--all", "all_classes", is_flag=True, help="List all classes, not only the ten worst and ten best of many."
-)
+@click.option("--all", "all_classes", is_flag=True, help="List all classes instead of the ten worst and ten best.")
 @device_option
 @json_option
 def command(
@@ -45,7 +43,7 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Score a run's best checkpoint; nothing in the run folder changes without --save.
+    """Evaluate a run's best checkpoint; the run folder is changed only with --save.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`segengine export`: a trained run as one file."""
+"""`segengine export`: write a trained run as a single file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segengine.inference.export.export import Exported
 
 
-@click.command("export", short_help="Write a trained run as one file, such as ONNX.")
+@click.command("export", short_help="Export a trained run to a single file, such as ONNX.")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The file to write.")
 @click.option("--format", "format_name", default="onnx", metavar="NAME", show_default=True, help="onnx, or a plugin's.")
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--images", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
-    help="Compare the file with the trained model on at most N validation images.",
+    help="Maximum number of validation images for the comparison with the trained model.",
 )  # fmt: skip
-@click.option("--accept-loss", is_flag=True, help="Keep a file that is worse than its limits.")
+@click.option("--accept-loss", is_flag=True, help="Keep the file even if its parity limits are exceeded.")
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the model, for the file's metadata.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @set_option
@@ -35,11 +35,11 @@ def command(
     run: Path, out: Path, format_name: str, precision: str, images: int, accept_loss: bool, licence: str, overwrite: bool,
     overrides: tuple[str, ...], as_json: bool,
 ) -> int:  # fmt: skip
-    """Write a run's best checkpoint as one file that takes images and gives masks in the training masks' values.
+    """Export a run's best checkpoint to a single file that maps images to masks in the training masks' values.
 
-    Normalisation, padding, the network and the table of mask values are in the file, class names, colours and provenance
-    in its metadata. The file is compared with the trained model on the run's validation images and at odd sizes, and is
-    kept only if it agrees: fp32 in all but 1 of 10,000 pixels, fp16 and int8 within half a point of mean Dice.
+    The file contains normalisation, padding, the network and the table of mask values, and in its metadata class names,
+    colours and provenance. It is compared with the trained model on the run's validation images and at odd sizes, and kept
+    only within these limits: fp32 differs in at most 1 of 10,000 pixels, fp16 and int8 by at most 0.5 points of mean Dice.
 
     \b
     Examples:
@@ -82,7 +82,7 @@ def _print(found: Exported) -> None:
     say(f"{found.path}: {found.bytes / 2**20:.1f} MiB")
     parity = found.parity
     if parity is None:
-        say("  not compared: this format isn't run by segengine")
+        say("  not compared: segengine can't run this format")
         return
     say(
         f"  {parity.images} {parity.split} images: {parity.differing:.4%} of the pixels differ from the trained model, "

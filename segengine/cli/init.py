@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), metavar="FILE", help="File to write.  [default: DATA's name.yaml]"
 )
-@click.option("--images", metavar="PATTERN", help="Which files below DATA are images, such as 'images/*.jpg'.")
-@click.option("--masks", metavar="PATTERN", help="Which files are their masks, such as 'labels/*_mask.png'.")
-@click.option("--unpaired", type=click.Choice(["error", "skip"]), help="Images without mask and masks without image.")
-@click.option("--outside", type=click.Choice(["refuse", "allow"]), help="Links and patterns that lead out of DATA.")
-@click.option("--interactive", is_flag=True, help="Ask where files alone can't tell what is meant.")
+@click.option("--images", metavar="PATTERN", help="Pattern of the image files below DATA, such as 'images/*.jpg'.")
+@click.option("--masks", metavar="PATTERN", help="Pattern of the mask files, such as 'labels/*_mask.png'.")
+@click.option(
+    "--unpaired", type=click.Choice(["error", "skip"]), help="How to treat images without mask and masks without image."
+)
+@click.option(
+    "--outside", type=click.Choice(["refuse", "allow"]), help="Whether links and patterns may lead out of DATA."
+)
+@click.option("--interactive", is_flag=True, help="Ask where the files alone are ambiguous.")
 @click.option(
     "--json",
     "as_json",
@@ -30,10 +34,10 @@ if TYPE_CHECKING:
     help="Print what was found, with all hypotheses, scores and evidence; write no file.",
 )
 def command(data: Path, out: Path | None, interactive: bool, as_json: bool, **given: str | None) -> None:
-    """Look at a folder of images and masks and write an experiment file that trains on it.
+    """Write an experiment file for a folder of images and masks.
 
-    Which files are images and which are masks is found from their names and contents, and the reasons are written into
-    the file. Nothing in DATA is changed, and an existing file is never changed.
+    Images and masks are recognised by their names and contents; the evidence is written into the file. Files in DATA
+    are not changed, and an existing file is not overwritten.
 
     \b
     Examples:
@@ -48,7 +52,7 @@ def command(data: Path, out: Path | None, interactive: bool, as_json: bool, **gi
 
     file = out or Path(f"{data.resolve().name or 'experiment'}.yaml")
     if file.exists() and not as_json:
-        raise SpecError(f"{file}: exists already; choose another file with -o")
+        raise SpecError(f"{file}: already exists; choose another file with -o")
     answers = Answers(given["images"], given["masks"], given["unpaired"], given["outside"])
     console = ConsoleListener()
     try:
@@ -79,7 +83,7 @@ def _say(found: Finding, file: Path) -> None:
 
 
 def _asked(question: UndecidedError, answers: Answers) -> Answers:
-    """The person's answer to a question with choices."""
+    """The user's choice on an ambiguous layout."""
     from dataclasses import replace
 
     say(str(question).partition("; which is meant?")[0], err=True)

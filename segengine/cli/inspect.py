@@ -1,4 +1,4 @@
-"""`segengine inspect`: what is in a folder of images and masks, or in an experiment's data."""
+"""`segengine inspect`: report the contents of a folder of images and masks, or of an experiment's data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 _MOST_VALUES = 30
 
 
-@click.command("inspect", short_help="What is in a folder of images and masks.")
+@click.command("inspect", short_help="Report the contents of a folder of images and masks.")
 @click.argument("place", type=click.Path(path_type=Path), metavar="SPEC|DATA")
 @set_option
 @click.option("--all", "all_values", is_flag=True, help="List all mask values, not only the 30 most frequent.")
 @json_option
 def command(place: Path, overrides: tuple[str, ...], all_values: bool, as_json: bool) -> int:
-    """Look at every image and mask of a folder, or of an experiment file's source: sizes, channels, mask values.
+    """Report sizes, channels and mask values of all images and masks of a folder, or of an experiment file's source.
 
-    Says what kind of masks they are and why. Ends with exit code 1 where they can't be used as they are.
+    Reports the kind of masks and the evidence for it. Exit code 1 if the masks can't be used unchanged.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Ctrl-C from the first moment on: never lost in an import, never waiting for one."""
+"""Handling of Ctrl-C from process start, including during imports."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from types import FrameType
 
 INTERRUPTED = 130
 _PATIENCE = 10.0
-"""Seconds that an interrupted command has for cleaning up; a thread that hangs in an import could hold it for ever."""
+"""Seconds for clean-up after an interrupt; a thread that hangs in an import would otherwise block the exit."""
 
 
 def handle_from_the_start() -> None:
-    """Make Ctrl-C end this process, whatever it is doing.
+    """Install the SIGINT handler of the command line.
 
-    Within an import it ends at once: an exception there can be swallowed by native code, or leave half a module behind that
-    other threads wait for. Elsewhere it raises KeyboardInterrupt, so that files are cleaned up. Training has its own handler.
+    During an import the process exits immediately: native code can swallow an exception raised there, and a partially
+    imported module can block other threads. Elsewhere KeyboardInterrupt is raised, so that temporary files are removed.
+    Training installs its own handler.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell started this in the background
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background by a shell
         return
     owner = os.getpid()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a fork, whose parent says what there is to say
+        if os.getpid() != owner:  # a fork; the parent prints the message
             raise KeyboardInterrupt
         if number != signal.SIGINT or _importing(frame):
             end_at_once()
@@ -39,7 +40,7 @@ def handle_from_the_start() -> None:
 
 
 def end_at_once() -> None:
-    """End this process without waiting for threads; what was written stays as a killed process leaves it: whole files."""
+    """Exit without waiting for threads; files are written atomically, so none is left incomplete."""
     with suppress(OSError):
         show_cursor = b"\x1b[?25h" if os.isatty(2) else b""
         os.write(2, show_cursor + b"error: interrupted\n")
@@ -47,7 +48,7 @@ def end_at_once() -> None:
 
 
 def end_without_threads(code: object) -> None:
-    """End this process if it was interrupted and threads are left, of which one could hang; else do nothing."""
+    """Exit immediately after an interrupt if other threads, which may hang, are still running."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # nothing is left to clean up
     if code == INTERRUPTED and threading.active_count() > 1:
         for stream in filter(None, (sys.stdout, sys.stderr)):

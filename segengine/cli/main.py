@@ -1,4 +1,4 @@
-"""The command group: finds a command's file when it is called, and turns errors into messages and exit codes."""
+"""The command group: imports commands lazily and converts errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Loads a command's module only when it is asked for."""
+    """Imports a command's module when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(COMMANDS)
@@ -64,16 +64,16 @@ class _Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
-    """Train segmentation models on your own images, and learn honestly which one is best.
+    """Train segmentation models on your own images and compare them with confidence intervals.
 
     \b
     Examples:
-      segengine validate experiments/abdomen.yaml     check a file before anything is spent
+      segengine validate experiments/abdomen.yaml     check a file without training
       segengine run experiments/abdomen.yaml          train every variant and seed, compare them
       segengine compare                               compare all finished runs under runs/
-      segengine runs                                  which runs there are, their state, size and scores
+      segengine runs                                  list runs with state, size and scores
       segengine predict runs/abdomen/vgg11-seed0 pictures/ -o masks/
-      segengine doctor                                what is installed, and what would be slow
+      segengine doctor                                check the installation and the hardware
     """
     ctx.ensure_object(dict)["debug"] = debug
 
@@ -81,12 +81,12 @@ def cli(ctx: click.Context, debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line.
 
-    Exit codes: 0 done, 1 a run failed, 2 the request is wrong, 130 interrupted by Ctrl-C and 143 by SIGTERM (both can
-    be continued with the same command).
+    Exit codes: 0 success, 1 a run failed, 2 invalid request, 130 interrupted by Ctrl-C and 143 by SIGTERM (both resume
+    with the same command).
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]  # it may stand anywhere
+    given = [argument for argument in given if argument != "--debug"]  # accepted at any position
     if debug:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("segengine").setLevel(logging.DEBUG)
@@ -129,13 +129,13 @@ def _exit_code_of(given: list[str], *, debug: bool) -> int:
 
 
 def _of_system(error: OSError) -> str:
-    """An error of the operating system: the file, and what is wrong with it."""
+    """The message of an operating system error, with the file name."""
     what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or unexpected(error)
     return f"{error.filename}: {what}" if error.filename is not None else f"can't write: {what}"
 
 
 def _flushed(code: int) -> int:
-    """The exit code, 1 where results could not be written to standard output."""
+    """The exit code; 1 if standard output could not be written."""
     if sys.stdout is None:
         return code
     try:
@@ -151,7 +151,7 @@ def _flushed(code: int) -> int:
 
 
 def _discard_stdout() -> None:
-    """Let nothing more be written there, at the end of Python neither."""
+    """Redirect standard output to the null device, so that the interpreter doesn't flush to a closed pipe at exit."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,4 +1,4 @@
-"""Options and small outputs that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: text that no file name can turn into commands for the terminal, and documents that nothing mixes with."""
+"""Output of commands: text with control characters escaped, and JSON documents alone on standard output."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _document_stream: TextIO | None = None
 
 
 def escape(text: str) -> str:
-    """Text from files, file names and libraries as it stands in rich's markup; what terminals obey is escaped (`\\\\x1b`)."""
+    """Escape text from files, file names and libraries for rich markup; control characters become `\\\\x1b`."""
     from rich.markup import escape as escape_markup
 
     return escape_markup("\n".join(map(printable, text.split("\n"))))
 
 
 def say(text: str = "", *, err: bool = False) -> None:
-    """Print lines on standard output or standard error; what terminals obey is escaped."""
+    """Print lines to standard output or standard error, with control characters escaped."""
     click.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document to standard output."""
     print_json_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_json_text(text: str) -> None:
-    """A document in JSON on standard output; bidirectional and other controls are escaped, and halves of characters."""
+    """Print JSON text to standard output, with control and bidirectional characters and unpaired surrogates escaped."""
     lines = (UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n"))
     click.echo("\n".join(lines), file=_document_stream)
 
 
 @contextmanager
 def stdout_for_the_document() -> Iterator[None]:
-    """Until the end only `print_json` writes to standard output; what plugins, libraries and processes print goes to standard error."""
+    """Reserve standard output for `print_json`; other output, also of plugins and subprocesses, goes to standard error."""
     global _document_stream
     before, whole_process = sys.stdout, sys.stdout is sys.__stdout__
     if whole_process:
@@ -59,10 +59,10 @@ def stdout_for_the_document() -> Iterator[None]:
         stream, _document_stream = _document_stream, None
         if whole_process:
             os.dup2(kept, 1)
-            with suppress(OSError):  # what couldn't be written was reported when it was tried
+            with suppress(OSError):  # the failed write was reported already
                 stream.close()
 
 
 def table_width() -> int | None:
-    """Columns for tables: the terminal's (None), or as many as a table may need where nobody watches."""
+    """Width of tables: None for the terminal's, 200 columns without a terminal."""
     return None if sys.stdout is not None and sys.stdout.isatty() else 200

@@ -1,4 +1,4 @@
-"""A study as a person watches it: a table of variants and seeds that stays true; plain lines when not a terminal."""
+"""Progress of a study on the terminal: a live table of variants and seeds; plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.table import Table
 from segengine.cli.console import shown
 from segengine.cli.output import escape
 from segengine.events import Doing, EpochScored, Note, RunStarted
-from segengine.study.board import OVER, Board, Row, spoken
+from segengine.study.board import OVER, Board, Row, duration_text
 from segengine.study.plan import Outcome, RunPlan
 
 COLOURS = {"finished": "green", "failed": "red", "interrupted": "yellow", "not started": "yellow"}
 
 
 class Overview:
-    """Shows the runs of a study on standard error; on a terminal a live table, drawn by this process without a thread."""
+    """Prints the runs of a study to standard error; on a terminal as a live table, refreshed without a thread."""
 
     def __init__(self, plans: Sequence[RunPlan], console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -33,7 +33,7 @@ class Overview:
             self.live.start()
 
     def __call__(self, event: Any) -> None:
-        """What belongs to no run."""
+        """Show an event that belongs to no run."""
         match event:
             case Note():
                 self._line(f"[yellow]note[/yellow] {escape(event.text)}")
@@ -47,7 +47,7 @@ class Overview:
             case Note():
                 self._line(f"[yellow]note[/yellow] {escape(plan.name)}: {escape(event.text)}")
             case RunStarted():
-                again = f", going on after step {event.resumed_step}" if event.resumed_step else ""
+                again = f", resuming after step {event.resumed_step}" if event.resumed_step else ""
                 self._line(f"[bold]{escape(plan.name)}[/bold]: {escape(event.facts.get('model', ''))}{again}")
             case EpochScored() if self.live is None:
                 self._line(f"{escape(plan.name)}: {_epoch(row, event)}")
@@ -59,7 +59,7 @@ class Overview:
         if outcome.status == "not started":
             return
         score = f"  Dice {shown(row.score)}" if outcome.status == "finished" else ""
-        text = outcome.message.removeprefix(f"{outcome.plan.folder}: ")  # which stands before it anyway
+        text = outcome.message.removeprefix(f"{outcome.plan.folder}: ")  # already at the start of the line
         message = f": {escape(text)}" if text else ""
         colour = COLOURS[outcome.status]
         self._line(f"[{colour}]{outcome.status}[/{colour}] {escape(str(outcome.plan.folder))}{score}{message}")
@@ -67,17 +67,17 @@ class Overview:
             self._line(self._summary())
 
     def tick(self) -> None:
-        """Draw anew, at most four times a second."""
+        """Redraw, at most four times per second."""
         if self.live is not None and time.monotonic() - self.drawn > 0.25:
             self.drawn = time.monotonic()
             self.live.update(self._picture(), refresh=True)
 
     def say(self, text: str) -> None:
-        """Print a line at once."""
+        """Print a line immediately."""
         self._line(escape(text))
 
     def close(self) -> None:
-        """Stop the live table; what remains is the same table, whole, and why runs aren't finished."""
+        """Replace the live table by the final one, with the reasons of runs that aren't finished."""
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -96,7 +96,7 @@ class Overview:
         rows, left = self.board.rows, self.board.seconds_left()
         counts = [f"{self.board.count('finished')} of {len(rows)} runs finished"]
         counts += [f"{n} {state}" for state in OVER[1:] if (n := self.board.count(state))]
-        return ", ".join(counts) + (f", about {spoken(left)} left" if left else "")
+        return ", ".join(counts) + (f", about {duration_text(left)} left" if left else "")
 
     def _picture(self) -> Group:
         rows = list(self.board.rows.values())
@@ -108,7 +108,7 @@ class Overview:
 
 
 def grid(rows: Sequence[Row]) -> Table:
-    """A line for each variant (and fold), a column for each seed; a cell tells state and mean Dice."""
+    """One row per variant (and fold), one column per seed; cells show the state and the mean Dice."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     folds = any(row.plan.fold is not None for row in rows)
     seeds = list(dict.fromkeys(row.plan.seed for row in rows))
@@ -144,7 +144,7 @@ def _detail(row: Row, now: float) -> list[str]:
     return [
         escape(row.plan.name), escape(row.state), f"epoch {row.epoch}{epochs}" if row.epoch else "",
         f"loss {row.loss:.4f}" if row.loss is not None else "", f"Dice {shown(row.score)}" if row.score is not None else "",
-        f"{spoken(left)} left" if left is not None else "",
+        f"{duration_text(left)} left" if left is not None else "",
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`segengine plugins`: what can be chosen in an experiment, and who provides it."""
+"""`segengine plugins`: list, check and create components."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from segengine.registry import Provider
 
 
-@click.group("plugins", short_help="List, check and start components.")
+@click.group("plugins", short_help="List, check and create components.")
 def command() -> None:
-    """List, check and start what experiments can choose: backbones, decoders, losses and so on."""
+    """List, check and create components of experiments: backbones, decoders, losses and so on."""
 
 
 @command.command("list")
@@ -113,17 +113,17 @@ def _print(rows: list[dict[str, Any]], parameters: bool) -> None:
 
 @command.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--package", metavar="PKG", help="All components of one package; segengine means the built-ins.")
+@click.option("--package", metavar="PKG", help="All components of one package; `segengine` selects the built-ins.")
 @click.option(
     "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
-    help="A setting to check with, for example -p model=resnet18; for one NAME only.",
+    help="A setting for the check, for example -p model=resnet18; for one NAME only.",
 )  # fmt: skip
 @json_option
 def check(names: tuple[str, ...], package: str | None, parameters: tuple[str, ...], as_json: bool) -> int:
-    """Check that components keep the promises of their kind; without NAME, all that plugins provide.
+    """Check that components meet the contract of their kind; without NAME, all components of plugins.
 
     \b
-    Ends with exit code 1 where something is wrong. Examples:
+    Exit code 1 if a check fails. Examples:
       segengine plugins check
       segengine plugins check resnet -p depth=18
       segengine plugins check --package segengine-resnet --json
@@ -148,7 +148,7 @@ def _chosen(names: tuple[str, ...], package: str | None) -> list[Provider]:
         packages = {provider.package for provider in known}
         if normalized(package) not in packages:
             hint = suggest(normalized(package), packages) or f"packages: {', '.join(sorted(packages))}"
-            raise RegistryError(f"--package {package}: no such package provides components; {hint}")
+            raise RegistryError(f"--package {package}: no such package with components; {hint}")
         known = [provider for provider in known if provider.package == normalized(package)]
     elif not names:
         known = [provider for provider in known if not provider.built_in]
@@ -165,7 +165,7 @@ def _settings(parameters: tuple[str, ...], chosen: int) -> dict[str, Any]:
     from segengine.yaml_source import parse
 
     if parameters and chosen != 1:
-        raise SpecError(f"-p is for one component, and {chosen} are to be checked; name one")
+        raise SpecError(f"-p applies to one component, but {chosen} are selected; name one")
     wrong = next((text for text in parameters if "=" not in text), None)
     if wrong is not None:
         raise SpecError(f"-p {wrong}: write NAME=VALUE")
@@ -208,12 +208,12 @@ def _print_checked(rows: list[dict[str, Any]]) -> None:
 
 @command.command("new")
 @click.argument("name")
-@click.option("--kind", required=True, metavar="KIND", help="What it makes: backbones, losses, augmentations ...")
+@click.option("--kind", required=True, metavar="KIND", help="Kind of component: backbones, losses, augmentations ...")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path(), show_default=True, help="Folder to make the package in."
+    "--out", type=click.Path(path_type=Path), default=Path(), show_default=True, help="Folder for the package."
 )
 def new(name: str, kind: str, out: Path) -> None:
-    """Write a plugin package with one component NAME that works, to be changed into yours.
+    """Create a plugin package with one working component NAME as a starting point.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`segengine predict`: masks for new images, in the values of the masks that the model was trained on."""
+"""`segengine predict`: predict masks of new images, in the training masks' values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segengine.cli.output import print_json, say
 @click.option("--overlay", is_flag=True, help="Also write coloured overlays to OUT/overlays.")
 @click.option(
     "--masks", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of true masks: also write image | prediction | truth to OUT/triptychs.",
+    help="Folder of true masks; image | prediction | truth panels are written to OUT/triptychs.",
 )  # fmt: skip
 @device_option
 @json_option
@@ -26,9 +26,8 @@ def command(
 ) -> int:
     """Predict masks of images with a run's best checkpoint, or with an exported .onnx file.
 
-    IMAGES are files or folders. Masks have the images' names and sizes, and the values (gray, palette or colours)
-    of the masks that the model was trained on. An image that can't be read is named and skipped; then the
-    exit code is 1.
+    IMAGES are files or folders. Masks have the images' names and sizes, and the training masks' values (gray, palette
+    or colours). Images that can't be read are reported and skipped; the exit code is then 1.
 
     \b
     Examples:

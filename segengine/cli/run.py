@@ -1,4 +1,4 @@
-"""`segengine run`: make it so."""
+"""`segengine run`: train the runs of an experiment file and compare them."""
 
 from __future__ import annotations
 
@@ -32,22 +32,25 @@ if TYPE_CHECKING:
     "--gpus",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Train each run on N GPUs of this machine, one process a GPU.",
+    help="Train each run on N GPUs of this machine, one process per GPU.",
 )
 @click.option(
-    "--executor", metavar="NAME", help="Where runs execute: local, ray, or a plugin's; by default what the file says."
+    "--executor",
+    metavar="NAME",
+    help="Executor of the runs: local, ray, or a plugin's.  [default: the experiment file's]",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs at a time; by default the number of GPUs, and 1 without any.",
+    help="Number of concurrent runs.  [default: the number of GPUs, 1 without any]",
 )
 @click.option(
     "--find-lr",
     "find_rate",
     is_flag=True,
-    help="Begin no run: try rising learning rates (Smith, 2017) on the first variant (or --variant), and suggest one, with a plot.",
+    help="Run a learning-rate range test (Smith, 2017) on the first variant (or --variant) instead of training: "
+    "suggests a rate, with a plot.",
 )
 @click.option("--fresh", is_flag=True, help="Start over; earlier runs are set aside, not deleted.")
 @json_option
@@ -57,9 +60,9 @@ def command(
 ) -> int:  # fmt: skip
     """Train every variant and seed of an experiment file, and compare them.
 
-    What is finished stays, what was interrupted goes on where it stopped, what is missing runs: each run in a process of
-    its own, so that one that crashes costs only itself.
-    Ctrl-C (exit code 130) and SIGTERM (143) save a checkpoint first; the same command continues.
+    Finished runs are kept, interrupted runs resume from the last checkpoint, and missing runs are trained, each in its own
+    process, so that a crash affects one run only.
+    Ctrl-C (exit code 130) and SIGTERM (143) save a checkpoint first; the same command resumes.
 
     \b
     Examples:
@@ -76,26 +79,28 @@ def command(
     if find_rate:
         return _find_rate(chosen[0], device, as_json)
     if gpus and gpus > 1 and "WORLD_SIZE" not in os.environ:
-        return _together(gpus, device)
+        return _multi_process(gpus, device)
 
     from segengine.building.build import preflight
     from segengine.study.local import unfinished
     from segengine.study.threads import single_threaded
 
-    with single_threaded():  # networks may be built, and no pool of threads may be left behind
+    with single_threaded():  # building networks must leave no thread pool behind
         for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
             preflight(experiment)
     alone = "WORLD_SIZE" in os.environ or not hasattr(os, "fork")
     if not alone and loaded.executor.name == "local":
         alone = len(chosen if fresh else unfinished(chosen)) < 2
-    outcomes, interrupted = _in_this_process(chosen, device, fresh) if alone else _apart(chosen, device, fresh)
+    outcomes, interrupted = (
+        _in_this_process(chosen, device, fresh) if alone else _in_own_processes(chosen, device, fresh)
+    )
     if int(os.environ.get("RANK", "0")) == 0:
         _report(outcomes, out / loaded.name, as_json)
     return _exit_code(outcomes, interrupted)
 
 
 def _loaded(spec: Path, overrides: tuple[str, ...], executor: str | None, jobs: int | None) -> LoadedExperiment:
-    """The experiment; the options that name an executor are short for overrides."""
+    """The experiment with the executor options applied as overrides."""
     from segengine.specs.load import load_experiment
 
     loaded = load_experiment(spec, overrides)
@@ -111,7 +116,7 @@ def _in_this_process(
     device: str,
     fresh: bool,
 ) -> tuple[list[Outcome], int]:
-    """One run, or all processes of torchrun in step. Returns outcomes, and the exit code of an interruption."""
+    """Run in this process, or in all processes of torchrun. Returns the outcomes and the exit code of an interruption."""
     from segengine.cli.console import ConsoleListener
     from segengine.engine.distributed import open_world
     from segengine.engine.signals import stop_on_signals
@@ -132,8 +137,8 @@ def _in_this_process(
     return outcomes, stop_wanted.exit_code
 
 
-def _apart(chosen: list[RunPlan], device: str, fresh: bool) -> tuple[list[Outcome], int]:
-    """Each run in a process of its own, wherever the executor has it."""
+def _in_own_processes(chosen: list[RunPlan], device: str, fresh: bool) -> tuple[list[Outcome], int]:
+    """Run each run in its own process, placed by the executor."""
     from segengine.cli.overview import Overview
     from segengine.engine.signals import stop_on_signals
     from segengine.study.conduct import conduct
@@ -153,7 +158,7 @@ def _apart(chosen: list[RunPlan], device: str, fresh: bool) -> tuple[list[Outcom
 
 
 def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
-    """The learning-rate finder, in this process alone."""
+    """Run the learning-rate range test in this process."""
     from segengine.building.build import preflight
     from segengine.building.dataset import load_dataset
     from segengine.cli.console import ConsoleListener
@@ -173,15 +178,15 @@ def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
         print_json({"variant": plan.variant, "learning_rate": found.rate, "steps": found.steps, **files})
         return 0
     if found.rate is None:
-        say(f"The loss never fell in {found.steps} steps: no rate to suggest for {plan.variant}.")
+        say(f"The loss did not decrease in {found.steps} steps: no suggestion for {plan.variant}.")
     else:
         say(f"Suggested for {plan.variant}: training.optimizer.learning_rate: {found.rate:.2g}")
-    say(f"The loss at each rate: {found.table} and {found.picture}")
+    say(f"Loss by learning rate: {found.table} and {found.picture}")
     return 0
 
 
 def _silent(event: Any) -> None:
-    """All processes but the main one."""
+    """Listener of all processes except the main one."""
 
 
 def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
@@ -194,7 +199,7 @@ def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
 
         say("")
         print_comparison(folder)
-        for outcome in outcomes:  # what died before it had a folder is nothing that a comparison could name
+        for outcome in outcomes:  # a run that failed before its folder existed isn't part of the comparison
             if outcome.status == "failed" and not RunFolder(outcome.plan.folder).exists:
                 say(f"left out: {outcome.plan.name} ({outcome.status}: {outcome.message})")
 
@@ -214,8 +219,8 @@ def _exit_code(outcomes: list[Outcome], interrupted: int) -> int:
     return int("failed" in states)
 
 
-def _together(processes: int, device: str) -> int:
-    """The same command in several processes of this machine that train together."""
+def _multi_process(processes: int, device: str) -> int:
+    """Run this command in several processes on this machine, which train one model."""
     from segengine.engine.launch import check_devices, launch
 
     check_devices(processes, device)

@@ -1,4 +1,4 @@
-"""`segengine runs`: what runs there are, and removing some."""
+"""`segengine runs`: list and remove runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _ListUnlessNamed(click.Group):
-    """`segengine runs ROOT` lists; the other commands are named."""
+    """Group whose default command is `list`: `segengine runs ROOT` is `segengine runs list ROOT`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
@@ -25,18 +25,18 @@ class _ListUnlessNamed(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("runs", cls=_ListUnlessNamed, short_help="List runs with their state, size and scores; remove some.")
+@click.group("runs", cls=_ListUnlessNamed, short_help="List runs with state, size and scores; remove runs.")
 def command() -> None:
-    """List runs with their state, size and scores; remove some. `segengine runs ROOT` is `segengine runs list ROOT`."""
+    """List runs with state, size and scores; remove runs. `segengine runs ROOT` is `segengine runs list ROOT`."""
 
 
 @command.command("list")
 @click.argument("root", type=click.Path(path_type=Path), default=Path("runs"), metavar="[ROOT]")
 @json_option
 def list_(root: Path, as_json: bool) -> None:
-    """List the runs at and below ROOT (runs/ unless given) with their state, size and scores.
+    """List the runs at and below ROOT (default: runs/) with state, size and scores.
 
-    A run is killed where its run.json says running and no process works on it. Sizes are those of the files.
+    The state is `killed` if run.json says running but no process holds the folder's lock. Sizes are file sizes.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def list_(root: Path, as_json: bool) -> None:
     from segengine.runs.state import set_aside_of, size_of, state_of
 
     if not root.is_dir():
-        raise SpecError(f"{root}: there is no such folder; make runs with `segengine run SPEC`")
+        raise SpecError(f"{root}: no such folder; train runs with `segengine run SPEC`")
     states = [state_of(folder) for folder in find_runs(root)]
     aside = [path for state in states for path in set_aside_of(state.folder)]
     aside_bytes = sum(map(size_of, aside))
@@ -63,7 +63,9 @@ def list_(root: Path, as_json: bool) -> None:
     _print(states)
     if aside:
         many = f"{len(aside)} earlier run{'s' * (len(aside) != 1)}"
-        say(f"\nset aside by --fresh: {many}, {in_words(aside_bytes)}; `segengine runs rm --aside RUN` removes a run's")
+        say(
+            f"\nset aside by --fresh: {many}, {size_text(aside_bytes)}; delete those of a run with `segengine runs rm --aside RUN`"
+        )
 
 
 def _document(state: RunState) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def _print(states: Sequence[RunState]) -> None:
     folds = any(state.fold is not None for state in states)
     for place, experiment in enumerate(dict.fromkeys(state.experiment for state in states)):
         mine = [state for state in states if state.experiment == experiment]
-        total = in_words(sum(state.size for state in mine))
+        total = size_text(sum(state.size for state in mine))
         console.print(
             f"{chr(10) * (place > 0)}[bold]{escape(experiment)}[/bold]: {len(mine)} run{'s' * (len(mine) != 1)}, {total}"
         )
@@ -125,7 +127,7 @@ def _cells(state: RunState, *, folds: bool) -> list[str]:
         _whole(state.seed),
         *fold,
         state.state,
-        in_words(state.size),
+        size_text(state.size),
         *scores,
         state.split or "–",
         when,
@@ -136,8 +138,8 @@ def _whole(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def in_words(size: int) -> str:
-    """Bytes as people say them: `35.2 MB`."""
+def size_text(size: int) -> str:
+    """A file size with its unit: `35.2 MB`."""
     amount = float(size)
     for unit in ("bytes", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":
@@ -148,13 +150,13 @@ def in_words(size: int) -> str:
 
 @command.command("rm")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--aside", is_flag=True, help="Also what --fresh set aside of these runs.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--aside", is_flag=True, help="Also remove earlier versions of these runs set aside by --fresh.")
+@click.option("--yes", is_flag=True, help="Remove without confirmation.")
 def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
-    """Remove run folders for good, after showing what would go and asking.
+    """Delete run folders, after listing them and asking for confirmation.
 
-    Only files that runs write are removed; what else is in a run's folder stays and is named. Refuses folders that are not
-    runs by their run.json, links, and runs that a process is working on. What links point to stays.
+    Only files written by runs are deleted; other files in the folder are kept and listed. Links, folders whose run.json
+    isn't that of a run, and runs in progress are refused. Link targets are never deleted.
 
     \b
     Examples:
@@ -170,20 +172,20 @@ def rm(runs: tuple[Path, ...], aside: bool, yes: bool) -> None:
     earlier = [path for folder in folders for path in (set_aside_of(folder) if aside else ()) if RunFolder(path).is_run]
     sizes = {folder.path: size_of(folder.path) for folder in folders} | {path: size_of(path) for path in earlier}
     for folder in folders:
-        say(f"{folder.path}: {state_of(folder).state}, {in_words(sizes[folder.path])}")
+        say(f"{folder.path}: {state_of(folder).state}, {size_text(sizes[folder.path])}")
     for path in earlier:
-        say(f"{path}: set aside, {in_words(sizes[path])}")
-    total = f"{len(sizes)} folder{'s' * (len(sizes) != 1)}, {in_words(sum(sizes.values()))}"
+        say(f"{path}: set aside, {size_text(sizes[path])}")
+    total = f"{len(sizes)} folder{'s' * (len(sizes) != 1)}, {size_text(sum(sizes.values()))}"
     if not yes:
         try:
-            agreed = click.confirm(f"remove {total} for good?")
+            agreed = click.confirm(f"delete {total}?")
         except click.Abort:
-            raise SpecError("nothing was removed: there was no answer; --yes removes without asking") from None
+            raise SpecError("nothing was removed: no confirmation was given; --yes removes without one") from None
         if not agreed:
             say("nothing was removed")
             return
     left = [file for path in earlier for file in remove_aside(path)]
     left += [file for folder in folders for file in remove(folder)]
-    say(f"removed {total}" + (", but for files that no run wrote:" if left else ""))
+    say(f"removed {total}" + (", except files that no run wrote:" if left else ""))
     for file in left:
         say(f"  {file}")

@@ -1,4 +1,4 @@
-"""`segengine schema`: a JSON Schema, so that editors complete and check experiment files."""
+"""`segengine schema`: JSON Schema of experiment files for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def command(out: Path) -> None:
     """Write a JSON Schema of experiment files with the parameters of every installed component.
 
     \b
-    Editors with a YAML language server use it where a file begins with
+    Editors with a YAML language server use it in files that start with
       # yaml-language-server: $schema=../.segengine/schema.json
     """
     import json

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from segengine.specs.load import LoadedExperiment
 
 
-@click.command("validate", short_help="Check experiment files before anything is spent.")
+@click.command("validate", short_help="Check experiment files without training.")
 @click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SPEC...")
 @set_option
 @json_option
 def command(specs: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check experiment files: every key, name and value, all problems at once.
+    """Check every key, name and value of experiment files; reports all problems at once.
 
     \b
     Examples:
@@ -73,15 +73,13 @@ def _described(experiment: Experiment) -> dict[str, Any]:
 def _print(loaded: LoadedExperiment, variants: dict[str, dict[str, Any]]) -> None:
     say(f"{loaded.path}: valid; {_counted(loaded)}")
     for name, facts in variants.items():
-        batch = (
-            "as large as fit, found when a run starts" if facts["batch_size"] == "auto" else f"of {facts['batch_size']}"
-        )
+        batch = "chosen to fit memory when a run starts" if facts["batch_size"] == "auto" else str(facts["batch_size"])
         budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
-        say(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget} of batches {batch}")
+        say(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget}, batch size {batch}")
 
 
 def _counted(loaded: LoadedExperiment) -> str:
-    """`2 variants x 5 folds x 1 seed = 10 runs`; folds are left out where there are none or their number differs."""
+    """`2 variants x 5 folds x 1 seed = 10 runs`; without folds, or if their number differs, they are omitted."""
     runs = len(list(loaded.runs()))
     sizes = [(len(loaded.variants), "variant"), (len(loaded.seeds), "seed")]
     folds = {len(experiment.data.split.chosen_folds) for experiment in loaded.variants.values()}

@@ -131,7 +131,7 @@ def restore(checkpoint: dict[str, Any], trainable: Trainable, *, rank: int = 0, 
         return _restore(checkpoint, trainable, rank, size)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DamagedError(
-            f"the checkpoint isn't of this network and optimizer ({unexpected(error)}); start over with --fresh"
+            f"the checkpoint doesn't match this network and optimizer ({unexpected(error)}); start over with --fresh"
         ) from error
 
 
@@ -186,11 +186,11 @@ def load(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{path}: not a readable checkpoint ({reason}); start over with --fresh")
     if found != FORMAT:
         raise RunError(
-            f"{path}: a checkpoint of format {found}, and this segengine reads format {FORMAT}; start over with --fresh"
+            f"{path}: a checkpoint of format {found}; this version of segengine reads format {FORMAT}; start over with --fresh"
         )
     broken = [name for part in ("model", "average") for name in non_finite_tensors(_mapping(checkpoint.get(part)))]
     if broken:
-        raise DamagedError(f"{path}: holds weights that are infinite or NaN ({broken[0]}); start over with --fresh")
+        raise DamagedError(f"{path}: contains infinite or NaN weights ({broken[0]}); start over with --fresh")
     return dict(checkpoint)
 
 
@@ -252,7 +252,7 @@ def load_weights(path: Path, model: nn.Module, sha256: str | None = None) -> Non
     try:
         if sha256 is not None and sha256_of(path) != sha256:
             raise RunError(
-                f"{path}: isn't the file that training wrote (its sha256 is not the one in run.json); restore it, or train again"
+                f"{path}: was changed after training (its sha256 differs from the one in run.json); restore it, or train again"
             )
         tensors = load_file(path)
         _refuse_non_finite(path, tensors)
@@ -261,14 +261,14 @@ def load_weights(path: Path, model: nn.Module, sha256: str | None = None) -> Non
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise RunError(f"{path}: doesn't fit the network ({type(error).__name__}: {reason})") from error
+        raise RunError(f"{path}: doesn't match the network ({type(error).__name__}: {reason})") from error
 
 
 def _refuse_non_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     bad = non_finite_tensors(tensors)
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        raise RunError(f"{path}: the weights {bad[0]}{more} hold NaN or infinity; such a network predicts nothing")
+        raise RunError(f"{path}: the weights {bad[0]}{more} contain NaN or infinity; the network is unusable")
 
 
 def weights_hash(model: nn.Module) -> str:

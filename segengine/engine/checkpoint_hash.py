@@ -37,12 +37,12 @@ def damage(path: Path) -> str | None:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END) - _COMMENT
         if size <= 0:
-            return "it is torn"
+            return "it is truncated"
         file.seek(size)
         comment = file.read()
         if not comment.startswith(_MARK):
-            return "it is torn: its end with the hash is missing"
-        return None if _digest(file, size) == comment[len(_MARK) :] else "its bytes don't fit its hash"
+            return "it is truncated: the hash at its end is missing"
+        return None if _digest(file, size) == comment[len(_MARK) :] else "its content doesn't match its hash"
 
 
 def sha256_of(path: Path) -> str:

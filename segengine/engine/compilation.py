@@ -89,11 +89,13 @@ def decide(
     if not wanted:
         return Compilation(False, "training.compile: false")
     if size is None:
-        return Compilation(False, "training images differ in size, and each size would be compiled anew")
+        return Compilation(False, "training images differ in size, and each size would need its own compilation")
     if wanted != "auto":
         return Compilation(True, "training.compile: true")
     if device.type != "cuda":
-        return Compilation(False, "on a CPU convolutions take the time, which compiling doesn't shorten")
+        return Compilation(
+            False, "on a CPU most of the time is spent in convolutions, which compilation doesn't speed up"
+        )
     whole = seconds()
     pays = GAIN * whole > COMPILING_SECONDS
     return Compilation(

@@ -123,10 +123,10 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
         return torch.device("cuda", local_rank)
     if wanted == "gpu" or (wanted.startswith("cuda") and not torch.cuda.is_available()):
         raise RunError(
-            "no CUDA GPU is usable here; `segengine doctor` says what torch sees; leave --device out to use the CPU"
+            "no CUDA GPU is usable here; `segengine doctor` lists what torch detects; omit --device to use the CPU"
         )
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise RunError("no Apple GPU is usable here; leave --device out to use the CPU")
+        raise RunError("no Apple GPU is usable here; omit --device to use the CPU")
     chosen = torch.device("cpu" if wanted == "auto" else wanted)
     if chosen.type == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
         raise RunError(f"--device {wanted}: this machine has {count} CUDA GPU{'s' * (count > 1)}, counted from cuda:0")

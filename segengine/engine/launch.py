@@ -53,8 +53,8 @@ def check_devices(processes: int, device: str) -> None:
     if there < processes:
         gpus = "1 GPU" if there == 1 else f"{there or 'no'} GPUs"
         raise RunError(
-            f"--gpus {processes}: torch sees {gpus} here; give --gpus at most that many, or --device cpu to train in "
-            f"{processes} processes on the CPU (`segengine doctor` says more)"
+            f"--gpus {processes}: torch detects {gpus}; give --gpus at most that many, or --device cpu to train in "
+            f"{processes} processes on the CPU (see `segengine doctor`)"
         )
 
 
@@ -171,7 +171,7 @@ def _explain(first: _Child, processes: int, killed: frozenset[int], say: Callabl
     """Why they ended, unless the main process has said it."""
     code = first.process.returncode
     if code < 0:
-        reason = signal.Signals(-code).name + (", mostly for want of memory" if -code == signal.SIGKILL else "")
+        reason = signal.Signals(-code).name + (", usually out of memory" if -code == signal.SIGKILL else "")
         say(f"error: process {first.rank} of 0 to {processes - 1} was killed ({reason}); the others ended; {AGAIN}")
     elif first.said is not None:
         first.said.seek(max(0, first.said.seek(0, os.SEEK_END) - _TAIL))

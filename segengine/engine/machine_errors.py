@@ -12,7 +12,7 @@ import torch
 
 from segengine.errors import RunError
 
-AGAIN = "run the same command again: it goes on from the last checkpoint"
+AGAIN = "run the same command again to resume from the last checkpoint"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory",
@@ -39,14 +39,12 @@ def explained(error: BaseException) -> MachineError | None:
             "a smaller crop, network or training.batch_size"
         )
     if _left_alone(error):
-        return MachineError(
-            f"another of the processes that train together has ended ({_first_sentence(error)}); {AGAIN}"
-        )
+        return MachineError(f"another process of this training has ended ({_first_sentence(error)}); {AGAIN}")
     # A worker that dies while it hands a batch over is noticed as a broken connection.
     broken = isinstance(error, ConnectionError | EOFError)
     if broken or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error)):
         return MachineError(
-            f"a worker process that prepares batches has died ({_first_sentence(error)}); mostly memory or shared "
+            f"a data loading worker died ({_first_sentence(error)}); usually memory or shared "
             f"memory is too small: set training.workers to fewer or 0, and {AGAIN}"
         )
     if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
@@ -73,7 +71,7 @@ def not_written(path: Path | None, error: Exception) -> MachineError:
         return MachineError(f"{where}: the disk is full ({reason}{_free(path)}); free some space, and {AGAIN}")
     if cause.errno in _FORBIDDEN:
         return MachineError(f"{where}: can't be written ({reason}); make the folder writable, and {AGAIN}")
-    return MachineError(f"{where}: {reason}; put it right, and {AGAIN}")
+    return MachineError(f"{where}: {reason}; fix this, and {AGAIN}")
 
 
 def _free(path: Path | None) -> str:

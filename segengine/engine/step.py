@@ -149,7 +149,7 @@ class Step:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise RunError(
-                "batch normalisation can't learn from one image at a time whose deepest feature map is a single pixel; "
+                "batch normalisation needs more than one value per channel; the deepest feature map of a single image is one pixel; "
                 "set training.batch_size to at least 2 for each process, or crop larger"
             ) from error
         return logits

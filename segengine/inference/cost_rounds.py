@@ -72,7 +72,7 @@ def networks_of(paths: Sequence[Path], size: tuple[int, int] | None, listener: L
         for folder in find_runs(path):
             run = folder.read()
             if run.get("status") != "finished" or not (folder / names.WEIGHTS).exists():
-                listener(Note(f"{folder.path}: not measured, it is {run.get('status')}"))
+                listener(Note(f"{folder.path}: not measured: its status is {run.get('status')}"))
                 continue
             finished += 1
             wanted = size or tuple(run["macs_size"])
@@ -81,7 +81,7 @@ def networks_of(paths: Sequence[Path], size: tuple[int, int] | None, listener: L
             if folder not in groups.setdefault(key, []):
                 groups[key].append(folder)
         if not finished:
-            raise SpecError(f"{path}: there is no finished run in it; make runs with `segengine run SPEC`")
+            raise SpecError(f"{path}: contains no finished run; train one with `segengine run SPEC`")
     return [Network(tuple(folders), sizes[key]) for key, folders in groups.items()]
 
 
@@ -111,7 +111,7 @@ def _steadiest(workers: Sequence[_Worker], listener: Listener) -> list[CostRecor
     attempts: list[list[CostRecord]] = []
     while not attempts or (_busy(attempts[-1]) and len(attempts) < ATTEMPTS):
         if attempts:
-            listener(Note("the machine is busy with other work; measuring again"))
+            listener(Note("the machine is busy with other processes; measuring again"))
         for worker in workers if attempts else ():
             worker.ask("restart")
         for place, worker in enumerate(_turns(workers)):
@@ -141,7 +141,7 @@ class _Worker:
         try:
             answer, problem = self.pipe.recv()
         except EOFError:
-            problem = "its process died; mostly memory is too small: use a smaller --batch or --size"
+            problem = "its process died, usually out of memory; use a smaller --batch or --size"
         if problem:
             raise RunError(f"{self.network.folders[0].path}: can't be measured: {problem}")
         return answer

@@ -65,7 +65,7 @@ def evaluate_run(
     check_overrides(overrides)
     experiment = next(iter(loaded.variants.values()))
     if keep and not experiment.evaluation.metrics:
-        raise SpecError("--save keeps metrics, and none was asked for; name one with --metric")
+        raise SpecError("--save needs a metric; name one with --metric")
     dataset = load_dataset(experiment, trained.run.get("fold"), listener)
     if keep:
         _check_own(path, trained.run["data"]["fingerprint"] == dataset.fingerprint)
@@ -128,11 +128,11 @@ def _chosen(metrics: Sequence[str]) -> list[str]:
 
 def _check_own(path: Path, same: bool) -> None:
     if not same:
-        raise DataError(f"{path}: these would be scores of other data than the run's; leave out --save, or -s")
+        raise DataError(f"{path}: --save needs the run's own data; omit --save, or -s")
 
 
 def _check_labels(trained: Trained, found: list[tuple[str, Any]], path: Path) -> None:
     expected = [(label.name, label.raw) for label in trained.mapping.labels]
     if found != expected:
         said = "; ".join(", ".join(f"{name} = {raw}" for name, raw in labels) for labels in (expected, found))
-        raise DataError(f"{path}: was trained with other classes than the data has: {said}")
+        raise DataError(f"{path}: was trained with different classes than the data has: {said}")

@@ -115,7 +115,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     """Read a run folder's model.
 
     Raises:
-        RunError: it isn't a run folder, has no finished training, or its files don't fit together.
+        RunError: it isn't a run folder, has no finished training, or its files don't match.
     """
     _check_no_file(path)
     folder = RunFolder(path)
@@ -173,10 +173,10 @@ def _check_no_file(path: Path) -> None:
         return
     runs = [parent for parent in path.absolute().parents[:2] if (parent / names.RUN).is_file()]
     if not runs:
-        raise NotARunError(f"{path}: is a file and not a run folder; give the folder that `segengine run` wrote")
+        raise NotARunError(f"{path}: is a file, not a run folder; give the folder written by `segengine run`")
     folder = path.parent if runs[0] == path.absolute().parent else path.parent.parent
     raise NotARunError(
-        f"{path}: is a file of a run; give the run folder instead, {folder}, which also says how images are read and masks "
+        f"{path}: is a file of a run; give the run folder {folder} instead, which also records how images are read and masks "
         "are written (its best checkpoint is used)"
     )
 

@@ -58,7 +58,7 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{path}: not readable ({unexpected(error)}); the run folder is damaged") from error
         if found != FORMAT:
-            raise RunError(f"{path}: has format {found}, and this segengine reads format {FORMAT}")
+            raise RunError(f"{path}: has format {found}; this version of segengine reads format {FORMAT}")
         return dict(document)
 
     @property

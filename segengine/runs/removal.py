@@ -36,9 +36,9 @@ def _problem(path: Path) -> str:
     if not folder.exists:
         below = find_runs(path) if path.is_dir() else []
         hint = f"; runs in it: {below[0].path}{f' and {len(below) - 1} more' * (len(below) > 1)}" if below else ""
-        return f"{path}: not a run folder, it has no {names.RUN}{hint}"
+        return f"{path}: not a run folder: it has no {names.RUN}{hint}"
     if not folder.is_run:
-        return f"{path}: not a run folder by its {names.RUN}; remove it by other means if it has to go"
+        return f"{path}: its {names.RUN} is not that of a run; remove the folder by other means"
     if in_use(folder):
         return f"{path}: a process is working on this run; stop it first"
     return ""

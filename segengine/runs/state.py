@@ -62,10 +62,10 @@ def _state(folder: RunFolder, run: Mapping[str, Any]) -> tuple[State, str]:
     if in_use(folder):
         return "running", ""
     if status == "running":
-        return "killed", "no process works on it; `segengine run` goes on where it stopped"
+        return "killed", "its process is gone; `segengine run` resumes from the last checkpoint"
     if status in ("interrupted", "failed"):
         return status, message
-    return "unreadable", f"{folder / names.RUN}: status: {status} is none that this segengine knows"
+    return "unreadable", f"{folder / names.RUN}: unknown status {status!r}"
 
 
 def _scores(run: Mapping[str, Any]) -> tuple[str, dict[str, float | None]]:

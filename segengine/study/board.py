@@ -104,7 +104,7 @@ class Board:
         return max([rest / self.most_running, *known])
 
 
-def spoken(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """`40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"

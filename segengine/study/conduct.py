@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from segengine.components.jobs import Execute, Job, JobEnded, Place, Work
 from segengine.events import Note
 from segengine.runs.folder import RunFolder
-from segengine.study.crashes import crash_in_words, record_crash
-from segengine.study.local import Datasets, in_words, only_this_run, unfinished
+from segengine.study.crashes import crash_message, record_crash
+from segengine.study.local import Datasets, error_text, only_this_run, unfinished
 from segengine.study.plan import Outcome, RunPlan
 from segengine.study.threads import single_threaded
 from segengine.study.wire import Told, event_of, line_of
@@ -91,7 +91,7 @@ class _Desk:
 
 def _outcome(plan: RunPlan, ended: JobEnded, told: Told | None) -> Outcome:
     if told is None:
-        message = crash_in_words(ended)
+        message = crash_message(ended)
         record_crash(RunFolder(plan.folder), message, ended.said)
         return Outcome(plan, "failed", message, None)
     if told.refusal:
@@ -114,7 +114,7 @@ def _work(plan: RunPlan, datasets: Datasets, restore_threads: Callable[[], None]
     except Exception as error:
         if not only_this_run(error, processes=1):
             raise
-        message = in_words(error)
+        message = error_text(error)
         return partial(_only_tell, Told("failed", message))
 
     def work(place: Place, tell: Callable[[str], None]) -> int:

@@ -13,29 +13,29 @@ from segengine.runs.provenance import now
 from segengine.study.executors.job_process import CRASHED
 
 _WHY = {
-    signal.SIGKILL: "mostly the system does that when memory runs out: choose a smaller crop, network or batch_size",
-    signal.SIGSEGV: "a library read memory that isn't its own",
-    signal.SIGABRT: "a library gave up",
-    signal.SIGBUS: "mostly shared memory or a disk is full",
-    signal.SIGILL: "a library needs another processor",
-    signal.SIGTERM: "it was asked to end before it could save",
+    signal.SIGKILL: "usually the kernel's out-of-memory killer: choose a smaller crop, network or batch_size",
+    signal.SIGSEGV: "a library accessed invalid memory",
+    signal.SIGABRT: "a library aborted",
+    signal.SIGBUS: "usually shared memory or a disk is full",
+    signal.SIGILL: "a library was built for a different CPU (illegal instruction)",
+    signal.SIGTERM: "terminated before a checkpoint was saved",
 }
 
 
-def crash_in_words(ended: JobEnded) -> str:
+def crash_message(ended: JobEnded) -> str:
     """Exit code or signal of a process that didn't say how its run ended, and its last line."""
     code = ended.exit_code
     if code is None:
         return ended.message
     if code < 0:
         number = signal.Signals(-code)
-        what = f"its process was ended by {number.name}" + (f" ({_WHY[number]})" if number in _WHY else "")
+        what = f"its process was killed by {number.name}" + (f" ({_WHY[number]})" if number in _WHY else "")
     elif code == CRASHED:
-        what = "its process met an error that nobody expected"
+        what = "its process failed with an unexpected error"
     else:
-        what = f"its process ended with exit code {code}, without a word on why"
+        what = f"its process exited with code {code} without a message"
     last = _last_words(ended.said)
-    return what + (f"; the last it said: {last}" if last else "")
+    return what + (f"; last output: {last}" if last else "")
 
 
 def _last_words(said: str) -> str:

@@ -33,7 +33,7 @@ def check_finished_data(plans: Iterable[RunPlan], listener: Listener) -> None:
         if now is None or recorded == fingerprint(now):
             continue
         changed = changed_data(folder, now) or "images, masks or their split"
-        problems.append(f"{folder.path}: finished with other data than there is now: {changed}")
+        problems.append(f"{folder.path}: finished on data that has changed since: {changed}")
     if problems:
         more = f"\nand {len(problems) - 6} more runs" if len(problems) > 6 else ""
         raise SpecError(
@@ -46,5 +46,5 @@ def _states(plan: RunPlan, listener: Listener) -> Mapping[str, ImageState] | Non
     try:
         return data_states(plan.experiment, plan.fold)
     except DataError as error:
-        listener(Note(f"{plan.folder}: whether its data has changed can't be checked: {error}"))
+        listener(Note(f"{plan.folder}: can't check whether its data has changed: {error}"))
         return None

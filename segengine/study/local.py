@@ -52,7 +52,7 @@ def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener
             with request.folder.locked():
                 pass  # nobody works in it
             aside = request.folder.set_aside()
-            listener(Note(f"{request.folder.path}: the earlier run is now {aside}"))
+            listener(Note(f"{request.folder.path}: the earlier run was moved to {aside}"))
         if request.state() == "finished":
             finished.append(plan)
     check_finished_data(finished, listener)
@@ -90,7 +90,7 @@ def execute(
             if not only_this_run(error, world.size):
                 raise
             logger.debug("%s failed", request.folder.path, exc_info=True)
-            message = in_words(error)
+            message = error_text(error)
             if request.folder.path not in ended:
                 listener(RunEnded(request.folder.path, "failed", message))
             yield Outcome(plan, "failed", message, None)
@@ -137,7 +137,7 @@ def _enter_alone(request: RunRequest, world: World, stack: ExitStack, patience: 
         raise RunError(problem)
 
 
-def in_words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What a run's error is called in tables."""
     known = error if isinstance(error, RunError) else explained(error)
     return str(known) if known else unexpected(error)

@@ -42,7 +42,7 @@ def plan_of(document: Mapping[str, Any]) -> RunPlan:
         os.chdir(document["folder"])
     except OSError as error:
         raise RunError(
-            f"{document['folder']}: {error.strerror}; every machine needs the study's folder under the same path"
+            f"{document['folder']}: {error.strerror}; every machine must have the study's folder under the same path"
         ) from error
     sys.argv = document["command"]  # what run.json names
     loaded = read_experiment(Path(document["spec"]), document["text"], document["overrides"])

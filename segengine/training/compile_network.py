@@ -43,5 +43,5 @@ def training_network(
     network, reason = compiled(timer, images, world)
     context.listener(Doing("compiling the network", 1, 1))
     if network is None:
-        return shared(model, world), Compilation(False, f"it can't be compiled ({reason})")
+        return shared(model, world), Compilation(False, f"compilation failed ({reason})")
     return shared(network, world), decision

@@ -41,9 +41,9 @@ class MemoryPlan:
         if self.micro_batch is None:
             return ""
         return (
-            f"a whole batch doesn't fit into memory: {self.micro_batch} image{'s' * (self.micro_batch > 1)} per pass; a step "
-            "still sees all its images and weighs each pixel as before, but batch normalisation sees smaller batches: scores "
-            "are not exactly those of a run with more memory"
+            f"a whole batch doesn't fit into memory: {self.micro_batch} image{'s' * (self.micro_batch > 1)} per pass; the "
+            "gradient of a step still averages over all its pixels, but batch normalisation uses smaller batches: scores "
+            "differ slightly from those of a run with more memory"
         )
 
 
@@ -125,6 +125,6 @@ def metric_policy(setting_leave_out: str | list[str], class_names: list[str]) ->
     unknown = [name for name in left_out if name not in class_names]
     averaged = tuple(name for name in class_names if name not in left_out)
     if unknown or not averaged:
-        wrong = f"names no class: {', '.join(unknown)}" if unknown else "leaves no class"
-        raise DataError(f"evaluation.leave_out {wrong}; classes are {', '.join(class_names)}")
+        wrong = f"contains unknown classes: {', '.join(unknown)}" if unknown else "leaves no class"
+        raise DataError(f"evaluation.leave_out {wrong}; the classes are {', '.join(class_names)}")
     return MetricPolicy(averaged, tuple(left_out))

@@ -158,7 +158,8 @@ def _facts(context: RunContext, run: Mapping[str, Any]) -> dict[str, Any]:
     data, device = run["data"], device_name(context.world.device)
     images = ", ".join(f"{count} {split}" for split, count in data["images"].items() if count)
     cost = {
-        "parameters": f"{run['parameters']:,}", "multiply-adds an image": f"{run['macs']:,} at {run['macs_size'][1]}x{run['macs_size'][0]}",
+        "parameters": f"{run['parameters']:,}",
+        "multiply-adds per image": f"{run['macs']:,} at {run['macs_size'][1]}x{run['macs_size'][0]}",
         "training": f"{run['train_seconds'] / 60:.1f} minutes, {run['images_per_second']} images/s",
     }  # fmt: skip
     batch = context.batch_in_words or f"{context.batch_size} images"

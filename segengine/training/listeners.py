@@ -24,7 +24,7 @@ class Listeners:
         try:
             self.add(tracker.build(folder=folder))
         except (Exception, SystemExit) as error:
-            self(Note(f"the tracker {tracker.name} can't be used and hears nothing of this run: {unexpected(error)}"))
+            self(Note(f"the tracker {tracker.name} can't be used and is disabled for this run: {unexpected(error)}"))
 
     def __call__(self, event: Any) -> None:
         for listener in tuple(self.listeners):
@@ -33,4 +33,4 @@ class Listeners:
             except (Exception, SystemExit) as error:
                 self.listeners.remove(listener)
                 name = getattr(listener, "__qualname__", type(listener).__qualname__)
-                self(Note(f"a listener failed and hears no more of this run: {name}: {type(error).__name__}: {error}"))
+                self(Note(f"a listener failed and is disabled for this run: {name}: {type(error).__name__}: {error}"))

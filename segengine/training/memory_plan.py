@@ -75,7 +75,7 @@ def _tried(context: RunContext, found: FoundBatch | None, micro_batch: int | Non
     import torch
 
     training, world = context.request.experiment.training, context.world
-    context.listener(Doing("trying what fits into memory", 0, 1))
+    context.listener(Doing("searching for batch sizes that fit into memory", 0, 1))
     release_memory(world.device)
     gpus = [world.device] if world.device.type == "cuda" else []
     with (
@@ -93,7 +93,7 @@ def _tried(context: RunContext, found: FoundBatch | None, micro_batch: int | Non
         evaluation = fitting_evaluation_batch(trial.dry_run, most)
     del trial
     release_memory(world.device)
-    context.listener(Doing("trying what fits into memory", 1, 1))
+    context.listener(Doing("searching for batch sizes that fit into memory", 1, 1))
     if training.deterministic and operations:
         context.listener(Note(_not_repeatable(sorted(operations))))
     plan = MemoryPlan(fitting if fitting < whole else None, evaluation)
@@ -104,7 +104,7 @@ def _tried(context: RunContext, found: FoundBatch | None, micro_batch: int | Non
 def _not_repeatable(operations: Sequence[str]) -> str:
     return (
         f"training.deterministic: true: {', '.join(operations)} {'have' if len(operations) > 1 else 'has'} no deterministic "
-        "implementation on this device, so that repeats differ by rounding; another decoder or loss may do without"
+        "implementation on this device, so that repeated runs differ by rounding; another decoder or loss may avoid it"
     )
 
 
@@ -175,14 +175,14 @@ def batch_on_cpu(context: RunContext) -> FoundBatch:
     steps = context.request.experiment.training.accumulate * context.world.size
     numbers = batch_sizes(2, min(most, MOST_ON_CPU) // steps)
     if most > MOST_ON_CPU:
-        return _found(context, numbers[-1], f"on a CPU a step sees no more than {MOST_ON_CPU}")
+        return _found(context, numbers[-1], f"at most {MOST_ON_CPU} images per step on a CPU")
     return _found(context, numbers[-1], _no_more(context, numbers[0], most))
 
 
 def _no_more(context: RunContext, least: int, most: int) -> str:
     steps = context.request.experiment.training.accumulate * context.world.size
     images = len(context.dataset.splits["train"])
-    return f"a step sees no more than {max(most, least * steps)} of {images} training images"
+    return f"at most {max(most, least * steps)} of {images} training images per step"
 
 
 def _found(context: RunContext, each: int, why: str) -> FoundBatch:

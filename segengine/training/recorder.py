@@ -74,7 +74,8 @@ class Recorder:
             if self.folder.exists:
                 interrupted = isinstance(error, KeyboardInterrupt)
                 self._end_early(
-                    "interrupted" if interrupted else "failed", "stopped at once" if interrupted else self._why(error)
+                    "interrupted" if interrupted else "failed",
+                    "stopped immediately" if interrupted else self._why(error),
                 )
             elif not isinstance(error, SegengineError | KeyboardInterrupt):
                 self._why(error)
@@ -140,14 +141,14 @@ class Recorder:
         then, today = (([label["raw"] for label in facts["labels"]], facts["ignored"]) for facts in (before, now))
         if then != today:
             raise DataError(
-                f"{self.folder.path}: the values that are classes have changed since this run began ({then[0]} and now "
-                f"{today[0]}); put them (or gray-values.txt) back, or start over with --fresh"
+                f"{self.folder.path}: the mask values of the classes have changed since this run started ({then[0]} and now "
+                f"{today[0]}); restore them (or gray-values.txt), or start over with --fresh"
             )
         if before["data"]["fingerprint"] != self.dataset.fingerprint:
             changed = changed_data(self.folder, self.dataset.states()) or "images, masks or their split"
             raise DataError(
-                f"{self.folder.path}: the data has changed since this run began: {changed}; "
-                "put it back, or start over with --fresh"
+                f"{self.folder.path}: the data has changed since this run started: {changed}; "
+                "restore it, or start over with --fresh"
             )
 
     def model_in_words(self) -> str:

@@ -54,7 +54,7 @@ class RunRequest:
         changed = list(differences(self.folder.spec(), self.resolved()))
         if changed:
             raise SpecError(
-                f"{self.folder.path}: was made with other settings: {'; '.join(changed[:6])}"
+                f"{self.folder.path}: was created with different settings: {'; '.join(changed[:6])}"
                 f"{f' and {len(changed) - 6} more' if len(changed) > 6 else ''}; start over with --fresh, or use another --out"
             )
         return "finished" if self.folder.read().get("status") == "finished" else "unfinished"

@@ -50,10 +50,10 @@ def training_input(context: RunContext) -> TrainingInput:
     training = experiment.training
     if context.batch_size % world.size:
         raise RunError(
-            f"training.batch_size {context.batch_size} can't be shared evenly by {world.size} processes; choose a multiple"
+            f"training.batch_size {context.batch_size} can't be divided evenly among {world.size} processes; choose a multiple"
             if context.found_batch is None
-            else f"training.batch_size: auto came to {context.batch_size} when this run began, which {world.size} processes "
-            "can't share evenly; take a number of processes that divides it, or start over with --fresh"
+            else f"training.batch_size: auto chose {context.batch_size} when this run started, which can't be divided among "
+            f"{world.size} processes; use a number of processes that divides it, or start over with --fresh"
         )
     pipeline = build_pipeline(experiment, context.dataset)
     stream = TrainingStream(
@@ -67,7 +67,7 @@ def training_input(context: RunContext) -> TrainingInput:
     place: Place = "device" if fits else "cpu"
     made: BatchStream = _on_device(context, stream, pipeline) if fits else stream
     if before not in (None, place):
-        note += f"{'; ' if note else ''}this run began with batches made on the {before}, which differ by rounding"
+        note += f"{'; ' if note else ''}earlier batches of this run were augmented on the {before}; the results differ by rounding"
     return TrainingInput(MixedStream(made, mixing, world.device) if mixing else made, place, note)
 
 
@@ -103,7 +103,7 @@ def _fits(context: RunContext, before: str | None, cpu_alone: Sequence[str]) -> 
     if cpu_alone:
         if explicit:
             raise SpecError(refused_on_device(cpu_alone))
-        return False, f"data.cache: auto augments on the CPU, where alone {', '.join(cpu_alone)} can be done"
+        return False, f"data.cache: auto augments on the CPU: {', '.join(cpu_alone)} has no device implementation"
     return _memory(context, wanted)
 
 
@@ -116,7 +116,7 @@ def _memory(context: RunContext, wanted: str) -> tuple[bool, str]:
     where = "in memory" if on_cpu else "on the GPU"
     spoken = f"the decoded training images take {_megabytes(needed)} MB of {_megabytes(free)} MB free {where}"
     if needed <= share * free:
-        return True, f"data.cache: {wanted}: {spoken}; batches are made there"
+        return True, f"data.cache: {wanted}: {spoken}; batches are augmented there"
     if wanted == "device":
         raise DataError(f"data.cache: device: {spoken}; at most {share:.0%} is used; set data.cache: auto")
     return False, f"data.cache: auto augments on the CPU: {spoken}, and at most {share:.0%} is used"

@@ -43,8 +43,8 @@ from segengine.training.streams import training_input
 from segengine.training.trainable import build_trainable
 
 _BY_TIME = (
-    "training ends by the clock: how many steps that makes depends on the machine and on what else it does, so that repeats "
-    "and resumed runs differ in more than rounding"
+    "training has a time budget: the number of steps depends on the machine and its load, so that repeated "
+    "and resumed runs differ by more than rounding"
 )
 
 

@@ -27,7 +27,7 @@ def test_evaluate_counts_what_the_run_counted_and_changes_nothing(study: Study, 
 def test_evaluate_refuses_data_with_other_classes(study: Study, tmp_path: Path) -> None:
     done = segengine("evaluate", study.run, "-s", "data.classes=[a, b, c]", folder=tmp_path)
     assert done.code == 2
-    assert "was trained with other classes than the data has: " in done.err
+    assert "was trained with different classes than the data has: " in done.err
 
 
 @pytest.mark.parametrize("override", ["model.decoder=fpn", "training.epochs=3", "loss=dice", "augmentations=[]"])

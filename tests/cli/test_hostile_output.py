@@ -108,8 +108,8 @@ def test_where_results_can_not_be_written_that_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 1, "title": "\\ud83d"}', r"half of a character, U\+D83D, stands in it"),
-        ('{"format": 1, "seed": NaN}', "NaN stands in it, which is no JSON"),
+        ('{"format": 1, "title": "\\ud83d"}', r"it contains an unpaired surrogate, U\+D83D"),
+        ('{"format": 1, "seed": NaN}', "it contains NaN, which is not valid JSON"),
         ("[" * 100_000, "it is nested too deeply"),
         ('{"format": 1', "JSONDecodeError: Expecting"),
     ],
@@ -122,7 +122,9 @@ def test_a_damaged_run_json_is_an_error_in_words(tmp_path: Path, text: str, said
 
 def test_no_number_in_a_cost_is_an_error_in_words(tmp_path: Path) -> None:
     (tmp_path / "cost.json").write_text('{"latency": {"median_ms": NaN}}')
-    with pytest.raises(RunError, match=r"cost\.json: not readable \(ValueError: NaN stands in it, which is no JSON\)"):
+    with pytest.raises(
+        RunError, match=r"cost\.json: not readable \(ValueError: it contains NaN, which is not valid JSON\)"
+    ):
         read_cost(RunFolder(tmp_path))
 
 
@@ -131,5 +133,5 @@ def test_damaged_tables_are_errors_in_words(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"images\.csv: not a readable table of images \(field larger than field limit"):
         read_images(tmp_path / "images.csv")
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "train_loss": NaN}\n{"epoch": 2}\n')
-    with pytest.raises(RunError, match=r"metrics\.jsonl:1: not a line of JSON \(NaN stands in it"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl:1: not a line of JSON \(it contains NaN"):
         read_metrics(tmp_path / "metrics.jsonl")

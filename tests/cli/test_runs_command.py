@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from segengine.cli.main import main
-from segengine.cli.runs import in_words
+from segengine.cli.runs import size_text
 from segengine.runs.folder import RunFolder
 
 HOLDER = (
@@ -86,7 +86,7 @@ def test_every_run_is_listed_with_state_size_scores_and_time(make, root, said):
     assert (code, err) == (0, "")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0].startswith("abdomen: 3 runs, 3.")
-    size = in_words((root / "abdomen/vgg-seed0/run.json").stat().st_size + 1000)
+    size = size_text((root / "abdomen/vgg-seed0/run.json").stat().st_size + 1000)
     assert f"{root}/abdomen/vgg-seed0 vgg 0 finished {size} 0.875 0.750 test 2026-01-01 11:30" in lines
     assert any(line.startswith(f"{root}/abdomen/vgg-seed1 vgg 1 failed") for line in lines)
     assert f"{root}/abdomen/vgg-seed1: out of memory" in lines
@@ -112,7 +112,7 @@ def test_a_run_is_running_while_a_process_lives_and_killed_afterwards(holder, ro
     process.wait()
     found = states(said, root)["held-seed0"]
     assert found["state"] == "killed"
-    assert found["message"] == "no process works on it; `segengine run` goes on where it stopped"
+    assert found["message"] == "its process is gone; `segengine run` resumes from the last checkpoint"
 
 
 def test_a_damaged_run_is_listed_as_unreadable(make, root, said):
@@ -124,7 +124,7 @@ def test_a_damaged_run_is_listed_as_unreadable(make, root, said):
 
 def test_no_runs_are_said_and_no_folder_is_an_error(root, said):
     code, _, err = said(root)
-    assert (code, err) == (2, f"error: {root}: there is no such folder; make runs with `segengine run SPEC`\n")
+    assert (code, err) == (2, f"error: {root}: no such folder; train runs with `segengine run SPEC`\n")
     root.mkdir()
     assert said(root) == (0, f"no runs in {root}\n", "")
 
@@ -132,7 +132,7 @@ def test_no_runs_are_said_and_no_folder_is_an_error(root, said):
 def test_rm_shows_asks_and_removes_only_what_was_named(make, root, said):
     gone, kept = make("vgg"), make("resnet")
     code, out, _ = said("rm", gone.path, answer="n\n")
-    assert (code, out.endswith("for good? [y/N]: nothing was removed\n")) == (0, True)
+    assert (code, out.endswith("? [y/N]: nothing was removed\n")) == (0, True)
     assert f"{gone.path}: finished, 1." in out
     assert gone.exists
     code, out, _ = said("rm", gone.path, answer="y\n")
@@ -148,12 +148,12 @@ def test_rm_without_an_answer_removes_nothing_and_yes_does_not_ask(make, root, s
     code, _, err = said("rm", folder.path)
     assert (code, err.splitlines()[-1]) == (
         2,
-        "error: nothing was removed: there was no answer; --yes removes without asking",
+        "error: nothing was removed: no confirmation was given; --yes removes without one",
     )
     assert folder.exists
     code, out, err = said("rm", folder.path, "--yes")
     assert (code, err) == (0, "")
-    assert "for good?" not in out
+    assert "[y/N]" not in out
     assert not (root / "abdomen").exists()  # the experiment had no other run
 
 
@@ -164,10 +164,10 @@ def test_rm_refuses_what_is_no_run_and_then_removes_nothing_at_all(make, root, s
     code, out, err = said("rm", "--yes", folder.path, root / "abdomen", link, tmp_path / "nowhere", tmp_path)
     assert (code, out) == (2, "")
     assert err == (
-        f"error: {root}/abdomen: not a run folder, it has no run.json; runs in it: {folder.path}\n"
+        f"error: {root}/abdomen: not a run folder: it has no run.json; runs in it: {folder.path}\n"
         f"error: {link}: is a link to {folder.path}; name that folder\n"
         f"error: {tmp_path}/nowhere: there is no such folder\n"
-        f"error: {tmp_path}: not a run folder, it has no run.json; runs in it: {folder.path}\n"
+        f"error: {tmp_path}: not a run folder: it has no run.json; runs in it: {folder.path}\n"
         "error: nothing was removed\n"
     )
     assert folder.exists
@@ -209,7 +209,7 @@ def test_rm_leaves_what_no_run_wrote_and_names_it(make, root, said):
     code, out, _ = said("rm", "--yes", folder.path)
     assert code == 0
     assert out.splitlines()[-5:] == [
-        f"removed 1 folder, {out.splitlines()[0].rpartition(', ')[2]}, but for files that no run wrote:",
+        f"removed 1 folder, {out.splitlines()[0].rpartition(', ')[2]}, except files that no run wrote:",
         *(
             f"  {folder.path}/{name}"
             for name in ("checkpoints/mine.bin", "notes/today.txt", "photo.png", "spec.yaml.bak")
@@ -231,7 +231,7 @@ def test_rm_refuses_photos_beside_another_programs_run_json(tmp_path, said, docu
     code, _, err = said("rm", "--yes", tmp_path / "photos")
     assert (code, err) == (
         2,
-        f"error: {tmp_path}/photos: not a run folder by its run.json; remove it by other means if it has to go\n"
+        f"error: {tmp_path}/photos: its run.json is not that of a run; remove the folder by other means\n"
         "error: nothing was removed\n",
     )
     assert (tmp_path / "photos/report.html").exists()
@@ -274,8 +274,8 @@ def test_an_earlier_run_can_be_named_itself(make, root, said):
     ("size", "words"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (35_200_000, "35.2 MB"), (2_500_000_000_000, "2500.0 GB")],
 )
-def test_sizes_are_said_in_words(size, words):
-    assert in_words(size) == words
+def test_sizes_have_units(size, words):
+    assert size_text(size) == words
 
 
 def test_listing_imports_nothing_heavy(make, root):

@@ -54,12 +54,12 @@ def test_weights_that_are_not_numbers_are_refused_without_a_recorded_hash_too(
     document = json.loads((run / "run.json").read_text())
     assert len(document.pop("weights")["sha256"]) == 64
     (run / "run.json").write_text(json.dumps(document))
-    assert "hold NaN or infinity; such a network predicts nothing" in outcome(tmp_path, command)
+    assert "contain NaN or infinity; the network is unusable" in outcome(tmp_path, command)
 
 
 def test_weights_that_are_not_numbers_are_never_written(tmp_path: Path) -> None:
     layer = torch.nn.Linear(2, 2)
     torch.nn.init.constant_(layer.weight, float("inf"))
-    with pytest.raises(RunError, match=r"weights\.safetensors: the weights weight hold NaN or infinity"):
+    with pytest.raises(RunError, match=r"weights\.safetensors: the weights weight contain NaN or infinity"):
         checkpoint.save_weights(tmp_path / "weights.safetensors", layer)
     assert not list(tmp_path.iterdir())

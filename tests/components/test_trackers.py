@@ -87,7 +87,7 @@ def test_a_tracker_that_cannot_be_built_is_reported_and_the_run_goes_on(
     listeners(step(1))
     assert heard == [
         Note(
-            "the tracker mlflow can't be used and hears nothing of this run: RegistryError: trackers: mlflow needs a package "
+            "the tracker mlflow can't be used and is disabled for this run: RegistryError: trackers: mlflow needs a package "
             "that isn't installed; pip install 'segengine[mlflow]'"
         ),
         step(1),
@@ -103,7 +103,7 @@ def test_a_tracker_that_fails_later_is_reported_once_and_dropped(tmp_path: Path)
     tell(listeners, tmp_path, range(1, 4), [(1, 0.5)])
     notes = [event.text for event in heard if isinstance(event, Note)]
     assert len(notes) == 1
-    assert notes[0].startswith("a listener failed and hears no more of this run: TensorBoardListener: ")
+    assert notes[0].startswith("a listener failed and is disabled for this run: TensorBoardListener: ")
     assert [event.step for event in heard if isinstance(event, StepDone)] == [1, 2, 3]
 
 
@@ -187,5 +187,5 @@ def test_a_server_that_is_not_there_costs_seconds_and_a_note(tmp_path: Path, mon
     listeners.add_tracker(MlFlow(uri="http://127.0.0.1:9"), tmp_path)
     tell(listeners, tmp_path, range(1, 3), [(1, 0.5)])
     [note] = [event.text for event in heard if isinstance(event, Note)]
-    assert note.startswith("a listener failed and hears no more of this run: MlFlowListener: ")
+    assert note.startswith("a listener failed and is disabled for this run: MlFlowListener: ")
     assert [event.step for event in heard if isinstance(event, StepDone)] == [1, 2]

@@ -49,7 +49,7 @@ def test_a_torn_checkpoint_is_found_wherever_it_ends(kept: float, tmp_path: Path
     path = written(tmp_path / "last.pt")
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if 0 < kept < 1 else int(kept)])
-    with pytest.raises(DamagedError, match="it is torn"):
+    with pytest.raises(DamagedError, match="it is truncated"):
         checkpoint.load(path)
 
 
@@ -128,7 +128,7 @@ def test_another_format_is_no_damage(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, r"the disk is full \(No space left on device, \d+ MiB are free\); free some space, and run"),
         (errno.EROFS, r"can't be written \(Read-only file system\); make the folder writable, and run"),
-        (errno.EIO, r"Input/output error; put it right, and run"),
+        (errno.EIO, r"Input/output error; fix this, and run"),
     ],
 )
 def test_a_disk_that_takes_no_more_is_a_clear_error_and_the_checkpoints_before_stay(

@@ -24,7 +24,7 @@ def step_timer(model: nn.Module) -> StepTimer:
 
 
 LONG = "training takes about {} s uncompiled, 20% of that is {} than the 120 s that compiling takes"
-SIZES = "training images differ in size, and each size would be compiled anew"
+SIZES = "training images differ in size, and each size would need its own compilation"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ SIZES = "training images differ in size, and each size would be compiled anew"
         (
             ("auto", CPU, (8, 8)),
             1e6,
-            (False, "on a CPU convolutions take the time, which compiling doesn't shorten"),
+            (False, "on a CPU most of the time is spent in convolutions, which compilation doesn't speed up"),
         ),
         (("auto", GPU, None), 1e6, (False, SIZES)),
         (("auto", GPU, (8, 8)), 500, (False, LONG.format(500, "not more"))),

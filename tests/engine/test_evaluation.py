@@ -144,7 +144,7 @@ def test_precision_is_float32_on_a_cpu_and_fp16_is_refused_there() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_asking_for_a_gpu_that_is_not_there_is_a_clear_error() -> None:
     assert pick_device("auto") == CPU
-    with pytest.raises(RunError, match="no CUDA GPU is usable here; `segengine doctor` says what torch sees"):
+    with pytest.raises(RunError, match="no CUDA GPU is usable here; `segengine doctor` lists what torch detects"):
         pick_device("cuda")
 
 

@@ -86,8 +86,8 @@ def test_processes_end_together_whatever_ends_them_and_the_run_goes_on_in_any_nu
     code, said = ended(second)
     assert time.monotonic() - began < launch.GRACE + 5
     assert code == 1, said
-    assert "process 1 of 0 to 2 was killed (SIGKILL, mostly for want of memory); the others ended" in said
-    assert "run the same command again: it goes on from the last checkpoint" in said
+    assert "process 1 of 0 to 2 was killed (SIGKILL, usually out of memory); the others ended" in said
+    assert "run the same command again to resume from the last checkpoint" in said
     assert state(problem)["status"] != "finished"
 
     # SIGTERM lets all save, and its exit code reaches the shell.

@@ -15,7 +15,7 @@ from segengine.engine.signals import stop_on_signals
 from segengine.events import StepDone
 from tests.engine.tiny import problem
 
-AGAIN = "run the same command again: it goes on from the last checkpoint"
+AGAIN = "run the same command again to resume from the last checkpoint"
 
 
 def test_memory_disks_and_workers_are_explained_and_nothing_else() -> None:
@@ -52,7 +52,7 @@ def test_a_killed_worker_is_explained(tmp_path: Path) -> None:
     child.start()
     child.join(300)
     said = (tmp_path / "said").read_text()
-    assert said.startswith("a worker process that prepares batches has died (")
+    assert said.startswith("a data loading worker died (")
     assert said.endswith(f"set training.workers to fewer or 0, and {AGAIN}")
 
 

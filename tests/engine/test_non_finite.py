@@ -167,7 +167,7 @@ def test_resuming_takes_the_newest_checkpoint_that_is_whole_and_finite(tmp_path:
     assert found is not None
     assert not non_finite_tensors(found["model"])
     assert note == (
-        f"{p.paths.last}: holds weights that are infinite or NaN (layers.0.weight); resuming from the checkpoint before it, "
+        f"{p.paths.last}: contains infinite or NaN weights (layers.0.weight); resuming from the checkpoint before it, "
         "previous.pt"
     )
     checkpoint.save(p.paths.previous, bad)

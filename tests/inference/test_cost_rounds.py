@@ -46,5 +46,5 @@ def test_all_rounds_are_made_again_on_a_busy_machine(first, second, kept, busy) 
     for worker in workers:
         assert worker.asked.count("round") == ROUNDS * attempts
     assert [event.text for event in said if isinstance(event, Note)] == [
-        "the machine is busy with other work; measuring again"
+        "the machine is busy with other processes; measuring again"
     ] * (attempts - 1)

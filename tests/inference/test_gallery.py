@@ -95,7 +95,7 @@ def test_the_command_makes_the_page_whatever_happens_to_the_pictures(study, copi
         weights.unlink()
     done = segengine("compare", "runs", "--resamples", "100", "--html", "page.html", "--pictures", "1", folder=tmp_path)
     assert done.code == 0
-    assert done.err.count("no picture: ") == 2
+    assert done.err.count("picture left out: ") == 2
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Not shown: blobs/plain-seed0: " in page
     assert "<img" not in page

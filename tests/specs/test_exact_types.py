@@ -36,7 +36,7 @@ def message(text: str, *overrides: str) -> str:
         ("optimizer: {name: adamw, learning_rate: .nan}", ".nan is not a finite number; write one"),
         ("batch_size: true", "training.batch_size: must be auto or a whole number, not true"),
         ("epochs: 10000000000", "training.epochs: must be less than or equal to 1000000000, not 10000000000"),
-        ("epochs: !!int many", "'many' is tagged !!int and is none; write a plain value"),
+        ("epochs: !!int many", "'many' is tagged !!int but is not one; write a plain value"),
         (f"epochs: {'9' * 5000}", "a whole number of 5000 digits is too large; the largest is 9223372036854775807"),
         (f"epochs: {'[' * 100}{']' * 100}", "blocks are nested more than 50 deep; is this an experiment file?"),
     ],
@@ -107,8 +107,8 @@ def test_two_runs_never_share_a_folder() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: !!bool maybe", "f:1:4: 'maybe' is tagged !!bool and is none; write a plain value"),
-        ("a: !!null x", "f:1:4: 'x' is tagged !!null and is none; write a plain value"),
+        ("a: !!bool maybe", "f:1:4: 'maybe' is tagged !!bool but is not one; write a plain value"),
+        ("a: !!null x", "f:1:4: 'x' is tagged !!null but is not one; write a plain value"),
         ("a: !!set {x, y}", "f:1:4: the tag tag:yaml.org,2002:set is not allowed; write a plain list or mapping"),
         ("a: !thing [1]", "f:1:4: the tag !thing is not allowed; write a plain list or mapping"),
         ("[" * 5000, "f: blocks are nested more than 50 deep; is this an experiment file?"),

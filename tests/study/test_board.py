@@ -9,7 +9,7 @@ from segengine.cli.overview import Overview, grid
 from segengine.errors import DataError, SegengineError
 from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 from segengine.specs.load import load_experiment
-from segengine.study.board import Board, spoken
+from segengine.study.board import Board, duration_text
 from segengine.study.plan import Outcome, RunPlan, plans
 from segengine.study.wire import Teller, Told, event_of, line_of
 from tests.training.small import SPEC
@@ -64,7 +64,7 @@ def test_time_left_follows_the_pace_since_a_run_went_on(planned: list[RunPlan]) 
     for plan in (second, third, fourth):
         board.end(finished(plan))
     assert board.seconds_left() == 0
-    assert [spoken(seconds) for seconds in (40, 720, 12_000)] == ["40 s", "12 min", "3 h 20 min"]
+    assert [duration_text(seconds) for seconds in (40, 720, 12_000)] == ["40 s", "12 min", "3 h 20 min"]
 
 
 def test_the_table_has_a_line_for_each_variant_and_a_column_for_each_seed(planned: list[RunPlan]) -> None:
@@ -100,7 +100,7 @@ def test_without_a_terminal_there_are_plain_lines(planned: list[RunPlan]) -> Non
     overview.run_said(first, started())
     overview.run_said(first, EpochScored(ROW, best=True))
     overview.run_ended(finished(first))
-    overview.run_ended(Outcome(second, "failed", "its process was ended by SIGKILL", None))
+    overview.run_ended(Outcome(second, "failed", "its process was killed by SIGKILL", None))
     overview.close()
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     assert lines == [
@@ -109,12 +109,12 @@ def test_without_a_terminal_there_are_plain_lines(planned: list[RunPlan]) -> Non
         "vgg-seed0: epoch 5/10  loss 0.5000  validation Dice 0.750  best",
         f"finished {first.folder}  Dice 0.812",
         lines[4],
-        f"failed {second.folder}: its process was ended by SIGKILL",
+        f"failed {second.folder}: its process was killed by SIGKILL",
         lines[6],
         "variant  seed 0  seed 7",
         "vgg      0.812   waiting",
         "res      failed  waiting",
-        "failed res-seed0: its process was ended by SIGKILL",
+        "failed res-seed0: its process was killed by SIGKILL",
     ]
     assert lines[4].startswith("1 of 4 runs finished")
     assert lines[6].startswith("1 of 4 runs finished, 1 failed")

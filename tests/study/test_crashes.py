@@ -64,9 +64,9 @@ def test_variants_that_always_crash_cost_only_themselves_and_the_table_says_why(
     assert status(runs / "tame-seed0")["status"] == "finished"
     lines = done.err.splitlines()
     last = {name: next(line for line in reversed(lines) if name in line) for name in ("leaves", "killed", "eats")}
-    assert last["leaves"] == "failed leaves-seed0: its process ended with exit code 9, without a word on why"
+    assert last["leaves"] == "failed leaves-seed0: its process exited with code 9 without a message"
     assert last["killed"].startswith(
-        "failed killed-seed0: its process was ended by SIGKILL (mostly the system does that"
+        "failed killed-seed0: its process was killed by SIGKILL (usually the kernel's out-of-memory killer"
     )
     assert last["eats"].startswith(
         "failed eats-seed0: batch normalisation can't learn from one image"
@@ -101,7 +101,7 @@ def test_a_run_that_dies_before_it_has_a_folder_is_named_below_the_comparison_to
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 1
     assert not (tmp_path / "runs/blobs/early-seed0/run.json").exists()
-    why = "its process ended with exit code 9, without a word on why"
+    why = "its process exited with code 9 without a message"
     assert f"failed early-seed0: {why}" in done.err.splitlines()
     assert done.out.splitlines()[-1] == f"left out: early-seed0 (failed: {why})"
 
@@ -207,7 +207,7 @@ def test_a_run_of_a_study_that_is_killed_fails_alone_and_goes_on_to_the_same_bit
     child.join(60)
     assert child.exitcode == 1
     assert (status(run)["status"], status(problem / "runs/blobs/slow-seed0")["status"]) == ("failed", "finished")
-    assert "failed plain-seed0: its process was ended by SIGKILL" in (problem / "said.txt").read_text()
+    assert "failed plain-seed0: its process was killed by SIGKILL" in (problem / "said.txt").read_text()
     assert_goes_on_to_the_same_bits(problem, study)
 
 

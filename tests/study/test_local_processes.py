@@ -10,7 +10,7 @@ import pytest
 
 from segengine.components.jobs import Job, JobEnded, Place, Work
 from segengine.errors import RunError
-from segengine.study.crashes import crash_in_words
+from segengine.study.crashes import crash_message
 from segengine.study.executors import local_processes
 from segengine.study.executors.job_process import TAIL, JobProcess, forked, spawned
 from segengine.study.executors.local_processes import LocalProcesses, visible_gpus
@@ -72,18 +72,18 @@ def finished(place: Place, tell: Tell) -> int:
 @pytest.mark.parametrize(
     ("work", "code", "words"),
     [
-        (killed, -signal.SIGKILL, "its process was ended by SIGKILL (mostly the system does that when memory runs out"),
-        (left, 9, "its process ended with exit code 9, without a word on why"),
-        (crashed, -signal.SIGSEGV, "its process was ended by SIGSEGV (a library read memory that isn't its own); the last it "
+        (killed, -signal.SIGKILL, "its process was killed by SIGKILL (usually the kernel's out-of-memory killer"),
+        (left, 9, "its process exited with code 9 without a message"),
+        (crashed, -signal.SIGSEGV, "its process was killed by SIGSEGV (a library accessed invalid memory); the last it "
          'said: Segmentation fault, File "'),
-        (raised, 70, "its process met an error that nobody expected; the last it said: LookupError: no such thing"),
+        (raised, 70, "its process failed with an unexpected error; last output: LookupError: no such thing"),
     ],
 )  # fmt: skip
 def test_a_process_that_dies_is_explained_and_the_next_one_runs(work: Work, code: int, words: str) -> None:
     desk = Desk()
     first, second = run(job("a", work), job("b", finished), desk=desk)
     assert (first.job.name, first.exit_code, second.exit_code) == ("a", code, 0)
-    assert crash_in_words(first).startswith(words)
+    assert crash_message(first).startswith(words)
     assert desk.told == [("b", "done")]
 
 

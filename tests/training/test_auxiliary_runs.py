@@ -26,5 +26,5 @@ def test_a_run_with_deep_supervision_leaves_weights_without_its_heads(tmp_path: 
     assert facts["parameters"] <= sum(tensor.numel() for tensor in plain.values())
     assert facts["compilation"] == {
         "used": False,
-        "why": "on a CPU convolutions take the time, which compiling doesn't shorten",
+        "why": "on a CPU most of the time is spent in convolutions, which compilation doesn't speed up",
     }

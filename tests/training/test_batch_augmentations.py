@@ -50,7 +50,7 @@ def test_a_process_with_a_single_image_a_batch_has_nothing_to_mix() -> None:
     given = experiment(Crop(size=16), CopyPaste())
     assert len(build_mixing(given, DATASET, 2, processes=1)) == 1
     with pytest.raises(
-        SpecError, match=r"copy-paste mixes .* training.batch_size 2 leaves each process a single one; set it to 4"
+        SpecError, match=r"copy-paste mixes .* training.batch_size 2 leaves one image per process; set it to 4"
     ):
         build_mixing(given, DATASET, 2, processes=2)
 

@@ -59,7 +59,7 @@ def test_cost_measures_shared_networks_once_for_all_their_runs(study: Study, tmp
 def test_a_folder_without_finished_runs_is_a_wrong_request(tmp_path: Path) -> None:
     done = segengine("cost", "nothing", folder=tmp_path)
     assert (done.code, done.err) == (
-        2, "error: nothing: there is no finished run in it; make runs with `segengine run SPEC`\n"
+        2, "error: nothing: contains no finished run; train one with `segengine run SPEC`\n"
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_a_run_of_minutes_records_what_the_time_came_to(tmp_path: Path) -> None:
     assert run["trained"]["minutes"] >= 0.002
     assert run["scores"]["test"]
     assert not (folder / names.COST).exists()
-    assert "training ends by the clock" in (folder / names.LOG).read_text()
+    assert "training has a time budget" in (folder / names.LOG).read_text()
     assert "minutes: 0.002" in (folder / names.SPEC).read_text()
     again = segengine("run", "blobs.yaml", "-s", "training.minutes=3", folder=tmp_path)
     assert "training.minutes: 0.002 -> 3.0" in again.err
@@ -105,4 +105,4 @@ def test_a_variant_takes_the_epochs_back(tmp_path: Path) -> None:
     write_problem(tmp_path, SPEC + "variants:\n  timed: {training: {minutes: 2, epochs: null}}\n")
     done = segengine("validate", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
-    assert "2 minutes of batches of 2" in done.out
+    assert "2 minutes, batch size 2" in done.out

@@ -57,7 +57,7 @@ def test_where_pixels_are_equal_the_device_changes_no_bit_of_the_weights(tmp_pat
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
     assert [RunFolder(folder).read()["augmented_on"] for folder in folders] == ["cpu", "device"]
     assert "data.cache: device: the decoded training images take 1 MB of " in device.err
-    assert "MB free in memory; batches are made there" in device.err
+    assert "MB free in memory; batches are augmented there" in device.err
     assert "data.cache" not in cpu.err
     assert "augmented_on" in segengine("compare", folder=tmp_path).out
 
@@ -145,7 +145,7 @@ def test_an_augmentation_that_only_a_cpu_can_do_is_refused_before_data_is_read(t
     done = segengine(*ON_DEVICE, folder=tmp_path)
     assert done.code == 2
     assert (
-        "data.cache: device: albumentations can be done on the CPU alone; leave it out of augmentations, or set "
+        "data.cache: device: albumentations runs on the CPU only; remove it from augmentations, or set "
         "data.cache: auto" in done.err
     )
 
@@ -208,7 +208,7 @@ def test_auto_takes_a_gpu_with_room_and_says_how_much(decided: Any) -> None:
     place, note = decided("auto", "cuda", 8 * 10**9)
     assert place == "device"
     assert note == (
-        "data.cache: auto: the decoded training images take 1 MB of 8,000 MB free on the GPU; batches are made there"
+        "data.cache: auto: the decoded training images take 1 MB of 8,000 MB free on the GPU; batches are augmented there"
     )
 
 
@@ -278,5 +278,5 @@ def test_preflight_knows_what_the_device_can_do() -> None:
         )
 
     preflight(experiment(Crop(), Flip()))
-    with pytest.raises(SpecError, match=r"data\.cache: device: albumentations can be done on the CPU alone"):
+    with pytest.raises(SpecError, match=r"data\.cache: device: albumentations runs on the CPU only"):
         preflight(experiment(Crop(), Albumentations(transform="GaussNoise")))

@@ -101,7 +101,7 @@ def test_an_interrupted_run_leaves_a_folder_that_goes_on_to_the_same_bits(
     assert f"{number.name}: saving after this step" in said(problem)
     assert "Traceback" not in said(problem)
     assert run(*PLAIN, folder=problem) == 0, said(problem)
-    assert "going on after step" in said(problem)
+    assert "resuming after step" in said(problem)
     assert_equals_undisturbed(problem, study)
 
 
@@ -122,7 +122,7 @@ def test_a_run_does_not_go_on_with_changed_data(problem: Path, study: Study) -> 
     assert run(*PLAIN, folder=problem) == 2
     errors = [line for line in said(problem).splitlines() if line.startswith("error:")]
     assert len(errors) == 1
-    assert "the data has changed since this run began: 1 image changed (train/images/tr0)" in errors[0]
+    assert "the data has changed since this run started: 1 image changed (train/images/tr0)" in errors[0]
     assert (folder_of(problem) / "run.json").read_bytes() == before
 
     image.write_bytes(kept)

@@ -77,7 +77,7 @@ def auto(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_a_run_with_auto_that_finds_8_equals_one_with_8(auto: RunFolder, tmp_path: Path) -> None:
     runs = {"auto": auto, "set": finished(tmp_path, "8")}
-    why = "8 images; a step sees no more than 8 of 20 training images"
+    why = "8 images; at most 8 of 20 training images per step"
     found = runs["auto"].read()["found_batch"]
     assert found == {"images": 8, "why": why}
     assert runs["set"].read()["found_batch"] is None
@@ -123,7 +123,7 @@ def test_a_run_that_goes_on_keeps_what_it_found(
     monkeypatch.setattr(memory_plan, "batch_on_cpu", lambda context: pytest.fail("it was chosen again"))
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
-    assert "going on after step" in done.err
+    assert "resuming after step" in done.err
     assert "training.batch_size: auto: 8 images" in done.err
     weights = "checkpoints/weights.safetensors"
     again = tmp_path / "runs/blobs/default-seed0" / weights
@@ -166,7 +166,7 @@ def test_where_not_even_the_smallest_batch_fits_no_run_is_begun(
 def test_validate_says_that_the_number_is_found_later(tmp_path: Path) -> None:
     write_problem(tmp_path, AUTO)
     done = segengine("validate", "blobs.yaml", folder=tmp_path)
-    assert "3 epochs of batches as large as fit, found when a run starts" in done.out
+    assert "3 epochs, batch size chosen to fit memory when a run starts" in done.out
     assert '"batch_size": "auto"' in segengine("validate", "blobs.yaml", "--json", folder=tmp_path).out
     wrong = segengine("validate", "blobs.yaml", "-s", "training.batch_size=0", folder=tmp_path)
     assert "training.batch_size: must be auto or greater than or equal to 1, not 0" in wrong.err
@@ -206,7 +206,7 @@ def test_on_a_cpu_nothing_is_tried_and_a_batch_has_eight_images(
 ) -> None:
     monkeypatch.setattr(DryRun, "of", lambda *arguments, **named: pytest.fail("a dry run on a CPU"))
     context = with_memory_plan(context_of(tmp_path, train=100))
-    assert context.found_batch == FoundBatch(8, "8 images; on a CPU a step sees no more than 8")
+    assert context.found_batch == FoundBatch(8, "8 images; at most 8 images per step on a CPU")
     assert context.memory == MemoryPlan(None, None)
     shared = with_memory_plan(context_of(tmp_path / "two", world=World(torch.device("cpu")), train=100))
     assert shared.batch_size == 8
@@ -241,7 +241,10 @@ def test_the_dry_run_leaves_torchs_generator_and_settings_alone(
     assert found(replace(given, listener=seen.append)) == 8
     assert torch.equal(torch.get_rng_state(), before)
     assert algorithms == (torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled())
-    assert seen == [Doing("trying what fits into memory", 0, 1), Doing("trying what fits into memory", 1, 1)]
+    assert seen == [
+        Doing("searching for batch sizes that fit into memory", 0, 1),
+        Doing("searching for batch sizes that fit into memory", 1, 1),
+    ]
 
 
 def test_a_set_batch_is_kept_and_its_micro_batch_found_and_never_raised_again(

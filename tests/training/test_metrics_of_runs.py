@@ -110,7 +110,7 @@ def test_what_evaluate_refuses_before_anything_is_computed(
         assert done.code == 2
         return done.err.splitlines()[-1]
 
-    assert refused("--save") == "error: --save keeps metrics, and none was asked for; name one with --metric"
+    assert refused("--save") == "error: --save needs a metric; name one with --metric"
     assert refused("--metric", "hd59") == (
         "error: -s evaluation.metrics=[hd59]: evaluation.metrics.0: there is no metric 'hd59'; did you mean 'hd95'?"
     )
@@ -122,5 +122,5 @@ def test_what_evaluate_refuses_before_anything_is_computed(
         picture = opened(path)
         (picture.transpose(Image.Transpose.ROTATE_180) if path.name == "te0.png" else picture).save(target)
     assert refused("-s", f"data.source.root={other}", "--metric", "assd", "--save") == (
-        f"error: {study.run}: these would be scores of other data than the run's; leave out --save, or -s"
+        f"error: {study.run}: --save needs the run's own data; omit --save, or -s"
     )

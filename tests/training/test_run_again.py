@@ -116,7 +116,7 @@ def test_a_finished_run_is_not_mixed_with_changed_data(copy: Path) -> None:
     said = done.err[done.err.index("error:") :]
     for variant in ("plain", "slow"):
         assert (
-            f"runs/blobs/{variant}-seed0: finished with other data than there is now: 1 image added (train/images/tr5), "
+            f"runs/blobs/{variant}-seed0: finished on data that has changed since: 1 image added (train/images/tr5), "
             "1 image removed (test/images/te1), 1 mask changed (train/images/tr0)"
         ) in said
     assert "--fresh" in said

@@ -80,7 +80,7 @@ def test_a_disk_that_takes_no_more_fails_the_run_in_a_line_and_costs_nothing(
     message = run_json(problem)["message"]
     which = "last" if "last.pt" in message else "best"  # whichever the fourth one is, which scores decide
     assert message.startswith(f"runs/blobs/plain-seed0/checkpoints/{which}.pt: {words}")
-    assert message.endswith("run the same command again: it goes on from the last checkpoint")
+    assert message.endswith("run the same command again to resume from the last checkpoint")
     assert run_json(problem)["status"] == "failed"
     assert message in errors(done)
     assert_goes_on(problem, study)
@@ -120,10 +120,10 @@ def test_a_damaged_last_checkpoint_gives_way_with_a_note(
     content[5000] ^= 1
     last.write_bytes(content if harm == "flipped" else content[:5000])
     done = assert_goes_on(problem, study)
-    note = f"runs/blobs/plain-seed0/checkpoints/last.pt: not a readable checkpoint ({'it is torn' if harm == 'torn' else 'its bytes'}"
+    note = f"runs/blobs/plain-seed0/checkpoints/last.pt: not a readable checkpoint ({'it is truncated' if harm == 'torn' else 'its bytes'}"
     assert note in done.err
     assert "; resuming from the checkpoint before it, previous.pt" in (folder_of(problem) / "log.txt").read_text()
-    assert "going on after step 3" in done.err
+    assert "resuming after step 3" in done.err
 
 
 def test_an_image_that_is_deleted_in_mid_run_is_named_and_back_in_place_the_run_goes_on(

@@ -114,7 +114,7 @@ def visible_gpus(device: str) -> list[str]:
     names = given.split(",")[:count] if given else [str(number) for number in range(count)]
     chosen = names[int(index) : int(index) + 1] if index.isdigit() else names
     if not chosen and kind != "auto":
-        raise RunError(f"--device {device}: there is no such GPU here; `segengine doctor` says what torch sees")
+        raise RunError(f"--device {device}: no such GPU; `segengine doctor` lists what torch detects")
     return chosen
 
 

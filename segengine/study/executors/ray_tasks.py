@@ -94,8 +94,8 @@ class RayTasks:
         except (ConnectionError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split()).split(". ")[0]
             raise RunError(
-                f"executor: there is no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')} ({said}); start one with "
-                "`ray start --head`, or leave `address` out to use this machine alone"
+                f"executor: no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')} ({said}); start one with "
+                "`ray start --head`, or omit `address` to use this machine only"
             ) from error
         finally:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there, which end the process
@@ -143,5 +143,5 @@ def _ended(job: Job, reference: Any) -> JobEnded:
     try:
         code, said = ray.get(reference)
     except ray.exceptions.RayError as error:
-        return JobEnded(job, None, message=f"Ray gave it up: {' '.join(str(error).split())[:300]}")
+        return JobEnded(job, None, message=f"Ray failed the task: {' '.join(str(error).split())[:300]}")
     return JobEnded(job, code, said)
