@@ -1,1 +1,1 @@
-"""The loop, evaluation, prediction, checkpoints, devices and processes. Plain arguments; knows no spec and no run folder."""
+"""Training loop, evaluation, prediction, checkpoints, devices and processes. Plain arguments; independent of specs and run folders."""

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that makes a resumed run equal an uninterrupted one."""
+"""Checkpoints: the full state of training, so that a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 class DamagedError(RunError):
-    """A checkpoint is missing, torn, changed, or holds weights that are infinite or NaN; an older one may be usable."""
+    """A checkpoint is missing, truncated, modified, or contains infinite or NaN weights; an older one may be usable."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Progress:
 
 @dataclass
 class Trainable:
-    """Everything that training changes, except its counters."""
+    """Model, optimizer, schedule, gradient scaler and moving average."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -66,7 +66,7 @@ class Trainable:
     average: MovingAverage | None = None
 
     def evaluated(self) -> nn.Module:
-        """The model whose scores count: the moving average where there is one."""
+        """The model that is evaluated: the moving average if there is one."""
         return self.average.module if self.average is not None else self.model
 
     def check_finite(self) -> None:
@@ -85,7 +85,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def restore_generators(checkpoint: Mapping[str, Any], rank: int, size: int) -> None:
-    """Put this process' generators back; among another number of processes only the first one's are known."""
+    """Restore this process's generators; with a different number of processes, from the state of rank 0."""
     older = [{"cpu": checkpoint["generator_cpu"], "cuda": checkpoint["generators_cuda"]}]
     states: Sequence[Mapping[str, Any]] = checkpoint.get("generators", older)
     state = states[rank if len(states) == size else 0]
@@ -99,7 +99,7 @@ def capture(
 ) -> dict[str, Any]:
     """A checkpoint as tensors and plain values (loadable with weights_only=True).
 
-    `generators` are the generator states of all processes, by rank; this process' own where None.
+    `generators` are the generator states of all processes, by rank; this process's own if None.
     """
     states = [dict(state) for state in generators or [generator_states()]]
     return {
@@ -117,15 +117,15 @@ def capture(
 
 
 def capture_weights(trainable: Trainable, progress: Progress) -> dict[str, Any]:
-    """The evaluated weights alone: enough to predict, a third of the size."""
+    """A checkpoint of the evaluated weights only, about a third of the size."""
     return {"format": FORMAT, "progress": asdict(progress), "model": trainable.evaluated().state_dict()}
 
 
 def restore(checkpoint: dict[str, Any], trainable: Trainable, *, rank: int = 0, size: int = 1) -> Progress:
-    """Put everything back as it was when `checkpoint` was captured, in process `rank` of `size`.
+    """Restore the state captured in `checkpoint`, in process `rank` of `size`.
 
     Raises:
-        DamagedError: it holds something else than `capture` gives for such a trainable.
+        DamagedError: the contents don't match `trainable`.
     """
     try:
         return _restore(checkpoint, trainable, rank, size)
@@ -152,7 +152,7 @@ def _restore(checkpoint: dict[str, Any], trainable: Trainable, rank: int, size: 
 
 
 def save(path: Path, checkpoint: dict[str, Any], *, previous: Path | None = None) -> None:
-    """Write a checkpoint with its hash, whole or not at all; the one before is kept as `previous`, if that is given.
+    """Write a checkpoint with its hash, atomically; an existing file is kept as `previous` if given.
 
     Raises:
         RunError: the disk is full, or the folder can't be written to.
@@ -167,11 +167,11 @@ def save(path: Path, checkpoint: dict[str, Any], *, previous: Path | None = None
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything that it holds.
+    """Read a checkpoint safely (weights_only=True).
 
     Raises:
-        DamagedError: the file is missing, torn, changed since it was written, or its weights are infinite or NaN.
-        RunError: it is of another format.
+        DamagedError: the file is missing, truncated, modified, or contains infinite or NaN weights.
+        RunError: unsupported format version.
     """
     try:
         reason = damage(path)
@@ -199,9 +199,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]:
-    """The newest checkpoint that is whole and finite, and a note for the user where it isn't the last ('': none).
+    """The newest intact checkpoint with finite weights, and a note for the user if it isn't the last one ('' otherwise).
 
-    None where there is no checkpoint: the run stopped before its first one.
+    None if no checkpoint was written yet.
 
     Raises:
         RunError: none of them is usable.
@@ -225,7 +225,7 @@ def load_newest(last: Path, previous: Path) -> tuple[dict[str, Any] | None, str]
 
 
 def save_weights(path: Path, model: nn.Module) -> str:
-    """Write all parameters and buffers as safetensors, whole or not at all.
+    """Write all parameters and buffers as safetensors, atomically.
 
     Returns:
         The sha256 of the file, for `load_weights`.
@@ -239,15 +239,15 @@ def save_weights(path: Path, model: nn.Module) -> str:
         with whole_file(path) as part:
             save_file(tensors, part)
             return sha256_of(part)
-    except Exception as error:  # safetensors wraps the system's errors in its own
+    except Exception as error:  # safetensors wraps OSError in its own exception
         raise not_written(path, error) from error
 
 
 def load_weights(path: Path, model: nn.Module, sha256: str | None = None) -> None:
-    """Read safetensors into a model. `sha256`: what the file must have; None for runs of versions that recorded none.
+    """Load safetensors into a model. `sha256`: expected digest of the file; None for runs that recorded none.
 
     Raises:
-        RunError: the file is missing, torn, changed, of another network, or holds NaN or infinity.
+        RunError: the file is missing, truncated, modified, belongs to another network, or contains NaN or infinity.
     """
     try:
         if sha256 is not None and sha256_of(path) != sha256:

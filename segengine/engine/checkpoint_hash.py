@@ -1,7 +1,7 @@
-"""Checkpoint files that carry their own sha256, so that a torn or changed one is found out before it is used.
+"""SHA-256 of checkpoint files, stored in the file, to detect truncation and modification before use.
 
-The hash stands in the comment at the end of the zip archive that `torch.save` writes: it can't be parted from the
-file, comes into being with it in one rename, and `torch.load` and `unzip` read the file as before.
+The hash is the comment at the end of the zip archive that `torch.save` writes: it is part of the file, is written
+atomically with it, and `torch.load` and `unzip` ignore it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CHUNK = 2**20
 
 
 def seal(path: Path) -> None:
-    """Write the sha256 of all that stands before it into the comment of the zip archive at `path`, which has none."""
+    """Append the sha256 of the preceding bytes as the comment of the zip archive at `path`, which must have none."""
     with path.open("rb+") as file:
         file.seek(-2, os.SEEK_END)
         assert file.read() == b"\0\0", "the archive has a comment already"
@@ -29,7 +29,7 @@ def seal(path: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a sealed file, in words; None where it is as it was written.
+    """Description of the damage to a sealed file; None if it is intact.
 
     Raises:
         OSError: it can't be read.

@@ -1,4 +1,4 @@
-"""Whether a network is compiled by torch.compile: when that pays, and what happens where it fails."""
+"""torch.compile: the decision whether it saves time, and the fallback if compilation fails."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from segengine.engine.machine_errors import out_of_memory
 from segengine.engine.precision import Precision
 
 GAIN = 0.2
-"""Share of a step's time on a GPU that compiling is taken to save; convolutions alone gain nothing."""
+"""Assumed fraction of a GPU step's time that compilation saves; convolutions alone gain nothing."""
 COMPILING_SECONDS = 120
-"""How long compiling is taken to last."""
+"""Assumed duration of compilation."""
 
 
 @dataclass(frozen=True)
 class StepTimer:
-    """Times steps of `model` on random images and leaves no trace.
+    """Times steps of `model` on random images, without side effects on the model or torch's generators.
 
     Images have `channels` and `size` (height, width in pixels), and classes 0..`num_classes` - 1.
     """
@@ -36,9 +36,9 @@ class StepTimer:
     num_classes: int
 
     def seconds(self, images: int, *, network: nn.Module | None = None, steps: int = 1) -> float:
-        """Seconds of forward and backward with a batch of `images`: the fastest of `steps`, by `network` in place of the model.
+        """Seconds of forward and backward with a batch of `images`, the minimum of `steps`; `network` replaces the model.
 
-        Weights, buffers and torch's generators are as before, and gradients are gone, also where it raises.
+        Weights, buffers and torch's generators are restored and gradients cleared, also on an exception.
         """
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         was_training = self.model.training
@@ -82,9 +82,9 @@ class Compilation:
 def decide(
     wanted: bool | Literal["auto"], device: torch.device, size: tuple[int, int] | None, seconds: Callable[[], float]
 ) -> Compilation:
-    """`auto`: on a GPU, where a fifth of the training's expected `seconds` is more than compiling takes.
+    """`auto`: compile on a GPU if a fifth of the expected training time in `seconds` exceeds the compilation time.
 
-    `seconds` is asked only where it matters. `size` is that of training samples, None where they differ.
+    `seconds` is called only if needed. `size` is that of training samples, None if they differ.
     """
     if not wanted:
         return Compilation(False, "training.compile: false")
@@ -106,14 +106,14 @@ def decide(
 
 
 def compiled(timer: StepTimer, images: int, world: World) -> tuple[nn.Module | None, str]:
-    """The network compiled for batches of `images`, None where that fails in any process; and why ('' for nothing).
+    """The network compiled for batches of `images`, or None if compilation fails in any process, and the reason ('' if none).
 
-    It is compiled for the shapes of training alone; what is evaluated and saved is the model itself.
+    Only training shapes are compiled; the uncompiled model is evaluated and saved.
     """
     network, reason = cast("nn.Module", torch.compile(timer.model, dynamic=False)), ""
     try:
         timer.seconds(images, network=network)
-    except Exception as error:  # compilers fail in many ways, and none of them need cost a run
+    except Exception as error:  # a compiler error of any kind must not fail the run
         if out_of_memory(error):
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

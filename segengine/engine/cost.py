@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulate operations as torch counts them."""
+"""Number of parameters and of multiply-accumulate operations (torch's FlopCounterMode)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def macs(model: nn.Module, channels: int, height: int, width: int) -> int:
-    """Multiply-accumulates of the forward pass of one image; convolutions and matrix products only."""
+    """Multiply-accumulates of the forward pass of one image, counting convolutions and matrix products only."""
     device = next(model.parameters()).device
     image = torch.zeros(1, channels, height, width, dtype=torch.uint8, device=device)
     was_training = model.training

@@ -1,4 +1,4 @@
-"""Everything about processes: which one this is, what device it has, and what all of them agree on."""
+"""Distributed training: rank, world size, device, and collective operations."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from segengine.engine.launch import end_with_launcher
 from segengine.errors import RunError, SpecError, printable
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others before it gives up."""
+"""Timeout of collective operations."""
 
 
 @dataclass(frozen=True)
 class World:
-    """A process among `size` processes that train one model; `size` 1 needs no torch.distributed.
+    """Process `rank` of `size` processes that train one model; with `size` 1 torch.distributed isn't used.
 
-    `runs` is how many runs share this machine's cores.
+    `runs` is the number of concurrent runs on this machine.
     """
 
     device: torch.device
@@ -35,11 +35,11 @@ class World:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints (rank 0)."""
         return self.rank == 0
 
     def total(self, values: list[float]) -> list[float]:
-        """The sum over all processes of each number, exact for whole numbers below 2**53."""
+        """Element-wise sum over all processes, exact for integers below 2**53."""
         if self.size == 1:
             return values
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -48,7 +48,7 @@ class World:
 
     @property
     def cores(self) -> int:
-        """CPU cores of this process, at least 1: those that the system allows, shared with other processes and runs."""
+        """CPU cores available to this process, at least 1, divided among processes and concurrent runs."""
         allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
         return max(1, allowed // (here * self.runs))
@@ -59,19 +59,19 @@ class World:
         return torch.float32 if self.device.type == "mps" else torch.float64
 
     def summed(self, numbers: Tensor) -> Tensor:
-        """`numbers`, a tensor on the device, summed in place over all processes; the host doesn't wait for a GPU."""
+        """In-place sum of a device tensor over all processes, without host synchronisation."""
         if self.size > 1:
             dist.all_reduce(numbers)
         return numbers
 
     def share_buffers(self, module: nn.Module) -> None:
-        """Give every process the first one's buffers: batch normalisation's statistics are of each process's own images."""
+        """Broadcast the buffers of rank 0: batch normalisation's statistics differ between processes."""
         if self.size > 1:
             for buffer in module.buffers():
                 dist.broadcast(buffer, 0)
 
     def gathered(self, item: Any) -> list[Any]:
-        """Every process's `item`, by rank."""
+        """The `item` of every process, by rank."""
         if self.size == 1:
             return [item]
         items: list[Any] = [None] * self.size
@@ -79,7 +79,7 @@ class World:
         return items
 
     def gathered_rows(self, rows: Tensor) -> Tensor:
-        """Every process' rows int64 [n, columns], by rank, each with its own n; as tensors, without pickling."""
+        """Rows int64 [n, columns] of all processes, by rank; n may differ. Transferred as tensors, without pickling."""
         if self.size == 1:
             return rows
         counts = torch.zeros(self.size, dtype=torch.int64, device=self.device)
@@ -92,18 +92,18 @@ class World:
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(rows.device)
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls the device."""
+    """Display name of the device."""
     return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else device.type.upper()
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was told, so that a clock says how long that took."""
+    """Wait for all queued work of the device, for correct timing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -111,7 +111,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
-    """`auto`: this process's GPU if there is one, else the CPU.
+    """The torch device; `auto` is this process's GPU if there is one, else the CPU.
 
     Raises:
         RunError: a GPU was asked for and there is none.
@@ -135,7 +135,7 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def open_world(device: str = "auto") -> Iterator[World]:
-    """The world of the process, from the environment that torchrun or `launch` made, if any did; closed on leaving."""
+    """Initialise torch.distributed from the environment of torchrun or `launch`, if present; destroyed on exit."""
     end_with_launcher()
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -148,6 +148,6 @@ def open_world(device: str = "auto") -> Iterator[World]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield World(chosen, rank, size)
-        dist.barrier()  # nobody leaves while another still talks to it
+        dist.barrier()  # no process may leave while another still communicates
     finally:
         dist.destroy_process_group()

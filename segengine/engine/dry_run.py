@@ -40,7 +40,7 @@ def halvings(most: int) -> list[int]:
 
 
 def largest(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """The largest of the ascending `numbers` that `fits`, None where not even the first does; galloping search."""
+    """The largest of the ascending `numbers` that `fits`, None if not even the first does; galloping search."""
     low, high, step = -1, 0, 1
     while fits(numbers[high]):
         low = high
@@ -59,7 +59,7 @@ def first_that_fits(numbers: Sequence[int], fits: Callable[[int], bool]) -> int 
 
 
 def held_bytes(trainable: Trainable) -> int:
-    """Bytes of weights, optimizer state and average, as far as they exist."""
+    """Bytes of weights, optimizer state and moving average."""
     average = trainable.average.state_dict() if trainable.average is not None else {}
     state = trainable.optimizer.state_dict()["state"]
     return tensor_bytes({"model": trainable.model.state_dict(), "average": average, "optimizer": state})
@@ -67,12 +67,12 @@ def held_bytes(trainable: Trainable) -> int:
 
 @dataclass(frozen=True)
 class DryRun:
-    """Steps and evaluation passes of a throwaway network on random images, in one process without the others.
+    """Steps and evaluation passes of a temporary network on random images, in one process, without communication.
 
     Images have `channels` and `size` (height, width) in training and `evaluated_size` in evaluation; classes are 0 to
-    `num_classes` - 1. Of the batches whose gradients make one step, two are tried: all after the first take the same
-    memory. `reserved_bytes` are kept free meanwhile, for decoded images and the buffers of gradients that processes share.
-    `world` has all processes, which agree on the smallest number; `step` belongs to a world of this process alone.
+    `num_classes` - 1. At most two of the accumulated batches are run: all after the first take the same memory.
+    `reserved_bytes` are allocated meanwhile, for decoded images and the gradient buffers of DDP. `world` has all processes,
+    which agree on the minimum; `step` uses a world of this process only.
     """
 
     world: World
@@ -90,7 +90,7 @@ class DryRun:
         cls, world: World, step: Step, predictor: Predictor, *, channels: int, size: tuple[int, int], evaluated_size: tuple[int, int],
         num_classes: int, accumulate: int = 1, reserved_bytes: int = 0,
     ) -> DryRun:  # fmt: skip
-        """A dry run of `step`, whose network and optimizer are used up; a learning rate of 0 keeps its losses finite."""
+        """A dry run of `step`, whose network and optimizer are modified; a learning rate of 0 keeps losses finite."""
         parts = step.trainable
         device = step.world.device
         scaler = parts.scaler and torch.amp.GradScaler(device.type, init_scale=1.0)  # with which no step is skipped
@@ -103,8 +103,8 @@ class DryRun:
     def training_bytes(self, images: int) -> int | None:
         """Peak bytes of the second of two steps with batches of `images`, weights and optimizer state included.
 
-        None where memory runs out in either step. The first step, in which libraries choose algorithms and the optimizer
-        allocates its state, isn't measured. 0 where the system doesn't report memory.
+        None if memory runs out in either step. The first step, in which libraries select algorithms and the optimizer
+        allocates its state, isn't measured. 0 if the system doesn't report memory.
         """
 
         def steps() -> int:
@@ -135,7 +135,7 @@ class DryRun:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-        # Only here the error is gone, with its frames, which hold the tensors of the step.
+        # Only after the except block are the error's frames, which hold the step's tensors, released.
         del reserved
         self.step.trainable.optimizer.zero_grad(set_to_none=True)
         release_memory(device)
@@ -152,17 +152,17 @@ class DryRun:
 
 
 def fitting_micro_batch(dry_run: DryRun, most: int) -> int:
-    """The largest of `most`, its half and so on of images that fit in a training step; all processes agree on the smallest.
+    """The largest number of images, out of `most` halved repeatedly, that fits in a training step; the minimum over all processes.
 
     Raises:
-        RunError: not even one image fits in some process; every process raises it.
+        RunError: a single image doesn't fit in some process; raised in every process.
     """
     found = first_that_fits(halvings(most), lambda images: dry_run.training_bytes(images) is not None)
     return _agreed(dry_run, found)
 
 
 def fitting_batch(dry_run: DryRun, numbers: Sequence[int], usable_bytes: int) -> int | None:
-    """The largest of the ascending `numbers` of images whose training step takes at most `usable_bytes` in all processes.
+    """The largest of the ascending `numbers` of images whose training step takes at most `usable_bytes` in every process.
 
     None where not even the first does.
 
@@ -183,7 +183,7 @@ def fitting_batch(dry_run: DryRun, numbers: Sequence[int], usable_bytes: int) ->
 
 
 def fitting_evaluation_batch(dry_run: DryRun, most: int) -> int:
-    """The largest of `most`, its half and so on of images that fit in an evaluation pass, 1 where none does."""
+    """The largest number of images, out of `most` halved repeatedly, that fits in an evaluation pass; 1 if none does."""
     found = first_that_fits(halvings(most), dry_run.evaluation_fits)
     return min(number or 1 for number in dry_run.world.gathered(found))
 
@@ -204,6 +204,6 @@ def evaluated_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def learns_statistics(model: nn.Module) -> bool:
-    """Whether batch normalisation computes statistics in training, for which one image may be too few."""
+    """Whether batch normalisation computes batch statistics in training, which may need more than one image."""
     model.train()
     return any(isinstance(module, _BatchNorm) and module.training for module in model.modules())

@@ -1,4 +1,4 @@
-"""Counts of a model's confusions, per image, at the files' own size, each image exactly once on any number of processes."""
+"""Confusion counts per image at the files' original size; each image is evaluated exactly once on any number of processes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from segengine.metrics.pairs import ImagePair
 from segengine.metrics.values import Measurement
 
 Measured = dict[str, list[tuple[float, int]]]
-"""Of one image: by metric, of each class its value and its place in STATES."""
+"""Metric values of one image: by metric, for each class the value and the index in STATES."""
 _MOST_LOGITS = 2**26  # 256 MiB of float32 at a time on a GPU
-_MOST_PIXELS = 2**24  # are counted at a time, with three int64 for each
+_MOST_PIXELS = 2**24  # counted at a time, at three int64 per pixel
 
 
 def evaluate(
     predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World, *,
     seen: Callable[[int], None] | None = None,
 ) -> ImageCounts:  # fmt: skip
-    """Confusion counts int64 [K, K] (rows truth, columns predicted) by image index, the same on every process.
+    """Confusion counts int64 [K, K] (rows truth, columns predicted) by image index, identical on every process.
 
     `seen` is called with the number of images after each batch of this process.
     """
@@ -40,7 +40,7 @@ def evaluate_and_measure(
     predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World,
     *, measurement: Measurement | None, seen: Callable[[int], None] | None = None,
 ) -> tuple[ImageCounts, dict[int, Measured]]:  # fmt: skip
-    """The counts, and of each image what `measurement` finds in the same prediction (nothing without one)."""
+    """Confusion counts, and per image the values of `measurement` on the same prediction (empty without one)."""
     mine = list(indices)[world.rank :: world.size]
     counts = ImageCounts(num_classes)
     measured: dict[int, Measured] = {}
@@ -95,7 +95,7 @@ def _in_bands(predictor: Predictor, image: Tensor) -> Iterator[NDArray[np.float3
 
 
 def confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """Counts int64 [B, K, K] (rows truth, columns predicted) of uint8 [B, H, W]; pixels ignored in the truth are left out.
+    """Counts int64 [B, K, K] (rows truth, columns predicted) of uint8 [B, H, W]; pixels ignored in the truth are excluded.
 
     Large images are counted in bands of rows, so that memory doesn't grow with them.
     """
@@ -115,7 +115,7 @@ def _confusions(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
 
 
 def most_images(pixels: int, num_classes: int, device: torch.device) -> int:
-    """Images of `pixels` per pass before memory is tried: 1 on a CPU, where larger batches gain nothing."""
+    """Upper bound of images of `pixels` per pass: 1 on a CPU, where larger batches gain nothing."""
     if device.type == "cpu":
         return 1
     return int(min(64, max(1, _MOST_LOGITS // max(1, pixels * num_classes))))

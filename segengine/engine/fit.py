@@ -1,4 +1,4 @@
-"""The training loop: a plain generator of events. Callers log, draw and save nothing inside it but checkpoints."""
+"""The training loop: a generator of events. It writes checkpoints only; callers log and plot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segengine.engine.time_budget import TimedSchedule
 from segengine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
 
 _AGREED_STEPS = 16
-"""Several processes agree on whether a checkpoint by minutes is due every so many steps."""
+"""Interval in steps at which several processes agree whether a time-based checkpoint is due."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Counts a model's confusions on the validation images, and turns counts into the score that checkpoints follow."""
+    """Computes confusion counts on the validation images, and from counts the score that selects the best checkpoint."""
 
     count: Callable[[nn.Module], Counts]
     score: Callable[[Counts], float]  # finite; higher is better
@@ -56,14 +56,14 @@ def fit(
     progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:  # fmt: skip
-    """Train from `progress` (a fresh start where None) to the end of the budget.
+    """Train from `progress` (None: from the start) to the end of the budget.
 
     Yields StepDone after each step, EpochDone after each epoch, Saved after each checkpoint and Ended once, last. When
     `stop_wanted` turns true, a checkpoint is written after the current step and Ended says `interrupted`. `clock` gives
-    seconds; among several processes that of the first one counts.
+    seconds; with several processes, rank 0's is used.
 
     Raises:
-        RunError: a loss, a gradient or, before a checkpoint, the weights are infinite or NaN; no such weights are saved.
+        RunError: a loss, a gradient or, before a checkpoint, the weights are infinite or NaN; such weights are never saved.
     """
     return _Loop(step, stream, settings, paths, evaluator, progress or Progress(), stop_wanted, clock).run()
 
@@ -100,7 +100,7 @@ class _Loop:
 
     @property
     def share(self) -> float:
-        """How much of the budget is used."""
+        """Fraction of the budget used, 0..1."""
         at, budget = self.progress, self.settings
         if budget.minutes is not None:
             return at.train_seconds / (60 * budget.minutes)
@@ -109,7 +109,7 @@ class _Loop:
 
     @property
     def used_up(self) -> bool:
-        """Whether the budget ends here: with this epoch or, of minutes, with this step."""
+        """Whether the budget is used up: after this epoch or, for minutes, after this step."""
         if self.settings.minutes is not None:
             return self.share >= 1
         return self.progress.epoch == self.settings.epochs
@@ -126,9 +126,9 @@ class _Loop:
         yield Ended("finished" if self.used_up else "stopped early", at.epoch, at.step)
 
     def _steps(self) -> Generator[Event, None, bool]:
-        """The rest of the current epoch; returns whether it was interrupted."""
+        """Run the rest of the current epoch; returns whether it was interrupted."""
         at, timed = self.progress, self.settings.minutes is not None
-        if timed and self.used_up:  # it stopped after the last step, before the evaluation
+        if timed and self.used_up:  # interrupted after the last step, before the evaluation
             return False
         self.trainable.model.train()
         batches = self.stream.epoch(at.epoch, at.step_in_epoch * self.settings.accumulate)
@@ -143,7 +143,7 @@ class _Loop:
             while len(pending) > keep:
                 done.append(pending.popleft())
                 if done[-1].queued.result().stop and stop_after is None:
-                    # All processes stop after the same step, whichever of them emptied its queue to save.
+                    # All processes stop after the same step, even if one has emptied its queue to save.
                     stop_after = done[-1].number + self.step.queue_depth
                 if stop_after is not None and newest >= stop_after:
                     keep = 0
@@ -158,14 +158,14 @@ class _Loop:
             if timed and self.used_up:
                 break
         stopping = [each.queued.result().stop for each in pending]
-        synchronize(self.step.world.device)  # queued work belongs to the steps' time
+        synchronize(self.step.world.device)  # queued work counts as training time
         self._spend(self.clock() - began)
         for each in pending:
             yield self._counted(each)
         return stop_after is not None or any(stopping)
 
     def _counted(self, pending: _Pending) -> StepDone:
-        """Count a step whose numbers have been read."""
+        """Update the counters with a step whose loss has been read back."""
         at, (loss, norm, _) = self.progress, pending.queued.result()
         at.step += 1
         at.step_in_epoch += 1
@@ -178,7 +178,7 @@ class _Loop:
         )  # fmt: skip
 
     def _spend(self, seconds: float) -> None:
-        """Add the seconds of a step; a budget of minutes follows the first process' clock in all processes."""
+        """Add the seconds of a step; a budget of minutes uses rank 0's clock in all processes."""
         at = self.progress
         at.seconds_in_epoch += seconds
         at.train_seconds += seconds
@@ -201,7 +201,7 @@ class _Loop:
         if every.save_minutes is None or (world.size > 1 and step % _AGREED_STEPS):
             return False
         due = time.monotonic() - self.saved_at > 60 * every.save_minutes
-        # Saving gathers every process' generators, so that all must take part; the first one's clock decides.
+        # Saving gathers the generators of all processes, so all must take part; rank 0's clock decides.
         return world.total([float(due and world.main)])[0] > 0
 
     def _end_of_epoch(self) -> Iterator[Event]:
@@ -216,7 +216,7 @@ class _Loop:
         last = self.used_up
         if self.evaluator and (last or at.epoch % every.evaluate_every == 0):
             evaluated = self.trainable.evaluated()
-            self.step.world.share_buffers(evaluated)  # those that the first process saves
+            self.step.world.share_buffers(evaluated)  # rank 0's, which are saved
             counts = self.evaluator.count(evaluated)
             score = self.evaluator.score(counts)
             best = self._rank(score)

@@ -1,7 +1,7 @@
-"""Several processes of this machine that train one model together: started, signalled and ended together.
+"""Launcher of several processes on this machine that train one model (as torchrun does).
 
-What torchrun does on one machine, with two differences: a wish to stop is passed on so that a checkpoint is saved
-before the end, and the exit code of the processes is that of the command.
+Differences to torchrun: SIGINT and SIGTERM are forwarded, so that a checkpoint is saved before the exit, and the exit
+code is that of the command.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from segengine.engine.machine_errors import AGAIN
 from segengine.errors import RunError
 
 PATIENCE = 5.0
-"""Seconds that the others have for ending by themselves once a process has failed; then they are asked to."""
+"""Seconds after the failure of one process until SIGTERM is sent to the others."""
 GRACE = 30.0
-"""Seconds after which those that still don't end are killed."""
+"""Seconds after the failure until remaining processes are killed."""
 LAUNCHED = "SEGENGINE_LAUNCHED"
 """Set in the environment of a process that `launch` started."""
 _TAIL = 4000  # bytes
@@ -38,14 +38,14 @@ _TAIL = 4000  # bytes
 class _Child:
     rank: int
     process: subprocess.Popen[bytes]
-    said: IO[bytes] | None  # what a process other than the main one wrote to standard error
+    stderr: IO[bytes] | None  # standard error of a process other than rank 0
 
 
 def check_devices(processes: int, device: str) -> None:
-    """Refuse more processes than there are GPUs, before any is started.
+    """Check that there are at least `processes` GPUs, before any process is started.
 
     Raises:
-        RunError: with the number of GPUs and what to write instead.
+        RunError: too few GPUs.
     """
     if device not in ("auto", "cuda", "gpu"):
         return
@@ -59,32 +59,32 @@ def check_devices(processes: int, device: str) -> None:
 
 
 def launch(arguments: Sequence[str], processes: int, say: Callable[[str], None]) -> int:
-    """Run `python -m segengine` with `arguments` in `processes` processes; returns the exit code that all of them mean.
+    """Run `python -m segengine` with `arguments` in `processes` processes; returns the combined exit code.
 
-    The main process (rank 0) speaks; another one's errors are passed on if it failed alone. When a process fails or is
-    killed, the others have `GRACE` seconds for ending. SIGINT and SIGTERM are passed on.
+    Rank 0 prints; the standard error of another rank is printed if that rank failed first. After a process fails or is
+    killed, the others are terminated within `GRACE` seconds. SIGINT and SIGTERM are forwarded.
     """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     children = [_start(arguments, rank, processes, store.port) for rank in range(processes)]
     try:
-        with _passing_on(children):
+        with _forwarded_signals(children):
             first, killed = _watch(children)
     finally:
         for child in children:
-            child.process.kill()  # nobody is left behind, whatever happened here
+            child.process.kill()  # no process is left running, also on an exception
             child.process.wait()
     codes = {child.rank: child.process.returncode for child in children}
     if first is not None:
         _explain(first, processes, killed, say)
     for child in children:
-        for file in (child.process.stdin, child.said):
+        for file in (child.process.stdin, child.stderr):
             if file is not None:
                 file.close()
-    return _meaning(codes, killed)
+    return _combined_exit_code(codes, killed)
 
 
 def end_with_launcher() -> None:
-    """In a process that `launch` started: end at once when the launcher is gone, as its pipe then is."""
+    """In a process started by `launch`: exit immediately when the launcher's pipe is closed."""
     if os.environ.get(LAUNCHED) != "1":
         return
 
@@ -97,20 +97,20 @@ def end_with_launcher() -> None:
 
 
 def _start(arguments: Sequence[str], rank: int, processes: int, port: int) -> _Child:
-    said = tempfile.TemporaryFile() if rank else None  # noqa: SIM115
+    stderr = tempfile.TemporaryFile() if rank else None  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-m", "segengine", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL if rank else None,
-        stderr=said,
+        stderr=stderr,
         env=_environment(rank, processes, port),
-        start_new_session=True,  # Ctrl-C comes through the launcher, once
+        start_new_session=True,  # the launcher forwards Ctrl-C once
     )
-    return _Child(rank, process, said)
+    return _Child(rank, process, stderr)
 
 
 def _environment(rank: int, processes: int, port: int) -> Mapping[str, str]:
-    """What torchrun would set."""
+    """Environment variables as torchrun sets them."""
     cores = os.cpu_count() or 1
     return {
         "OMP_NUM_THREADS": str(max(1, cores // processes)),
@@ -122,19 +122,19 @@ def _environment(rank: int, processes: int, port: int) -> Mapping[str, str]:
         "LOCAL_WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is here, not in rank 0
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the launcher hosts the store, not rank 0
         "TORCHELASTIC_RESTART_COUNT": "0",
     }
 
 
 @contextmanager
-def _passing_on(children: Sequence[_Child]) -> Iterator[None]:
-    def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _forwarded_signals(children: Sequence[_Child]) -> Iterator[None]:
+    def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         for child in children:
             if child.process.poll() is None:
                 child.process.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -143,15 +143,15 @@ def _passing_on(children: Sequence[_Child]) -> Iterator[None]:
 
 
 def _watch(children: Sequence[_Child]) -> tuple[_Child | None, frozenset[int]]:
-    """Wait for all; the process that failed first, and the ranks that had to be killed here."""
+    """Wait for all processes; returns the one that failed first, and the ranks that were killed."""
     first: _Child | None = None
-    since, asked, killed = 0.0, False, set[int]()
+    since, terminated, killed = 0.0, False, set[int]()
     while running := [child for child in children if child.process.poll() is None]:
         if first is None:
             first = next((child for child in children if _failed(child)), None)
             since = time.monotonic()
-        elif not asked and time.monotonic() - since > PATIENCE:
-            asked = True
+        elif not terminated and time.monotonic() - since > PATIENCE:
+            terminated = True
             for child in running:
                 child.process.terminate()
         elif time.monotonic() - since > GRACE:
@@ -163,26 +163,26 @@ def _watch(children: Sequence[_Child]) -> tuple[_Child | None, frozenset[int]]:
 
 
 def _failed(child: _Child) -> bool:
-    """Whether it ended as no other does on purpose: not done, and not stopped by a signal that all of them got."""
+    """Whether it failed: neither finished nor stopped by a forwarded signal."""
     return child.process.poll() not in (None, 0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def _explain(first: _Child, processes: int, killed: frozenset[int], say: Callable[[str], None]) -> None:
-    """Why they ended, unless the main process has said it."""
+    """Print the reason of the failure, unless rank 0 has printed it."""
     code = first.process.returncode
     if code < 0:
         reason = signal.Signals(-code).name + (", usually out of memory" if -code == signal.SIGKILL else "")
         say(f"error: process {first.rank} of 0 to {processes - 1} was killed ({reason}); the others ended; {AGAIN}")
-    elif first.said is not None:
-        first.said.seek(max(0, first.said.seek(0, os.SEEK_END) - _TAIL))
-        say(f"process {first.rank}: {first.said.read().decode(errors='replace').strip()}")
+    elif first.stderr is not None:
+        first.stderr.seek(max(0, first.stderr.seek(0, os.SEEK_END) - _TAIL))
+        say(f"process {first.rank}: {first.stderr.read().decode(errors='replace').strip()}")
     if killed:
         names = ", ".join(str(rank) for rank in sorted(killed))
         say(f"process {names} did not end within {GRACE:.0f} seconds and was killed")
 
 
-def _meaning(codes: Mapping[int, int], killed: frozenset[int]) -> int:
-    """One exit code for all: a wrong request (2) before a failure (1) before a stop (143, 130) before 0."""
+def _combined_exit_code(codes: Mapping[int, int], killed: frozenset[int]) -> int:
+    """Combined exit code, by precedence: invalid request (2), failure (1), interruption (143, 130), 0."""
     own = {code for rank, code in codes.items() if rank not in killed}
     if any(code < 0 for code in own):
         return 1

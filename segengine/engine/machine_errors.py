@@ -1,4 +1,4 @@
-"""Troubles of the machine in words: full disks, folders that can't be written to, killed workers, too little memory."""
+"""User messages for machine errors: full disk, read-only folder, killed worker, out of memory."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory",
                   "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "MPS backend out of memory")  # fmt: skip
-_LEFT_ALONE = ("gloo/", "Gloo ", "NCCL", "ncclRemoteError", "[c10d]", "ProcessGroup")
+_LOST_PROCESS = ("gloo/", "Gloo ", "NCCL", "ncclRemoteError", "[c10d]", "ProcessGroup")
 
 
 class MachineError(RunError):
-    """The machine is in trouble; other processes and other runs may not notice."""
+    """An error of the machine (disk, memory, worker process), which may not affect other processes and runs."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the computer, has not enough memory for what was to be computed."""
+    """Whether `error` means that device or host memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def explained(error: BaseException) -> MachineError | None:
-    """What a trouble of the machine means and what to do, None where `error` is none."""
+    """The user message for a machine error; None if `error` is of another kind."""
     if out_of_memory(error):
         return MachineError(
             f"out of memory ({_first_sentence(error)}); close other programs that use the device, or start a run with "
             "a smaller crop, network or training.batch_size"
         )
-    if _left_alone(error):
+    if _lost_process(error):
         return MachineError(f"another process of this training has ended ({_first_sentence(error)}); {AGAIN}")
-    # A worker that dies while it hands a batch over is noticed as a broken connection.
+    # A worker killed while sending a batch appears as a broken connection.
     broken = isinstance(error, ConnectionError | EOFError)
     if broken or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error)):
         return MachineError(
@@ -52,15 +52,15 @@ def explained(error: BaseException) -> MachineError | None:
     return None
 
 
-def _left_alone(error: BaseException) -> bool:
-    """Whether a process could no longer talk to the others."""
+def _lost_process(error: BaseException) -> bool:
+    """Whether communication with another process failed."""
     if isinstance(error, torch.distributed.DistError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LEFT_ALONE)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST_PROCESS)
 
 
 def not_written(path: Path | None, error: Exception) -> MachineError:
-    """The error for a file that couldn't be written (or read): why, and what to do."""
+    """The error for a file that couldn't be written or read, with its cause and remedy."""
     cause = next((e for e in _chain(error) if isinstance(e, OSError)), None)
     where = str(path) if path is not None else "a file of the run"
     if cause is None or cause.errno is None:
@@ -82,7 +82,7 @@ def _free(path: Path | None) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that it came from."""
+    """The error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         yield error

@@ -1,4 +1,4 @@
-"""How much memory is free, and how much a piece of work takes: CUDA allocations on a GPU, resident memory on a CPU."""
+"""Free memory and peak memory: CUDA allocations on a GPU, resident memory on a CPU."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _touch_libraries() -> None:
 
 
 def _forget_highest() -> bool:
-    """Return free memory and reset the kernel's peak (VmHWM, see proc(5)); False where that isn't possible."""
+    """Return free memory and reset the kernel's peak (VmHWM, see proc(5)); False if that isn't possible."""
     with suppress(OSError, AttributeError, TypeError):  # another C library: memory it keeps counts as in use before
         ctypes.CDLL(None).malloc_trim(0)
     try:
@@ -99,7 +99,7 @@ def _status(name: str) -> int | None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that this process can still take: of the machine, or of its part of the GPU where it has been given one."""
+    """Bytes that this process can still allocate: on the host, or within its part of the GPU."""
     if device.type != "cuda":
         return available_bytes()
     free, total = torch.cuda.mem_get_info(device)
@@ -108,13 +108,13 @@ def free_bytes(device: torch.device) -> int:
 
 
 def limit_gpu_part(device: torch.device, part: float) -> None:
-    """Limit this process to `part` (0..1) of the GPU's memory, so that runs that share a GPU can't take each other's."""
+    """Limit this process to `part` (0..1) of the GPU's memory, so that runs sharing a GPU don't exceed their parts."""
     if device.type == "cuda" and part < 1:
         torch.cuda.set_per_process_memory_fraction(part, device)
 
 
 def release_memory(device: torch.device) -> None:
-    """Return memory that nothing refers to any more to the system."""
+    """Return unreferenced memory to the system."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Losses, gradients and weights that are infinite or NaN: tested on the device, before the optimizer changes a weight."""
+"""Detection of infinite or NaN losses, gradients and weights, on the device and before the optimizer step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED = 5
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """L2 norm over all gradients, a scalar on their device; infinite or NaN where any gradient is."""
+    """L2 norm over all gradients, a scalar on their device; infinite or NaN if any gradient is."""
     return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
@@ -32,7 +32,7 @@ def not_usable(norm: Tensor, scaler: torch.amp.GradScaler | None) -> Tensor:
 
 @dataclass
 class NonFiniteLatch:
-    """Keeps the optimizer from changing weights from the first non-finite step on, without waiting for the host.
+    """Disables weight updates from the first non-finite step on, without host synchronisation.
 
     `found` is float32 on the device: 0 until then, 1 afterwards.
     """
@@ -49,7 +49,7 @@ class NonFiniteLatch:
         return loss if self.found is None else torch.where(self.found > 0, torch.nan, loss)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """One optimizer step, which the optimizer's fused kernel skips once the latch is set, as for torch's GradScaler."""
+        """One optimizer step; fused optimizer kernels skip it once the latch is set (`found_inf`, as with torch's GradScaler)."""
         if self.found is None:
             optimizer.step()
             return
@@ -63,13 +63,13 @@ class NonFiniteLatch:
 def queue_depth(optimizer: torch.optim.Optimizer, device: torch.device) -> int:
     """Number of further steps queued on the device before a step's loss is read back: 1 on a GPU.
 
-    0 where the optimizer can't skip a step by itself, and on a CPU, which has no queue.
+    0 if the optimizer doesn't support `found_inf`, and on a CPU, which has no queue.
     """
     return int(device.type == "cuda" and bool(getattr(optimizer, "_step_supports_amp_scaling", False)))
 
 
 def images_with_bad_loss(logits: Tensor, target: Tensor, loss: nn.Module) -> list[int]:
-    """Positions in the batch of the images whose loss is infinite or NaN; all if only the batch's loss is."""
+    """Positions in the batch of the images whose loss is infinite or NaN; all if only the loss of the whole batch is."""
     with torch.no_grad():
         if torch.isfinite(loss(logits, target)):
             return []
@@ -82,7 +82,7 @@ def images_with_bad_gradient(
 ) -> list[int]:
     """Positions of the images whose gradient is infinite or NaN: with respect to the logits, else to the weights.
 
-    Empty where no single image's is, as for a loss over the whole batch, or where memory runs out in the search.
+    Empty if no single image's is, as for a loss over the whole batch, or if memory runs out during the search.
     """
     try:
         with torch.enable_grad():
@@ -105,7 +105,7 @@ def _bad(logits: Tensor, target: Tensor, loss: nn.Module, inputs: Sequence[Tenso
 
 
 def step_error(names: Sequence[str], *, loss_is_bad: bool, learning_rate: float) -> RunError:
-    """The error for a step whose loss, or whose gradient alone, is infinite or NaN at the images `names`."""
+    """The error for a step whose loss, or only whose gradient, is infinite or NaN at the images `names`."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     where = f"at images {', '.join(names[:_NAMED])}{more} (learning rate {learning_rate:.3g})"
     if loss_is_bad:
@@ -121,7 +121,7 @@ def step_error(names: Sequence[str], *, loss_is_bad: bool, learning_rate: float)
 
 
 def non_finite_tensors(state: Mapping[str, object]) -> list[str]:
-    """Names of the tensors of a state dict that hold an infinite or NaN value."""
+    """Names of the tensors of a state dict that contain an infinite or NaN value."""
     floats = {
         name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor) and tensor.is_floating_point()
     }

@@ -1,4 +1,4 @@
-"""The number format of the forward pass, and what else makes a step fast or repeatable."""
+"""Precision of the forward pass, deterministic algorithms and seeding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_DETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementa
 
 @dataclass(frozen=True)
 class Precision:
-    """How a forward pass computes: `dtype` None is plain float32."""
+    """Precision of the forward pass; `dtype` None is float32 without autocast."""
 
     name: str
     device_type: str
@@ -36,10 +36,10 @@ class Precision:
 
 
 def pick_precision(wanted: str, device: torch.device) -> Precision:
-    """`auto`: bf16 on GPUs that compute in it, fp16 on older GPUs, fp32 on CPU.
+    """The precision; `auto` is bf16 on GPUs that support it, fp16 on older GPUs, fp32 on a CPU.
 
     Raises:
-        RunError: fp16 was asked for on a CPU.
+        RunError: fp16 is requested on a CPU.
     """
     if wanted == "auto":
         wanted = "fp32"
@@ -51,13 +51,13 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def seed_everything(seed: int) -> None:
-    """Start torch's generators, on every device, from a seed."""
+    """Seed torch's generators on all devices."""
     torch.manual_seed(seed)
 
 
 @contextmanager
 def nondeterministic_operations() -> Iterator[set[str]]:
-    """Collects the names of operations that torch warns have no deterministic implementation, and drops these warnings."""
+    """Collects the names of operations without a deterministic implementation from torch's warnings, and suppresses these warnings."""
     found: set[str] = set()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -72,7 +72,7 @@ def nondeterministic_operations() -> Iterator[set[str]]:
 
 @contextmanager
 def repeatable(seed: int, *, deterministic: bool) -> Iterator[None]:
-    """Seeds torch, and with `deterministic` makes repeats on one machine bit-equal; the old state comes back on leaving."""
+    """Seeds torch, and with `deterministic` enables deterministic algorithms; settings are restored on exit."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     seed_everything(seed)
     if deterministic:

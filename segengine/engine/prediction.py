@@ -1,4 +1,4 @@
-"""From images to class indices, the same way in evaluation and prediction; smaller passes where memory runs out."""
+"""Class indices of images, for evaluation and prediction; falls back to smaller passes and tiles when memory runs out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from segengine.engine.precision import Precision
 from segengine.engine.sliding import sliding_classes, sliding_probabilities
 
 TILE_PIXELS = 1024
-"""Side of the tiles of images that are too large for one pass."""
+"""Side of the tiles for images above `LARGEST_PIXELS`."""
 SMALLEST_TILE = 128
-"""Side of the smallest tiles that are tried where memory runs out."""
+"""Side of the smallest tiles tried when memory runs out."""
 LARGEST_PIXELS = 2048 * 2048
-"""The most pixels of an image that goes through the network as a whole."""
+"""Maximum number of pixels of an image that is predicted in a single pass."""
 
 
 def size_of_a_pass(height: int, width: int) -> tuple[int, int]:
-    """Height and width in pixels of what goes through the network at once for such an image: its own, or a tile's."""
+    """Height and width in pixels of one forward pass for an image of this size: the image's own, or a tile's."""
     if height * width <= LARGEST_PIXELS:
         return height, width
     return min(height, TILE_PIXELS), min(width, TILE_PIXELS)
@@ -33,14 +33,14 @@ def size_of_a_pass(height: int, width: int) -> tuple[int, int]:
 
 @dataclass
 class PassLimits:
-    """What passes are limited to where memory has run out: images per pass, pixels of an image, side of the tiles."""
+    """Limits set after memory ran out: images per pass, pixels per image, side of the tiles."""
 
     images: int | None = None
     largest_pixels: int | None = None
     tile: int | None = None
 
     def __str__(self) -> str:
-        """`4 images per pass`, or the tiles that larger images are predicted in."""
+        """`4 images per pass`, or the tile size for larger images."""
         if self.tile is None:
             return "no limit" if self.images is None else f"{self.images} image{'s' * (self.images > 1)} per pass"
         return f"tiles of {self.tile}x{self.tile} pixels"
@@ -50,8 +50,8 @@ class PassLimits:
 class Predictor:
     """A trained model on its device. Images above `largest_pixels` are predicted in tiles.
 
-    Where memory runs out, passes have fewer images, then images are predicted in tiles, then tiles are smaller; `limits`
-    keeps that for the passes that follow.
+    When memory runs out, the number of images per pass is halved, then images are predicted in tiles, then tiles are
+    halved; `limits` keeps these limits for later passes.
     """
 
     model: nn.Module
@@ -73,7 +73,7 @@ class Predictor:
         return np.asarray(self.classes(tensor)[0].cpu().numpy())
 
     def image_probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities float32 [K, H, W] of one image uint8 [H, W, C]; of a large one by tiles."""
+        """Class probabilities float32 [K, H, W] of one image uint8 [H, W, C]; large images are predicted in tiles."""
         tensor = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)
         _, found = self.classes_and_probabilities(tensor[None])
         whole = found[0] if found is not None else torch.cat(list(self.probability_bands(tensor)), dim=1)
@@ -83,7 +83,7 @@ class Predictor:
     def classes(self, images: Tensor) -> Tensor:
         """Class indices uint8 [B, H, W] (on the device if whole, else on the CPU) of images uint8 [B, C, H, W].
 
-        The model is in evaluation mode meanwhile.
+        The model is in evaluation mode during the call.
 
         Raises:
             torch.OutOfMemoryError: memory runs out with a tile of the smallest size.
@@ -95,13 +95,13 @@ class Predictor:
 
     @torch.inference_mode()
     def classes_of_a_pass(self, images: Tensor) -> Tensor:
-        """`classes` of images on the device in a single pass, whatever it takes."""
+        """`classes` of images on the device in a single pass, without fallback."""
         with self._evaluating():
             return self._classes(images)
 
     @torch.inference_mode()
     def classes_and_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`classes`, and the probabilities float32 [B, K, H, W] that they are likeliest by; None of images in tiles."""
+        """`classes`, and the class probabilities float32 [B, K, H, W]; None for images predicted in tiles."""
         with self._evaluating():
             both = self._by_images(images, self._classes_and_probabilities, lambda _: None)
         return (self.classes(images), None) if both is None else (both[:, 0].to(torch.uint8), both[:, 1:])
@@ -123,7 +123,7 @@ class Predictor:
     def _by_images(
         self, images: Tensor, whole: Callable[[Tensor], Tensor], tiled: Callable[[Tensor], Tensor | None]
     ) -> Tensor | None:
-        """`whole` of as many images at once as memory allows, `tiled` of images that don't fit one at a time."""
+        """Apply `whole` to as many images per pass as memory allows, and `tiled` to images that don't fit singly."""
         done: list[Tensor] = []
         while sum(map(len, done)) < len(images):
             if self._large(images):
@@ -137,13 +137,13 @@ class Predictor:
                     raise
             else:
                 continue
-            # Only here the error is gone, with its frames, which hold the tensors of the pass.
+            # Only after the except block are the error's frames, which hold the pass's tensors, released.
             release_memory(self.device)
             self._lower_limits(part)
         return done[0] if len(done) == 1 else torch.cat(done)
 
     def _lower_limits(self, failed: Tensor) -> None:
-        """After a pass for which memory ran out: half as many images, and after a single one tiles."""
+        """Halve the images per pass after memory ran out; after a pass with a single image, switch to tiles."""
         height, width = failed.shape[-2:]
         if len(failed) > 1:
             self.limits.images = -(-len(failed) // 2)

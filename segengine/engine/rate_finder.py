@@ -1,4 +1,4 @@
-"""The learning-rate range test: which rate trains fastest before training falls apart (Smith, 2017)."""
+"""Learning-rate range test (Smith, 2017)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMOOTH, _BROKEN = 0.95, 4.0
 
 @dataclass(frozen=True)
 class Tried:
-    """A step of the test: its rate, its loss, and the running mean of losses so far, corrected for its start."""
+    """One step of the test: learning rate, loss, and the bias-corrected exponential moving average of the loss."""
 
     rate: float
     loss: float
@@ -26,7 +26,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class RateTest:
-    """Everything that a rate test needs; the model and the optimizer are used up by it."""
+    """A range test; modifies the model and the optimizer."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -39,7 +39,7 @@ class RateTest:
     ) -> list[Tried]:
         """One step at each of the ascending `rates`, until the smoothed loss is four times its lowest or not finite.
 
-        Parameter groups keep the ratio of their rates; the first has those of `rates`. `seen` is called with the number of steps done.
+        Parameter groups keep the ratios of their rates; the first group gets `rates`. `seen` is called with the number of steps done.
         """
         self.model.train()
         peak = self.optimizer.param_groups[0]["lr"]
@@ -72,9 +72,9 @@ class RateTest:
 
 
 def suggested(tried: Sequence[Tried]) -> float | None:
-    """The rate at which the smoothed loss falls steepest against the rate's logarithm; None where it never falls.
+    """The rate with the steepest decrease of the smoothed loss over log(rate); None if it never decreases.
 
-    Slopes are taken over a tenth of the tested range, before the lowest loss alone.
+    Slopes span a tenth of the tested range and end at the lowest loss.
     """
     if len(tried) < 3:
         return None
@@ -90,5 +90,5 @@ def suggested(tried: Sequence[Tried]) -> float | None:
 
 
 def rates_between(first: float, last: float, steps: int) -> list[float]:
-    """`steps` rates from `first` to `last`, each the same multiple of the one before."""
+    """`steps` rates from `first` to `last`, evenly spaced on a log scale."""
     return [first * (last / first) ** (i / (steps - 1)) for i in range(steps)]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop fulfils at the end of the step at hand."""
+"""SIGINT and SIGTERM as a stop request that the training loop honours after the current step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FrameType
 
 @dataclass(frozen=True)
 class Stop:
-    """Whether a signal asked for the end, and which."""
+    """Stop request: the signals received so far."""
 
     received: list[int] = field(default_factory=list)
 
@@ -21,13 +21,13 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """What a process ends with that a signal stopped: 130 after Ctrl-C, 143 after SIGTERM."""
+        """Exit code after an interruption: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + (self.received[0] if self.received else signal.SIGINT)
 
 
 @contextmanager
 def stop_on_signals(say: Callable[[str], None]) -> Iterator[Stop]:
-    """Says whether SIGINT or SIGTERM came. A second Ctrl-C interrupts at once."""
+    """Records SIGINT and SIGTERM in the yielded `Stop`. A second Ctrl-C raises KeyboardInterrupt."""
     stop = Stop()
     received = stop.received
 
@@ -35,7 +35,7 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[Stop]:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
-        say(f"{signal.Signals(number).name}: saving after this step (Ctrl-C again to stop at once)")
+        say(f"{signal.Signals(number).name}: saving after this step (Ctrl-C again to stop immediately)")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

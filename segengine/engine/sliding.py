@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def spread(length: int, tile: int, overlap: float = 0.5) -> list[int]:
-    """First pixels of tiles that cover `length`, evenly spread; the last tile touches the border."""
+    """First pixels of evenly spaced tiles that cover `length`; the last tile ends at the border."""
     if tile >= length:
         return [0]
     count = -(-(length - tile) // max(1, round(tile * (1 - overlap)))) + 1
@@ -63,7 +63,7 @@ def _weighted_bands(
 ) -> Iterator[Tensor]:
     """Weighted sums of probabilities float32 [K, h, W] of the image's rows, band by band.
 
-    Once no further tile reaches a row its sums are final, so that those of only `tile` rows are held.
+    The sums of a row are final once no further tile covers it, so only `tile` rows are kept.
     """
     height, width = image.shape[1:]
     tops, lefts = spread(height, tile), spread(width, tile)

@@ -1,4 +1,4 @@
-"""One optimizer step: the mean loss over the step's valid pixels, wherever its batches are computed."""
+"""One optimizer step: mean loss over the step's valid pixels, across micro-batches and processes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from segengine.errors import RunError
 
 
 class StepResult(NamedTuple):
-    """What a step came to: its loss, the norm of its gradient before clipping, and whether any process wants to stop.
+    """Result of a step: loss, gradient norm before clipping, and whether any process received a stop request.
 
-    The norm is infinite or NaN where a gradient scaler skipped the step.
+    The norm is infinite or NaN if a gradient scaler skipped the step.
     """
 
     loss: float
@@ -44,8 +44,8 @@ class StepResult(NamedTuple):
 class Step:
     """How a step is computed. `network` runs the forward pass (the model, or its DDP or compiled wrapper).
 
-    At most `micro_batch` images go through the network at once (None: whole batches). `queue_depth` further steps are
-    queued on the device before a step's loss is read back, so that the device never waits for the host; where it isn't 0
+    At most `micro_batch` images per forward pass (None: whole batches). `queue_depth` further steps are
+    queued on the device before a step's loss is read back, so that the device never waits for the host; if not 0,
     the optimizer must be one that `non_finite.queue_depth` accepts.
     """
 
@@ -63,8 +63,8 @@ class Step:
     def __call__(self, batches: Sequence[Batch], *, stop: bool = False) -> QueuedStep:
         """Compute one step from the micro-batches of this process.
 
-        The loss is weighted by valid pixels over all micro-batches and processes, so that accumulation and
-        several processes compute what one large batch would. Loss and total gradient norm are tested before the
+        The loss is the mean over the valid pixels of all micro-batches and processes, so that accumulation and
+        several processes equal one large batch. Loss and total gradient norm are tested before the
         optimizer changes a weight.
 
         Raises:
@@ -80,17 +80,17 @@ class Step:
         return queued
 
     def without_test(self, batches: Sequence[Batch]) -> None:
-        """One step that changes the weights whatever its loss is: to see what a step takes, not to train."""
+        """One step without the tests for non-finite values, for measuring memory."""
         self._update(*self._gradients(self._parts(batches), stop=False))
 
     def _parts(self, batches: Sequence[Batch]) -> list[Batch]:
         return [part.to(self.world.device) for batch in batches for part in split_batch(batch, self.micro_batch)]
 
     def _gradients(self, batches: Sequence[Batch], stop: bool) -> tuple[Tensor, Tensor]:
-        """Numbers float64 of the step, the same in each process, and the gradient's norm on the device.
+        """Statistics float64 of the step, identical in each process, and the gradient's norm on the device.
 
-        The numbers are the loss, how many processes want to stop, the norm, whether the gradient can't be used, and for
-        each part in how many processes its loss isn't finite.
+        The statistics are the loss, the number of processes with a stop request, the norm, a flag for a non-finite gradient,
+        and for each part the number of processes with a non-finite loss.
         """
         world, network = self.world, self.network
         weights, stopping = self._weights(batches, stop)
@@ -103,21 +103,21 @@ class Step:
             losses.append(weighted)
             values.append(value)
         norm, bad = self._gradient_norm()
-        if world.size == 1 and not self.queue_depth:  # the host needs them at once
+        if world.size == 1 and not self.queue_depth:  # read back immediately
             wrong = [float(not math.isfinite(value.item())) for value in values]
             own = [sum(loss.item() for loss in losses), float(stop), norm.item(), bad.item(), *wrong]
             return torch.tensor(own, dtype=torch.float64), norm
         total = torch.stack(losses).to(world.wide).sum() / world.size
         flags = (~torch.isfinite(torch.stack(values))).to(world.wide)
-        # Where one process' loss is no number, so is the sum.
+        # If one process's loss is NaN, so is the sum.
         agreed = world.summed(torch.cat([torch.stack([total, stopping / world.size]), flags]))
         own_norm = torch.stack(
             [norm.to(world.wide), bad.to(world.wide)]
-        )  # DDP has averaged gradients: alike everywhere
+        )  # DDP has averaged gradients: equal on all ranks
         return torch.cat([agreed[:2], own_norm, agreed[2:]]), norm
 
     def _gradient_norm(self) -> tuple[Tensor, Tensor]:
-        """Total norm of the unscaled gradients, and whether it makes the step an error."""
+        """Total norm of the unscaled gradients, and whether it is an error."""
         parts = self.trainable
         if parts.scaler:
             parts.scaler.unscale_(parts.optimizer)
@@ -125,7 +125,7 @@ class Step:
         return norm, not_usable(norm, parts.scaler)
 
     def _weights(self, batches: Sequence[Batch], stop: bool) -> tuple[Sequence[Tensor | None], Tensor]:
-        """Each part's share of all processes' valid pixels times their number, None for 1; and how many want to stop."""
+        """Each part's fraction of the valid pixels of all processes times the world size (None for 1), and the number of stop requests."""
         world = self.world
         if world.size == 1 and len(batches) == 1:
             return [None], torch.full((), float(stop), dtype=world.wide, device=world.device)
@@ -167,21 +167,21 @@ class Step:
             self.latch.step(parts.optimizer)
         parts.optimizer.zero_grad(set_to_none=True)
         with warnings.catch_warnings():
-            # The schedule counts steps that a gradient scaler skips as well, of which torch warns where it is the first.
+            # The schedule also counts steps skipped by a gradient scaler; torch warns if the first step is skipped.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step", category=UserWarning)
             parts.schedule.step()
         if parts.average is not None:
             parts.average.update_parameters(parts.model)
 
     def not_finite(self, parts: Sequence[Batch], *, loss_is_bad: bool) -> RunError:
-        """The error for a step in which `parts` have a bad loss, or the step a bad gradient; every process must call it.
+        """The error for a step with a non-finite loss in `parts`, or a non-finite gradient; collective, called by every process.
 
-        The weights are still those that computed it.
+        The weights haven't been updated since.
         """
         blamed = self._bad_loss if loss_is_bad else self._bad_gradient
         names = [name for part in parts for found in self.world.gathered(blamed(part)) for name in found]
         everyone = [self.name_of(int(index)) for part in parts for index in part.indices]
-        # Where a second pass finds none, randomness in the network or a loss over the whole batch is the cause.
+        # If a second pass finds none, the cause is randomness in the network or a loss over the whole batch.
         rate = float(self.trainable.schedule.get_last_lr()[0])
         return step_error(names or everyone, loss_is_bad=loss_is_bad, learning_rate=rate)
 
@@ -202,7 +202,7 @@ class Step:
 
 @dataclass
 class QueuedStep:
-    """A step that may still be queued on the device; `read_back` waits for its numbers."""
+    """A queued step whose loss may not have been read back yet; `read_back` waits for its statistics."""
 
     step: Step
     parts: Sequence[Batch]
@@ -210,7 +210,7 @@ class QueuedStep:
     known: StepResult | None = None
 
     def result(self) -> StepResult:
-        """The step's loss, gradient norm and votes to stop; waits until they are computed.
+        """The step's loss, gradient norm and stop requests; waits until they are computed.
 
         Raises:
             RunError: the loss or the gradient is infinite or NaN; names the images. The weights are those before the step.
@@ -225,7 +225,7 @@ class QueuedStep:
 
 
 def copy_to_host(numbers: Tensor) -> Callable[[], list[float]]:
-    """Start copying a device tensor to the host; the returned function waits for the copy and returns its numbers."""
+    """Start an asynchronous copy to the host; the returned function waits for it and returns the values."""
     if numbers.device.type != "cuda":
         return numbers.tolist
     host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
@@ -241,7 +241,7 @@ def copy_to_host(numbers: Tensor) -> Callable[[], list[float]]:
 
 
 def split_batch(batch: Batch, most: int | None) -> list[Batch]:
-    """The batch in parts of nearly equal size with at most `most` images each; whole where `most` is None."""
+    """Split the batch into parts of nearly equal size with at most `most` images; undivided if `most` is None."""
     pieces = 1 if most is None else -(-len(batch.indices) // most)
     if pieces == 1:
         return [batch]

@@ -1,4 +1,4 @@
-"""A learning-rate schedule that follows the time used: training by minutes doesn't know its number of steps."""
+"""Learning-rate schedule for a time budget, where the number of steps isn't known in advance."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 from torch.optim.lr_scheduler import LRScheduler
 
 TICKS = 10_000
-"""How many steps a schedule that follows time is built with; it stands at the tick of the share of the time used."""
+"""Resolution of a time-based schedule: built for this many steps, advanced in proportion to the time used."""
 
 
 class TimedSchedule(LRScheduler):
-    """A schedule of `TICKS` steps that `advance` moves instead of optimizer steps; its state is that of `schedule`."""
+    """A schedule of `TICKS` steps advanced by time instead of optimizer steps; its state is that of `schedule`."""
 
     def __init__(self, schedule: LRScheduler) -> None:
-        self.schedule = schedule  # all else is the schedule's: this one only decides when it moves
+        self.schedule = schedule  # state and rates are the schedule's; this class only decides when to advance
 
     def step(self, epoch: int | None = None) -> None:
-        """An optimizer step was made: nothing, for only time counts."""
+        """Called after an optimizer step: no effect, since the schedule depends on time only."""
 
     def advance(self, share: float) -> None:
-        """Move on to `share` (0..1) of the time; never back."""
+        """Advance to the fraction `share` (0..1) of the time budget; never backwards."""
         for _ in range(min(TICKS, int(share * TICKS)) - self.schedule.last_epoch):
             self.schedule.step()
 

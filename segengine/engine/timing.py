@@ -1,4 +1,4 @@
-"""How long passes of a network take: from images on the device to class indices there."""
+"""Timing of inference passes, from images on the device to class indices on the device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segengine.engine.prediction import Predictor
 
 @dataclass(frozen=True)
 class Passes:
-    """How many passes are timed: at least `least`, at most `most`, and none is begun after `seconds`."""
+    """Number of timed passes: at least `least`, at most `most`, and none is started after `seconds`."""
 
     least: int
     most: int
@@ -29,7 +29,7 @@ class Passes:
 
 
 class NetworkClock:
-    """Times passes of one predictor: forward and arg-max, on images that lie on the device already."""
+    """Times passes of one predictor: forward and arg-max, on images already on the device."""
 
     def __init__(
         self, predictor: Predictor, *, channels: int, size: tuple[int, int], clock: Callable[[], float] = time.perf_counter
@@ -37,21 +37,21 @@ class NetworkClock:
         self.predictor, self.channels, self.size, self.clock = predictor, channels, size, clock
 
     def warm_up(self, batch: int, passes: int = 2) -> None:
-        """Make passes whose time doesn't count: the first choose algorithms and take memory."""
+        """Run untimed passes: the first ones select algorithms and allocate memory."""
         images = self._images(batch)
         for _ in range(passes):
             self.predictor.classes(images)
         synchronize(self.predictor.device)
 
     def seconds(self, batch: int, passes: Passes) -> list[float]:
-        """Seconds of each pass of `batch` images, one after the other, each waited for."""
+        """Seconds of each pass of `batch` images, with synchronisation after each pass."""
         images, device = self._images(batch), self.predictor.device
         return timed(
             partial(self.predictor.classes, images), passes, wait=partial(synchronize, device), clock=self.clock
         )
 
     def _images(self, batch: int) -> Tensor:
-        """Noise uint8 [batch, C, H, W]; training's generators stay as they are."""
+        """Noise uint8 [batch, C, H, W], from a separate generator."""
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (batch, self.channels, *self.size), dtype=torch.uint8, generator=generator)
         return images.to(self.predictor.device)
@@ -61,7 +61,7 @@ def timed(
     work: Callable[[], object], passes: Passes, *, wait: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:  # fmt: skip
-    """Seconds that each call of `work` takes, `wait` for the device included."""
+    """Seconds of each call of `work`, including `wait` for the device."""
     wait()
     found: list[float] = []
     start = clock()
@@ -74,14 +74,14 @@ def timed(
 
 
 BUSY_SPREAD = 1.5
-"""Rounds whose medians differ by more than this factor were measured on a busy machine."""
+"""The machine counts as busy if the medians of rounds differ by more than this factor."""
 BUSY_SHARE = 0.25
-"""So were passes while other processes used more than this share of the cores that the passes compute on."""
+"""The machine counts as busy if other processes use more than this fraction of the cores used by the passes."""
 _SHORTEST = 0.2  # seconds: /proc/stat counts in hundredths
 
 
 class OtherLoad:
-    """Mean number of processor cores that other processes used while this context was entered, over all entries."""
+    """Mean number of CPU cores used by other processes while this context was active, over all entries."""
 
     def __init__(self, stat: Path = Path("/proc/stat")) -> None:
         self._stat, self._others, self._elapsed = stat, 0.0, 0.0
@@ -102,11 +102,11 @@ class OtherLoad:
 
     @property
     def cores(self) -> float | None:
-        """None where the system doesn't say it (only Linux does), or too little time was observed."""
+        """None if the system doesn't report it (only Linux does), or if the observed time is too short."""
         return max(0.0, self._others / self._elapsed) if self._known and self._elapsed >= _SHORTEST else None
 
     def _now(self) -> tuple[float, float, float] | None:
-        """Seconds of processor time of all processes and of this one, and of the clock."""
+        """CPU seconds of all processes and of this one, and wall-clock seconds."""
         try:
             fields = [int(field) for field in self._stat.read_text().split("\n", 1)[0].split()[1:9]]
             user, nice, system, _, _, interrupts, soft, stolen = fields
@@ -117,7 +117,7 @@ class OtherLoad:
 
 
 def spread_of(rounds: Sequence[Sequence[float]]) -> float:
-    """The slowest round's median pass over the fastest round's; 1 of a single round."""
+    """Ratio of the slowest to the fastest round's median pass; 1 for a single round."""
     medians = [median(passes) for passes in rounds if passes]
     return max(medians) / min(medians) if medians and min(medians) > 0 else 1.0
 
@@ -135,12 +135,12 @@ def usable_cores() -> int:
 
 
 def threads(device: torch.device) -> int | None:
-    """How many threads compute on a CPU; None elsewhere."""
+    """Number of torch threads on a CPU; None on other devices."""
     return torch.get_num_threads() if device.type == "cpu" else None
 
 
 def machine_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's: what timings belong to."""
+    """Name of the GPU or CPU, as recorded with timings."""
     if device.type != "cpu":
         return device_name(device)
     try:

@@ -1,4 +1,4 @@
-"""A network and its companions as the loop wants them: on the device, averaged, shared among processes."""
+"""Wrappers of the network for training: device placement, moving average, SyncBatchNorm, DDP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def placed(model: Module, device: torch.device) -> Module:
-    """The model on the device, channels last in memory, which convolutions are fastest with."""
+    """Move the model to the device, in channels-last memory format, the fastest for convolutions."""
     model.to(device)
     return model.to(memory_format=torch.channels_last)
 
@@ -32,7 +32,7 @@ class MovingAverage(ModelEmaV3):  # type: ignore[misc]
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         super().__init__(model, decay=decay, use_warmup=True)
-        self.register_buffer("n_averaged", torch.tensor(0))  # on the CPU, so that no GPU is waited for
+        self.register_buffer("n_averaged", torch.tensor(0))  # on the CPU, to avoid GPU synchronisation
 
     def update_parameters(self, model: nn.Module) -> None:
         """Move the average towards the weights of `model`; the first update copies them."""
@@ -46,10 +46,10 @@ def moving_average(model: nn.Module, decay: float) -> MovingAverage:
 
 
 def with_shared_statistics(model: Module, world: World) -> Module:
-    """The model with batch normalisation over the batches of all processes (SyncBN); names of weights stay.
+    """The model with batch normalisation over all processes (SyncBatchNorm); parameter names are unchanged.
 
     Raises:
-        RunError: several processes without GPUs, for which torch has none.
+        RunError: several processes without GPUs, which torch doesn't support.
     """
     if world.size == 1:
         return model
@@ -59,7 +59,7 @@ def with_shared_statistics(model: Module, world: World) -> Module:
 
 
 def shared(network: nn.Module, world: World) -> nn.Module:
-    """What runs forward: the network itself, or in the wrapper that averages gradients over processes."""
+    """The network for the forward pass: wrapped in DistributedDataParallel if there are several processes."""
     if world.size == 1:
         return network
     devices = [world.device.index] if world.device.type == "cuda" else None

@@ -16,7 +16,7 @@ def test_a_signal_is_a_wish_and_the_old_handler_comes_back(number: signal.Signal
         os.kill(os.getpid(), number)
         assert stop_wanted()
     assert signal.getsignal(number) is before
-    assert said == [f"{number.name}: saving after this step (Ctrl-C again to stop at once)"]
+    assert said == [f"{number.name}: saving after this step (Ctrl-C again to stop immediately)"]
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
