@@ -1,4 +1,4 @@
-"""Events of training and of runs: frozen facts that listeners receive, with no way back to the model."""
+"""Events of training and of runs, passed to listeners as frozen dataclasses without a reference to the model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Counts = Mapping[int, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimizer step was made. `step` counts from 1 over the whole run, `loss` is the mean over its valid pixels.
+    """An optimizer step is done. `step` counts from 1 over the whole run, `loss` is the mean over the step's valid pixels.
 
-    `share` (0..1) of the budget is used. `gradient_norm` is the L2 norm of the whole gradient before clipping, infinite or NaN
-    where a gradient scaler (fp16) skipped the step.
+    `share` is the fraction of the budget used, 0..1. `gradient_norm` is the L2 norm of the whole gradient before clipping,
+    infinite or NaN if a gradient scaler (fp16) skipped the step.
     """
 
     epoch: int
@@ -34,9 +34,9 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch (from 1) is over; `counts` are the validation images' where it was evaluated.
+    """An epoch (from 1) is done; `counts` are those of the validation images, None without an evaluation.
 
-    `gradient_norm` and `largest_gradient_norm` are the mean and the maximum over its steps, None without a finite one.
+    `gradient_norm` and `largest_gradient_norm` are the mean and the maximum over its steps, None if no norm is finite.
     """
 
     epoch: int
@@ -63,7 +63,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Ended:
-    """Training is over: the budget is used, stopped early, or interrupted (resumable)."""
+    """Training ended: budget used up, early stopping, or interrupted (resumable)."""
 
     reason: Literal["finished", "stopped early", "interrupted"]
     epoch: int
@@ -77,7 +77,7 @@ Status = Literal["finished", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class Doing:
-    """Something that takes a while: `done` of `total` items; `total` 0 where it isn't known."""
+    """Progress of a long operation: `done` of `total` items; `total` is 0 if unknown."""
 
     what: str
     done: int = 0
@@ -86,14 +86,14 @@ class Doing:
 
 @dataclass(frozen=True)
 class Note:
-    """Something the user should hear once."""
+    """A message to the user."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins or goes on. `resumed_step` is 0 for a fresh start. `epochs` is None where `minutes` are the budget."""
+    """A run starts or resumes. `resumed_step` is 0 for a new run. `epochs` is None if the budget is `minutes`."""
 
     folder: Path
     facts: Mapping[str, str]
@@ -110,7 +110,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class EpochScored:
-    """One line of metrics.jsonl."""
+    """An epoch's row of metrics.jsonl."""
 
     row: Mapping[str, Any]
     best: bool
@@ -118,7 +118,7 @@ class EpochScored:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is over for now. `row` has the scores of the chosen checkpoint on `split`, as metrics.jsonl has them."""
+    """A run finished, failed or was interrupted. `row` has the scores of the best checkpoint on `split`, as in metrics.jsonl."""
 
     folder: Path
     status: Status
@@ -128,4 +128,4 @@ class RunEnded:
 
 
 Listener = Callable[[Any], None]
-"""Receives each event of a run. A listener that raises is reported once and dropped."""
+"""Called with each event of a run. A listener that raises is reported once and removed."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written aside, synced, and only then given their name."""
+"""Atomic file writing: written to a temporary file, synced and renamed. Strict JSON and safe CSV cells."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_mask_of_rights = os.umask(0)  # can be asked for only by setting it: once, while no thread writes
+_mask_of_rights = os.umask(0)  # reading the umask requires setting it: once, before threads start
 os.umask(_mask_of_rights)
 _RIGHTS = 0o666 & ~_mask_of_rights
 
 
 @contextmanager
 def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
-    """A path in the same folder to write to; on leaving without an error it replaces `path`, else it is removed.
+    """Temporary path in the same folder; replaces `path` on exit without an exception, otherwise it is removed.
 
-    What stood at `path` is kept as `previous`, if that is given: at every moment one of the two is whole.
+    An existing file is kept as `previous` if given, so that one of the two is intact at any moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -40,27 +40,27 @@ def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes, whole or not at all."""
+    """Write bytes atomically."""
     with whole_file(path) as part:
         part.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write indented strict JSON (no NaN), whole or not at all."""
+    """Write indented strict JSON (no NaN) atomically."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Strict JSON: no NaN, no infinity, no half of a character.
+    """Read strict JSON: no NaN, no infinity, no unpaired surrogates.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it isn't such a document; says why.
+        ValueError: invalid JSON; names the reason.
     """
     try:
         return parse_json(path.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The document of a strict JSON text. Raises ValueError, which says what is wrong."""
+    """Parse strict JSON. Raises ValueError with the reason."""
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
         if "\\u" in text:
@@ -90,17 +90,17 @@ _QUOTED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def csv_cell(text: str) -> str:
-    """A text as a cell that no spreadsheet evaluates: `=1+1` as `'=1+1`; `csv_text` gives the text back."""
+    """Text as a CSV cell that spreadsheets don't evaluate as a formula: `=1+1` becomes `'=1+1`; inverse of `csv_text`."""
     return f"'{text}" if _EVALUATED.match(text) else text
 
 
 def csv_text(cell: str) -> str:
-    """The text that `csv_cell` made a cell of."""
+    """Inverse of `csv_cell`."""
     return cell[1:] if _QUOTED.match(cell) else cell
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut, on systems that let folders be opened."""
+    """Sync a folder's entries to disk, on systems that support it."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
-"""Which components are installed, by metadata only: nothing is imported until it is named.
+"""Registry of installed components from package metadata; a component is imported only when it is used.
 
 A plugin is a distribution with entry points in a group `segengine.v1.<kind>`; built-ins are
-hand-made entry points that come through the same door. Listing, suggestions, ownership, name
+entry points defined in a table and handled in the same way. Listing, suggestions, ownership, name
 clashes and wrong API versions need no import.
 """
 
@@ -75,7 +75,7 @@ class Registry:
             self._by_name[provider.name].append(provider)
 
     def spoken_name(self, provider: Provider) -> str:
-        """The shortest name that means `provider` in a spec."""
+        """The shortest unambiguous name of `provider` in a spec."""
         same = self._by_name[provider.name]
         return provider.name if same[0] is provider and (provider.built_in or len(same) == 1) else provider.qualified
 
@@ -138,7 +138,7 @@ def normalized(package: str) -> str:
 
 
 def singular(kind: str) -> str:
-    """A kind as it is spoken of in messages: `mask_mappers` -> `mask mapper`."""
+    """A kind's name in messages: `mask_mappers` -> `mask mapper`."""
     special = {"losses": "loss"}
     return special.get(kind, kind.removesuffix("s")).replace("_", " ")
 

@@ -1,7 +1,7 @@
-"""YAML text -> plain data, and where in the text each key and value stands.
+"""YAML text -> plain data, with the position of each key and value.
 
 Safe loading only (nodes are composed and turned into plain scalars, lists and dicts; no tags), YAML
-1.2's core scalars (`3e-4` is a number, `on` and `no` are words), no duplicate keys, no merge keys.
+1.2 core scalars (`3e-4` is a number, `on` and `no` are strings), no duplicate keys, no merge keys.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from segengine.errors import SpecError, printable
 
 Path = tuple[str | int, ...]
 _CORE = "tag:yaml.org,2002:"
-_MOST_NODES = 100_000  # aliases can't blow a small file up
+_MOST_NODES = 100_000  # limits the expansion of aliases
 _DEEPEST = 50
 _LARGEST = 2**63 - 1
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters and halves of surrogate pairs: no name, path or title can hold one."""
+"""Control characters and unpaired surrogates, which names, paths and titles must not contain."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a text, both counted from 1."""
+    """Position in a text; line and column count from 1."""
 
     line: int
     column: int
@@ -43,7 +43,7 @@ class Source:
     values: Mapping[Path, Position] = field(default_factory=dict)
 
     def where(self, path: Path, *, key: bool = False) -> str:
-        """`file:line:column` of a path, or of its nearest ancestor that stands in the text."""
+        """`file:line:column` of a path, or of its nearest ancestor in the text."""
         for end in range(len(path), -1, -1):
             tables = (self.keys, self.values) if key else (self.values, self.keys)
             for table in tables:
@@ -76,7 +76,7 @@ def parse(text: str, name: str) -> Source:
 
     Args:
         text: the document.
-        name: what messages call it, usually the file's path.
+        name: its name in messages, usually the file's path.
 
     Raises:
         SpecError: bad syntax, a duplicate key, a tag, a merge key, a control character, or a number that is too large, NaN
@@ -192,7 +192,7 @@ class _Builder:
 
 
 def _code(character: Any) -> str:
-    """A character that can't be shown, as Unicode writes it: `U+001B`."""
+    """The code point of an unprintable character: `U+001B`."""
     return f"U+{ord(character) if isinstance(character, str) else int(character):04X}"
 
 

@@ -76,7 +76,7 @@ def test_two_plugins_with_one_name_are_an_error_only_where_the_plain_name_is_use
 def test_a_plugin_for_another_api_version_is_named(install: Install) -> None:
     install("future", {"backbones": {"warp": "future:Warp"}}, api="v2")
     assert "warp" not in registry("backbones").names()
-    with pytest.raises(RegistryError, match=r"'warp' of plugin future 1.0 is made for plugin API v2"):
+    with pytest.raises(RegistryError, match=r"'warp' of plugin future 1.0 uses plugin API v2"):
         registry("backbones").find("warp")
 
 

@@ -1,1 +1,1 @@
-"""The run folder: names of files, tables, provenance. No torch."""
+"""The run folder: file names, tables, provenance. Independent of torch."""

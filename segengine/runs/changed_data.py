@@ -1,4 +1,4 @@
-"""How the data of a run differs from the data that is there now."""
+"""Differences between a run's recorded data and the current data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segengine.runs.tables import read_digests, read_images
 
 
 def changed_data(folder: RunFolder, now: Mapping[str, ImageState]) -> str:
-    """What was added, removed or changed since the run began, by image id; '' where its tables show no difference.
+    """Images and masks added, removed or changed since the run started, by image id; '' if the tables show no difference.
 
     Raises:
         RunError: images.csv or files.csv of the run is damaged.

@@ -1,4 +1,4 @@
-"""cost.json: what a run's network costs to use, as it was measured on a machine."""
+"""cost.json: measured latency, throughput and memory of a run's network."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from segengine.runs.folder import RunFolder
 
 
 class _Block(BaseModel):
-    """Frozen; keys that this version doesn't know are kept, so that a newer writer's files can be read."""
+    """Frozen; unknown keys are kept, so that files of newer versions can be read."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Latency(_Block):
-    """Milliseconds from images on the device to class indices there, over `repeats` passes of `batch` images."""
+    """Milliseconds from images on the device to class indices on the device, over `repeats` passes of `batch` images."""
 
     batch: int
     repeats: int
@@ -29,7 +29,7 @@ class Latency(_Block):
 
 
 class Throughput(_Block):
-    """Images a second in passes of `batch` images; the median of `repeats` passes."""
+    """Images per second with passes of `batch` images; median of `repeats` passes."""
 
     batch: int
     repeats: int
@@ -37,7 +37,7 @@ class Throughput(_Block):
 
 
 class Memory(_Block):
-    """Most memory at once in bytes, weights included: CUDA's allocations, or what the process grew by (resident)."""
+    """Peak memory in bytes including weights: CUDA allocations, or growth of resident memory."""
 
     kind: Literal["cuda", "resident"]
     peak_bytes: int
@@ -45,10 +45,10 @@ class Memory(_Block):
 
 
 class Rounds(_Block):
-    """How steady the machine was: the median pass of one image in each round, in ms, and what that says.
+    """Stability of the measurement: the median pass with one image in each round, in ms, and derived values.
 
-    `spread` is the slowest round over the fastest; `other_cores` how many cores other processes used meanwhile, None where
-    the system doesn't say it; `attempts` how often all rounds were made; `busy`: the machine was too busy every time.
+    `spread` is the ratio of the slowest to the fastest round; `other_cores` the number of cores used by other processes, None
+    if unknown; `attempts` the number of repetitions of all rounds; `busy`: the machine was busy in every attempt.
     """
 
     median_ms: tuple[float, ...]
@@ -61,8 +61,8 @@ class Rounds(_Block):
 class CostRecord(_Block):
     """cost.json. `size` is height and width in pixels; `threads` are those of torch on a CPU, None on a GPU.
 
-    `by` says whether the run measured at its end, with the machine as it was, or `segengine cost` did. `network_of` is the
-    run whose network was measured: seeds of one variant share theirs.
+    `by` is `run` for the measurement at the end of a run, `cost` for `segengine cost`. `network_of` is the run whose network
+    was measured: seeds of one variant share it.
     """
 
     format: Literal[1] = 1
@@ -82,12 +82,12 @@ class CostRecord(_Block):
 
 
 def write_cost(folder: RunFolder, cost: CostRecord) -> None:
-    """Write cost.json, whole or not at all."""
+    """Write cost.json atomically."""
     write_json(folder / names.COST, cost.model_dump(mode="json"))
 
 
 def read_cost(folder: RunFolder) -> CostRecord | None:
-    """cost.json, or None where nothing was measured.
+    """Read cost.json; None if nothing was measured.
 
     Raises:
         RunError: the file is damaged.

@@ -1,4 +1,4 @@
-"""One run's folder: its state, who works in it, and setting it aside."""
+"""One run's folder: run.json, spec.yaml, locking, and setting aside."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from segengine.files import read_json, write_json
 from segengine.runs import names
 
 FORMAT = 1
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast, where it was built
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader, ten times as fast, if available
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that holds, or will hold, all that one run produced."""
+    """The folder of one run's files."""
 
     path: Path
 
@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether run.json is one by its format, and not another program's file of this name."""
+        """Whether run.json has the format of a run, and isn't another program's file of the same name."""
         try:
             document = self.read()
         except RunError:
@@ -71,7 +71,7 @@ class RunFolder:
         return {"status", "experiment", "variant", "seed"} <= set(document)
 
     def update(self, **facts: Any) -> dict[str, Any]:
-        """Write run.json anew with `facts` changed."""
+        """Update run.json with `facts`."""
         document = self.read() if self.exists else {"format": FORMAT}
         document |= facts
         write_json(self / names.RUN, document)
@@ -81,7 +81,7 @@ class RunFolder:
         """The resolved settings of spec.yaml.
 
         Raises:
-            RunError: it is missing or broken.
+            RunError: missing or damaged.
         """
         path = self / names.SPEC
         try:
@@ -95,7 +95,7 @@ class RunFolder:
         return document
 
     def set_aside(self) -> Path:
-        """Move the folder to a hidden place beside it, where nothing looks; nothing is deleted."""
+        """Move the folder to the hidden folder .old beside it; nothing is deleted."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         target = self.path.parent / names.SET_ASIDE / f"{self.path.name}-{stamp}"
         target.parent.mkdir(exist_ok=True)
@@ -104,12 +104,12 @@ class RunFolder:
 
     @contextmanager
     def locked(self, patience: float = 0.0) -> Iterator[None]:
-        """Work in the folder alone; the lock ends with the process, however it ends.
+        """Hold the folder's lock; it is released when the process ends.
 
-        Half-written files that a killed process left are removed; so is the folder if nothing came of the run.
+        Temporary files of a killed process are removed; so is the folder if it has no run.json afterwards.
 
         Raises:
-            RunError: another process works in it and doesn't end within `patience` seconds, or the folder can't be
+            RunError: another process holds the lock for more than `patience` seconds, or the folder can't be
                 written to.
         """
         lock = FileLock(self / names.LOCK, timeout=patience)
@@ -134,7 +134,7 @@ class RunFolder:
                 self._vanish()
 
     def _vanish(self) -> None:
-        """Remove the folder, and the experiment's above it, where they hold nothing but a lock."""
+        """Remove the folder and its parent if they contain nothing but a lock."""
         with suppress(OSError):
             if [path.name for path in self.path.iterdir()] == [names.LOCK]:
                 (self / names.LOCK).unlink()

@@ -1,4 +1,4 @@
-"""The names of the files of a run folder: a contract that scripts rely on."""
+"""File names of a run folder (a stable interface for scripts)."""
 
 EXPERIMENT = "experiment.yaml"
 SPEC = "spec.yaml"
@@ -18,7 +18,7 @@ FIGURES = "figures"
 REPORT = "report.html"
 LOG = "log.txt"
 GRAY_VALUES = "gray-values.txt"
-"""Only where the data's own folder can't be written to; the name that it has there."""
+"""Written only if the data folder is read-only; same name as in the data folder."""
 LOCK = ".lock"
 SET_ASIDE = ".old"
 
@@ -28,7 +28,7 @@ WRITTEN = (
     f"{CHECKPOINTS}/*.pt", f"{CHECKPOINTS}/*.safetensors", f"{FIGURES}/*.png", f"{FIGURES}/*.svg",
     "*/events.out.tfevents.*", ".*.part", "*/.*.part",
 )  # fmt: skip
-"""Patterns of all files that runs, their trackers and `segengine` commands write into a run folder: what removing a run removes."""
+"""Patterns of all files written into a run folder by runs, trackers and commands; removing a run deletes these only."""
 
 
 def counts_file(split: str) -> str:
@@ -37,7 +37,7 @@ def counts_file(split: str) -> str:
 
 
 def values_file(split: str, label: str) -> str:
-    """The file of a metric's values of each image of a split; beside it, with the suffix .json, what they are."""
+    """The file of a metric's per-image values on a split; its description has the suffix .json."""
     return f"{VALUES}/{split}-{label}.csv"
 
 

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: versions, machine, command, commit."""
+"""Provenance of a run: versions, machine, command, commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def now() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide numbers."""
+    """Versions of Python and of the libraries that affect results."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -46,13 +46,13 @@ def host() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line of this process, as a shell would take it."""
+    """The command line of this process, quoted for a shell."""
     program = Path(sys.argv[0]).name
     return shlex.join(["segengine" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files were changed since, of the repository that holds `folder`; None outside of one."""
+    """Commit and uncommitted changes of the git repository of `folder`; None outside of a repository."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}

@@ -1,4 +1,4 @@
-"""run.json as a typed record: what readers of finished runs rely on."""
+"""run.json as a typed record, for readers of finished runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Raw = int | tuple[int, int, int]
 
 
 class _Block(BaseModel):
-    """Frozen; keys that this version doesn't know are kept, so that a newer writer's files can be read."""
+    """Frozen; unknown keys are kept, so that files of newer versions can be read."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
 
 class LabelRecord(_Block):
-    """One class: index 0..K-1, name, the masks' own value, colour."""
+    """One class: index 0..K-1, name, mask value, colour."""
 
     index: int
     name: str
@@ -31,7 +31,7 @@ class LabelRecord(_Block):
 
 
 class DataRecord(_Block):
-    """The data of a run: its fingerprint and how many images each split has."""
+    """The data of a run: fingerprint, and number of images by split."""
 
     fingerprint: str
     images: dict[str, int] = {}
@@ -40,14 +40,14 @@ class DataRecord(_Block):
 
 
 class PolicyRecord(_Block):
-    """What means of scores are over, and how what is undefined was treated."""
+    """Classes that mean scores average over, and classes left out."""
 
     averaged: tuple[str, ...]
     left_out: tuple[str, ...] = ()
 
 
 class Trained(_Block):
-    """What training came to: passes over the images (the last may be a part), steps, images seen, minutes of steps."""
+    """Training so far: epochs (may be fractional), steps, images seen, minutes of steps."""
 
     epochs: float
     steps: int
@@ -56,14 +56,14 @@ class Trained(_Block):
 
 
 class RunRecord(_Block):
-    """run.json. Times are ISO 8601 in UTC; `parameters` and `macs` (multiply-accumulates an image) are whole numbers.
+    """run.json. Times are ISO 8601 in UTC; `parameters` and `macs` (multiply-accumulates per image) are whole numbers.
 
-    `images_per_second`, `train_seconds` and `train_memory` are training's; a run that didn't come that far lacks them.
-    `threads` are torch's on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
-    pixels of training samples, None where they differ; `micro_batch` says since when fewer images were taken at once;
-    `augmented_on` is where training batches were made: cpu, device, or both in order of a run that went on elsewhere;
-    `compilation` says whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys;
-    `weights` the sha256 of weights.safetensors; `found_batch` the images that training.batch_size: auto came to, and why not more.
+    `images_per_second`, `train_seconds` and `train_memory` are those of training; None if the run ended earlier.
+    `threads` are torch's threads on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
+    pixels of training samples, None if they differ; `micro_batch` the images per pass, and the step since which it applies;
+    `augmented_on` the devices that augmented training batches: cpu, device, or both in order for a resumed run;
+    `compilation` whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys;
+    `weights` the sha256 of weights.safetensors; `found_batch` the batch size chosen by training.batch_size: auto, and the reason.
     """
 
     status: Status
@@ -112,7 +112,7 @@ def read_record(folder: RunFolder) -> RunRecord:
     """run.json, checked.
 
     Raises:
-        RunError: it is missing, broken, of another format, or lacks what a run must say.
+        RunError: missing, damaged, of an unsupported format, or incomplete.
     """
     document = folder.read()
     try:

@@ -1,4 +1,4 @@
-"""Removing runs: what may go, and how."""
+"""Deletion of run folders."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from segengine.runs.state import in_use
 
 
 def removable(paths: Sequence[Path]) -> list[RunFolder]:
-    """The run folders that `paths` name, each once.
+    """The run folders named by `paths`, without duplicates.
 
     Raises:
-        SpecError: a path is no run folder, is a link to one, or a process works in it; names all such paths.
+        SpecError: a path isn't a run folder, is a link, or is in use; names all such paths.
     """
     problems = [problem for problem in map(_problem, paths) if problem]
     if problems:
@@ -32,7 +32,7 @@ def _problem(path: Path) -> str:
     if path.is_symlink():
         return f"{path}: is a link to {path.resolve()}; name that folder"
     if not path.exists():
-        return f"{path}: there is no such folder"
+        return f"{path}: no such folder"
     if not folder.exists:
         below = find_runs(path) if path.is_dir() else []
         hint = f"; runs in it: {below[0].path}{f' and {len(below) - 1} more' * (len(below) > 1)}" if below else ""
@@ -45,13 +45,13 @@ def _problem(path: Path) -> str:
 
 
 def remove(folder: RunFolder) -> list[Path]:
-    """Remove what a run writes from its folder, and the folder unless something else is in it; returns what stays.
+    """Delete the files of a run, and its folder unless it contains other files; returns the files kept.
 
-    The folder first moves out of sight, so that at no moment a part of it looks like a run. Links that a run didn't write
-    stay, and so does what any link points to.
+    The folder is moved aside first, so that a partially deleted folder is never listed as a run. Links that a run didn't
+    write are kept, and link targets are never deleted.
 
     Raises:
-        RunError: another process works in it by now, or a file can't be removed.
+        RunError: another process holds the lock, or a file can't be deleted.
     """
     if folder.path.parent.name == names.SET_ASIDE:
         return remove_aside(folder.path)
@@ -68,10 +68,10 @@ def remove(folder: RunFolder) -> list[Path]:
 
 
 def remove_aside(path: Path) -> list[Path]:
-    """Remove what a run writes from a folder that was set aside, and the folder with the hidden one above it once empty.
+    """Delete the files of a run that was set aside, and its folder and .old once empty.
 
     Returns:
-        What no run wrote and therefore stays.
+        The files kept, which no run wrote.
 
     Raises:
         RunError: a file can't be removed.

@@ -1,4 +1,4 @@
-"""How runs stand: what run.json says, whether a process works in the folder, and what the folder takes on the disk."""
+"""State of runs: status of run.json, lock of the folder, and size on disk."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _STAMPED = re.compile(r"(?P<run>.+)-\d{8}T\d{12}")
 
 @dataclass(frozen=True)
 class RunState:
-    """One run. `killed`: run.json says running, and no process works in the folder. Times are ISO 8601 in UTC.
+    """State of one run. `killed`: run.json says running, but no process holds the lock. Times are ISO 8601 in UTC.
 
-    `size` is in bytes; `scores` are the means of `split`, None where undefined; `split` is "" before there are scores.
+    `size` is in bytes; `scores` are the means of `split`, None where undefined; `split` is "" without scores.
     """
 
     folder: RunFolder
@@ -40,7 +40,7 @@ class RunState:
 
 
 def state_of(folder: RunFolder) -> RunState:
-    """Look at a run folder; what is damaged is `unreadable`, with the reason."""
+    """The state of a run folder; a damaged one is `unreadable`, with the reason."""
     size = size_of(folder.path)
     try:
         run = folder.read()
@@ -84,7 +84,7 @@ def _number(mean: Any, name: str) -> float | None:
 
 
 def in_use(folder: RunFolder) -> bool:
-    """Whether a living process holds the folder's lock."""
+    """Whether a running process holds the folder's lock."""
     path = folder / names.LOCK
     if not path.exists():
         return False
@@ -93,14 +93,14 @@ def in_use(folder: RunFolder) -> bool:
         lock.acquire()
     except Timeout:
         return True
-    except OSError:  # a folder that can only be read tells nothing
+    except OSError:  # a read-only folder can't be locked
         return False
     lock.release()
     return False
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; links count as links, what they point to doesn't."""
+    """Total bytes of all files below a folder; links aren't followed."""
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:

@@ -28,7 +28,7 @@ LARGEST_PLAIN_BYTES = 2**20
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A line of images.csv; `index` is what the counts refer to."""
+    """A row of images.csv; counts refer to `index`."""
 
     index: int
     id: str
@@ -51,7 +51,7 @@ def read_images(path: Path) -> list[ImageRow]:
     """Read images.csv.
 
     Raises:
-        RunError: the file is missing or no such table.
+        RunError: missing or invalid file.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -71,16 +71,16 @@ def read_images(path: Path) -> list[ImageRow]:
 
 
 def write_digests(path: Path, digests: Iterable[tuple[str, str]]) -> None:
-    """Write files.csv: the SHA-256 of image and mask file of each line of images.csv."""
+    """Write files.csv: SHA-256 of the image and mask file of each row of images.csv."""
     lines = ["index,image,mask", *(f"{index},{image},{mask}" for index, (image, mask) in enumerate(digests))]
     write_text(path, "\n".join(lines) + "\n")
 
 
 def read_digests(path: Path) -> dict[int, tuple[str, str]]:
-    """Read files.csv: SHA-256 of image and mask by index; empty where there is none, as in runs of older versions.
+    """Read files.csv: SHA-256 of image and mask by index; empty if missing, as in runs of older versions.
 
     Raises:
-        RunError: the file is no such table.
+        RunError: invalid file.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -99,8 +99,8 @@ def counts_text(counts: ImageCounts) -> str:
 def write_counts(path: Path, counts: ImageCounts, *, compress: bool | None = None) -> Path:
     """Write a run's confusion counts of images, non-zero cells only, and return the file written.
 
-    With `compress`, and without a choice where the table is above `LARGEST_PLAIN_BYTES`, it is compressed under the name
-    of `path` with .gz added; only one of the two files is left.
+    With `compress`, or by default above `LARGEST_PLAIN_BYTES`, the table is gzip-compressed to `path` + .gz; only one of the
+    two files is kept.
     """
     content, packed = counts_text(counts).encode(), _compressed(path)
     if not (len(content) > LARGEST_PLAIN_BYTES if compress is None else compress):
@@ -137,7 +137,7 @@ def _compressed(path: Path) -> Path:
 
 
 def _counts_content(path: Path) -> bytes:
-    """The text of a table of counts; the newer one where somebody put both forms there."""
+    """Content of a table of counts; the newer file if both forms exist."""
     packed = _compressed(path)
     if not packed.exists() or (path.exists() and path.stat().st_mtime_ns > packed.stat().st_mtime_ns):
         return path.read_bytes()
@@ -147,17 +147,17 @@ def _counts_content(path: Path) -> bytes:
 def read_count_rows(path: Path, num_classes: int) -> NDArray[np.int64]:
     """The rows of a counts file as int64 [n, 4]: image index, class in the truth, class predicted, pixels.
 
-    `path` is the name of the plain file; where `path`.gz is there instead, that is read.
+    `path` is the uncompressed file; `path`.gz is read if it exists instead.
 
     Raises:
-        RunError: the file is missing or no such table.
+        RunError: missing or invalid file.
     """
     try:
         header, _, text = _counts_content(path).partition(b"\n")
         if header.decode().strip() != COUNTS_HEADER:
             raise ValueError(f"the first line is not {COUNTS_HEADER}")
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what numpy can't read as numbers it only warns of
+            warnings.simplefilter("error")  # numpy only warns about invalid numbers
             numbers = np.fromstring(text.replace(b"\r", b"").replace(b"\n", b","), dtype=np.int64, sep=",")
         rows = numbers.reshape(-1, 4)
     except (OSError, ValueError, EOFError, zlib.error, DeprecationWarning) as error:
@@ -171,7 +171,7 @@ def read_counts(path: Path, num_classes: int, indices: Sequence[int] = ()) -> Im
     """Read confusion counts; images of `indices` without any row (all ignored) count as empty.
 
     Raises:
-        RunError: the file is missing or no such table.
+        RunError: missing or invalid file.
     """
     rows = read_count_rows(path, num_classes)
     counts = ImageCounts(num_classes)
@@ -184,7 +184,7 @@ def read_counts(path: Path, num_classes: int, indices: Sequence[int] = ()) -> Im
 
 
 def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a line to metrics.jsonl, on the disk before this returns; a torn last line gives way."""
+    """Append a line to metrics.jsonl and sync it; an incomplete last line is replaced."""
     line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
     with path.open("ab+") as file:
         file.seek(0)
@@ -196,13 +196,13 @@ def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a torn last one, left by a killed process, doesn't count.
+    """The rows of metrics.jsonl; an incomplete last line of a killed process is ignored.
 
     Raises:
-        RunError: another line is no JSON object.
+        RunError: another line isn't a JSON object.
     """
     rows: list[dict[str, Any]] = []
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # what follows the last line's end is torn
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # text after the last newline is incomplete
     for number, line in enumerate(lines, start=1):
         try:
             row = parse_json(line.decode())
@@ -216,6 +216,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def keep_epochs(path: Path, epochs: int) -> None:
-    """Drop lines of epochs after `epochs`, which a resumed run will write again."""
+    """Remove the rows after epoch `epochs`, which a resumed run writes again."""
     rows = [row for row in read_metrics(path) if row["epoch"] <= epochs]
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))

@@ -1,4 +1,4 @@
-"""Metrics' values of each image in a run folder: metrics/SPLIT-LABEL.csv, and beside it in JSON what they are."""
+"""Per-image metric values in a run folder: metrics/SPLIT-LABEL.csv, with a description in JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADER = ["index", "class", "value", "state"]
 
 
 class MetricRecord(BaseModel):
-    """What a table of values holds. `settings`: the component, its name qualified. `unit`: of lengths; else a share, 0 to 1."""
+    """Description of a table of values. `settings`: the component, with its qualified name. `unit`: of lengths; None for fractions 0..1."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -37,7 +37,7 @@ class MetricRecord(BaseModel):
 
 
 def write_values(folder: RunFolder, split: str, record: MetricRecord, values: MetricValues) -> Path:
-    """Write a metric's values of a split; a value that is undefined is empty. Returns the table's path."""
+    """Write a metric's values on a split; undefined values are empty. Returns the table's path."""
     path = folder / names.values_file(split, record.label)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -52,7 +52,7 @@ def write_values(folder: RunFolder, split: str, record: MetricRecord, values: Me
 
 
 def stored_labels(folder: RunFolder, split: str) -> list[str]:
-    """The metrics that a run has values of on a split."""
+    """Labels of the metrics with stored values on a split."""
     start = f"{split}-"
     return sorted(path.stem.removeprefix(start) for path in (folder / names.VALUES).glob(f"{start}*.csv"))
 
@@ -61,7 +61,7 @@ def read_values(folder: RunFolder, split: str, label: str, indices: Sequence[int
     """A metric's values of the images `indices`, in this order.
 
     Raises:
-        RunError: a file is missing or damaged, or is about other images.
+        RunError: a file is missing or damaged, or covers other images.
     """
     path = folder / names.values_file(split, label)
     try:
@@ -84,7 +84,7 @@ def _values(rows: Sequence[Sequence[str]], record: MetricRecord, indices: Sequen
         or len(table) != len(indices) * len(columns)
         or len(rows) != len(table)
     ):
-        raise ValueError("its images are not those of the split")
+        raise ValueError("its images differ from those of the split")
     cells = np.array([[table[index, name] for name in columns] for index in indices], dtype=np.float64)
     cells = cells.reshape(len(indices), len(columns), 2)
     classes = tuple(int(name) for name in columns) if record.by_class else None

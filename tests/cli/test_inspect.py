@@ -60,7 +60,7 @@ def test_init_writes_a_file_that_is_valid_and_knows_the_values(
     assert experiment.data.classes == ["background", "class1", "class2"]
     assert experiment.data.source.root.resolve() == data.resolve()  # type: ignore[attr-defined]
     assert run("init", str(data), "-o", str(file)) == 2
-    assert f"error: {file}: exists already; choose another file with -o" in capsys.readouterr().err
+    assert f"error: {file}: already exists; choose another file with -o" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["palette", "rgb"])

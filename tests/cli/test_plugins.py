@@ -100,9 +100,9 @@ def test_a_broken_plugin_is_one_line_of_check(capsys, install: Install):
         (["cosin"], "error: there is no component 'cosin'; did you mean 'cosine'?"),
         (
             ["--package", "segengin"],
-            "error: --package segengin: no such package provides components; did you mean 'segengine'?",
+            "error: --package segengin: no such package with components; did you mean 'segengine'?",
         ),
-        (["cosine", "poly", "-p", "final=1"], "error: -p is for one component, and 2 are to be checked; name one"),
+        (["cosine", "poly", "-p", "final=1"], "error: -p applies to one component, but 2 are selected; name one"),
         (["cosine", "-p", "final"], "error: -p final: write NAME=VALUE"),
     ],
 )

@@ -137,7 +137,7 @@ def test_rm_shows_asks_and_removes_only_what_was_named(make, root, said):
     assert gone.exists
     code, out, _ = said("rm", gone.path, answer="y\n")
     assert code == 0
-    assert "remove 1 folder, 1." in out
+    assert "delete 1 folder, 1." in out
     assert "removed 1 folder, 1." in out.splitlines()[-1]
     assert (gone.path.exists(), kept.exists) == (False, True)
     assert not (root / "abdomen/.old").exists()
@@ -166,7 +166,7 @@ def test_rm_refuses_what_is_no_run_and_then_removes_nothing_at_all(make, root, s
     assert err == (
         f"error: {root}/abdomen: not a run folder: it has no run.json; runs in it: {folder.path}\n"
         f"error: {link}: is a link to {folder.path}; name that folder\n"
-        f"error: {tmp_path}/nowhere: there is no such folder\n"
+        f"error: {tmp_path}/nowhere: no such folder\n"
         f"error: {tmp_path}: not a run folder: it has no run.json; runs in it: {folder.path}\n"
         "error: nothing was removed\n"
     )

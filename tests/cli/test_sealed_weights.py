@@ -39,7 +39,7 @@ def test_changed_weights_are_refused(run: Path, tmp_path: Path, command: str) ->
     name = next(iter(tensors))
     tensors[name] = tensors[name] + 1e-6
     save_file(tensors, path)
-    assert "weights.safetensors: isn't the file that training wrote (its sha256 is not the one in run.json)" in outcome(
+    assert "weights.safetensors: was changed after training (its sha256 differs from the one in run.json)" in outcome(
         tmp_path, command
     )
 

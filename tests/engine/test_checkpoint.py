@@ -190,5 +190,5 @@ def test_a_checkpoint_with_a_right_hash_and_wrong_content_is_an_error_in_words(
     trained(p, 2)
     content = checkpoint.load(p.paths.last)
     checkpoint.save(p.paths.last, {**content, part: value})
-    with pytest.raises(DamagedError, match=r"isn't of this network and optimizer \(.*\); start over with --fresh"):
+    with pytest.raises(DamagedError, match=r"doesn't match this network and optimizer \(.*\); start over with --fresh"):
         checkpoint.restore(checkpoint.load(p.paths.last), p.step.trainable)

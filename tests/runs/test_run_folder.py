@@ -54,7 +54,7 @@ def test_an_update_keeps_the_other_facts(tmp_path):
         ('{"format": 1, "sta', "not readable"),
         ("[1, 2]", "not readable"),
         ("{}", "not readable"),
-        ('{"format": 99}', "has format 99, and this segengine reads format 1"),
+        ('{"format": 99}', "has format 99; this version of segengine reads format 1"),
         ('{"format": 1, "status": "finished"}', "experiment: Field required"),
     ],
 )

@@ -27,7 +27,9 @@ def planned(tmp_path: Path) -> list[RunPlan]:
 
 
 def step(share: float) -> StepDone:
-    return StepDone(epoch=5, step=50, steps_per_epoch=10, loss=0.25, learning_rate=0.1, images=8, share=share)
+    return StepDone(
+        epoch=5, step=50, steps_per_epoch=10, loss=0.25, learning_rate=0.1, images=8, share=share, gradient_norm=1.0
+    )
 
 
 def started() -> RunStarted:

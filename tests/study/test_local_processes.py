@@ -74,8 +74,8 @@ def finished(place: Place, tell: Tell) -> int:
     [
         (killed, -signal.SIGKILL, "its process was killed by SIGKILL (usually the kernel's out-of-memory killer"),
         (left, 9, "its process exited with code 9 without a message"),
-        (crashed, -signal.SIGSEGV, "its process was killed by SIGSEGV (a library accessed invalid memory); the last it "
-         'said: Segmentation fault, File "'),
+        (crashed, -signal.SIGSEGV, "its process was killed by SIGSEGV (a library accessed invalid memory); last output: "
+         'Segmentation fault, File "'),
         (raised, 70, "its process failed with an unexpected error; last output: LookupError: no such thing"),
     ],
 )  # fmt: skip
@@ -124,7 +124,7 @@ def test_gpus_are_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert visible_gpus("cpu") == []
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert visible_gpus("cuda") == ["0", "1", "2"]
-    with pytest.raises(RunError, match="--device cuda:3: there is no such GPU here"):
+    with pytest.raises(RunError, match="--device cuda:3: no such GPU"):
         visible_gpus("cuda:3")
 
 

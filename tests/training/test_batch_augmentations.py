@@ -42,7 +42,7 @@ def test_without_batch_augmentations_nothing_is_mixed() -> None:
 
 def test_a_sample_augmentation_behind_one_of_batches_is_refused() -> None:
     given = experiment(Crop(size=16), CutMix(), Flip())
-    with pytest.raises(SpecError, match="flip follows cutmix, which mixes whole batches; put cutmix behind it"):
+    with pytest.raises(SpecError, match="flip follows cutmix, which mixes whole batches; move cutmix after it"):
         build_mixing(given, DATASET, 4, processes=1)
 
 

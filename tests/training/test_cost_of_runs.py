@@ -52,7 +52,7 @@ def test_cost_measures_shared_networks_once_for_all_their_runs(study: Study, tmp
     stored = read_cost(RunFolder(tmp_path / "runs/blobs/slow-seed0"))
     assert stored is not None
     assert stored.model_dump(mode="json") == slow
-    assert "late-seed0: not measured, it is interrupted" in done.err
+    assert "late-seed0: not measured: its status is interrupted" in done.err
     assert (unfinished / names.COST).read_bytes() == before
 
 

@@ -135,7 +135,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(killed: Path, tmp_path: Path) -> N
     shutil.copytree(killed, tmp_path / "killed")
     done = segengine("run", "blobs.yaml", "-s", "data.cache=ram", folder=tmp_path / "killed")
     assert done.code == 0, done.err
-    assert "this run began with batches made on the device, which differ by rounding" in done.err
+    assert "earlier batches of this run were augmented on the device; the results differ by rounding" in done.err
     assert RunFolder(tmp_path / "killed/runs/blobs/default-seed0").read()["augmented_on"] == "device and cpu"
 
 
@@ -258,7 +258,7 @@ def test_auto_falls_back_to_the_cpu_where_an_augmentation_needs_it(decided: Any)
     augmentations = [Crop(size=32), Albumentations(transform="GaussNoise")]
     assert decided("auto", "cuda", augmentations=augmentations) == (
         "cpu",
-        "data.cache: auto augments on the CPU, where alone albumentations can be done",
+        "data.cache: auto augments on the CPU: albumentations has no device implementation",
     )
     assert decided("auto", "cpu", augmentations=augmentations) == ("cpu", "")
 
@@ -268,7 +268,7 @@ def test_a_run_that_goes_on_stays_where_it_began(decided: Any) -> None:
     assert decided("auto", "cpu", before="device")[0] == "device"
     place, note = decided("auto", "cuda", 1000, before="device")
     assert place == "cpu"
-    assert note.endswith("; this run began with batches made on the device, which differ by rounding")
+    assert note.endswith("; earlier batches of this run were augmented on the device; the results differ by rounding")
 
 
 def test_preflight_knows_what_the_device_can_do() -> None:

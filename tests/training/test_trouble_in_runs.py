@@ -165,7 +165,7 @@ def test_too_little_memory_splits_the_batch_before_the_first_step_and_the_folder
     assert run_json(problem)["micro_batch"] == {"images": 2, "from_step": 1}
     assert run_json(problem)["evaluation_batch"] == 1
     assert "a whole batch doesn't fit into memory: 2 images per pass" in done.err
-    assert "batch normalisation sees smaller batches" in (folder_of(problem) / "log.txt").read_text()
+    assert "batch normalisation uses smaller batches" in (folder_of(problem) / "log.txt").read_text()
     assert [row["step"] for row in scores(folder_of(problem))] == [2, 4, 6]
 
 
