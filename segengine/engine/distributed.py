@@ -114,7 +114,7 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
     """The torch device; `auto` is this process's GPU if there is one, else the CPU.
 
     Raises:
-        RunError: a GPU was asked for and there is none.
+        RunError: a GPU is requested but not available.
         SpecError: no such name.
     """
     if not re.fullmatch(r"auto|cpu|gpu|mps|cuda(:[0-9]{1,3})?", wanted):
