@@ -37,7 +37,7 @@ from segengine.components.choices import (
     AnySource,
     AnyTracker,
 )
-from segengine.components.jobs import WORKER, Desk, Job, JobEnded, Place
+from segengine.components.jobs import WORKER, Desk, ExecutorContext, Job, JobEnded, JobPlacement, Place
 from segengine.data.augment.transforms import (
     BatchTransform,
     GeometricTransform,
@@ -137,6 +137,7 @@ __all__ = [
     "Desk",
     "Evidence",
     "Executor",
+    "ExecutorContext",
     "Exporter",
     "GeometricTransform",
     "Geometry",
@@ -145,6 +146,7 @@ __all__ = [
     "ImagePair",
     "Job",
     "JobEnded",
+    "JobPlacement",
     "Label",
     "LevelTransform",
     "Levels",

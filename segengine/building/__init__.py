@@ -1,1 +1,1 @@
-"""From an experiment's sections to objects, shared by training, inference and inspection."""
+"""Objects built from an experiment's sections, shared by training, inference and inspection."""

@@ -1,4 +1,4 @@
-"""From an experiment's components to torch objects."""
+"""Networks, pipelines and losses built from an experiment's components."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def preflight(experiment: Experiment) -> None:
-    """Check all that can be checked without data: files of weights, names that only a library knows, the network itself.
+    """Checks that need no data: weight files, model names of libraries, and the network.
 
     Raises:
-        SpecError: all problems, a line each.
+        SpecError: all problems, one per line.
     """
     problems = []
     for component in experiment.components():
@@ -40,9 +40,9 @@ def preflight(experiment: Experiment) -> None:
 
 
 def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, training: bool = False) -> Segmenter:
-    """The network, freshly initialised from torch's generator (pretrained weights where the backbone says so).
+    """The network, initialised with torch's generator, or with the backbone's pretrained weights.
 
-    With `training` it has the auxiliary heads, and recomputes inner maps, if the experiment asks for that.
+    With `training`, including auxiliary heads and gradient checkpointing if enabled in the experiment.
     """
     from segengine.nn.segmenter import Segmenter
 
@@ -60,10 +60,10 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, 
 
 
 def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
-    """The augmentations of single samples in order, each told the size that the one before gives.
+    """The sample augmentations in order; each is built with the output size of the previous one.
 
     Raises:
-        DataError: training images differ in size and no augmentation makes them equal.
+        DataError: training images differ in size, and no augmentation gives them a common size.
     """
     from segengine.data.augment.pipeline import Pipeline
 
@@ -78,7 +78,7 @@ def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:
 
 
 def training_size(experiment: Experiment, dataset: Dataset) -> tuple[int, int] | None:
-    """Height and width in pixels of training samples, None where they differ."""
+    """Height and width in pixels of training samples; None if they differ."""
     transforms, _ = _transforms(experiment, dataset)
     return transforms[-1].size if transforms else _common_size(dataset)
 
@@ -86,10 +86,10 @@ def training_size(experiment: Experiment, dataset: Dataset) -> tuple[int, int] |
 def build_mixing(
     experiment: Experiment, dataset: Dataset, batch_size: int, *, processes: int
 ) -> Sequence[BatchTransform]:
-    """The batch augmentations in order; empty where the experiment has none.
+    """The batch augmentations in order; empty if there are none.
 
     Raises:
-        SpecError: one of single samples follows them, or a process has a single image a batch, which mixes with nothing.
+        SpecError: a sample augmentation follows a batch augmentation, or a process has one image per batch.
     """
     transforms, mixing = _transforms(experiment, dataset)
     if mixing and batch_size < 2 * processes:
@@ -102,7 +102,7 @@ def build_mixing(
 
 
 def _transforms(experiment: Experiment, dataset: Dataset) -> tuple[list[Transform], list[BatchTransform]]:
-    """What is done to single samples, and then to batches."""
+    """Sample transforms and batch transforms."""
     from segengine.data.augment.transforms import BatchTransform
 
     size = _common_size(dataset)
@@ -124,7 +124,7 @@ def _transforms(experiment: Experiment, dataset: Dataset) -> tuple[list[Transfor
 
 
 def without_batch_form(experiment: Experiment, built: Sequence[object]) -> list[str]:
-    """The names of the augmentations, of those that were `built`, which work sample by sample on a CPU alone."""
+    """Names of the augmentations among `built` that have no batch implementation for the device."""
     from segengine.data.augment.transforms import BatchTransform, GeometricTransform, LevelTransform
 
     pairs = zip(experiment.augmentations, built, strict=False)
@@ -134,7 +134,7 @@ def without_batch_form(experiment: Experiment, built: Sequence[object]) -> list[
 
 
 def refused_on_device(alone: Sequence[str]) -> str:
-    """The message of `data.cache: device` with such augmentations."""
+    """The error message for `data.cache: device` with such augmentations."""
     return (
         f"data.cache: device: {', '.join(dict.fromkeys(alone))} runs on the CPU only; remove it from augmentations, "
         "or set data.cache: auto"
@@ -155,32 +155,32 @@ def _examples(dataset: Dataset) -> str:
 
 
 def parameter_groups(model: Segmenter, training: TrainingSection) -> list[dict[str, Any]]:
-    """What the optimizer moves: weights decay; biases, norms and other vectors don't (He et al., Bag of Tricks, 2019).
+    """Parameter groups of the optimizer: no weight decay for biases, norms and other vectors (He et al., Bag of Tricks, 2019).
 
-    With a learning-rate factor other than 1 the backbone's parameters are groups of their own, with their own `lr`;
-    the first group has the optimizer's. Frozen parameters are in none.
+    With a learning-rate factor other than 1 the backbone's parameters form separate groups with their own `lr`; the first
+    group has the optimizer's rate. Frozen parameters are excluded.
     """
     moved = [p for p in model.parameters() if p.requires_grad]
     factor = training.backbone_learning_rate_factor
     if factor == 1 or model.backbone_frozen:
-        return _decaying_or_not(moved)
+        return _decay_groups(moved)
     inside = {id(p) for p in model.backbone.parameters()}
     rate = training.optimizer.peak_learning_rate * factor
-    slow = _decaying_or_not([p for p in moved if id(p) in inside])
+    slow = _decay_groups([p for p in moved if id(p) in inside])
     return [
-        *_decaying_or_not([p for p in moved if id(p) not in inside]),
+        *_decay_groups([p for p in moved if id(p) not in inside]),
         *({**group, "lr": rate} for group in slow),
     ]
 
 
-def _decaying_or_not(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+def _decay_groups(parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
     weights = [p for p in parameters if p.ndim > 1]
     vectors = [p for p in parameters if p.ndim <= 1]
     return [{"params": weights}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def build_loss(experiment: Experiment, dataset: Dataset) -> nn.Module:
-    """The loss, told the training images' class frequencies."""
+    """The loss, built with the class frequencies of the training images."""
     from segengine.data.masks.mapping import IGNORE
     from segengine.nn.auxiliary import SupervisedLoss
 

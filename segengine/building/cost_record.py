@@ -1,4 +1,4 @@
-"""The record of what a trained network costs to use, from passes measured in rounds."""
+"""Cost record of a trained network, from passes timed in rounds."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from segengine.runs.costs import CostRecord, Latency, Memory, Rounds, Throughput
 from segengine.runs.provenance import now, versions
 
 BATCH = 8
-"""Images a pass where throughput is measured, unless another number is asked for."""
+"""Default number of images per pass for throughput."""
 
 
 @dataclass
 class Timings:
-    """Seconds of passes of one image, by round, and of batches; and what other processes did meanwhile."""
+    """Seconds of single-image passes by round and of batched passes, and the load of other processes."""
 
     single: list[list[float]] = field(default_factory=list)
     batched: list[float] = field(default_factory=list)
     load: OtherLoad = field(default_factory=OtherLoad)
 
     def round(self, clock: NetworkClock, single: Passes, batch: int, batched: Passes) -> None:
-        """Time passes of one image and of `batch` images, each after a pass whose time doesn't count."""
+        """Time passes of one image and of `batch` images, each after an untimed pass."""
         clock.warm_up(1, passes=1)
         with self.load:
             self.single.append(clock.seconds(1, single))
@@ -35,11 +35,11 @@ class Timings:
 
     @property
     def spread(self) -> float:
-        """The slowest round over the fastest."""
+        """Ratio of the slowest to the fastest round."""
         return spread_of(self.single)
 
     def busy(self, clock: NetworkClock) -> bool:
-        """Whether the machine was too busy for these times to be the network's own."""
+        """Whether the machine was too busy for a reliable measurement."""
         return is_busy(self.spread, self.load.cores, threads(clock.predictor.device))
 
 
@@ -47,7 +47,7 @@ def cost_record(
     predictor: Predictor, timings: Timings, *, by: str, network_of: str, channels: int, size: tuple[int, int], batch: int,
     peak: Peak | None, attempts: int, busy: bool,
 ) -> CostRecord:  # fmt: skip
-    """cost.json of measured passes; `attempts` and `busy` say how often they were measured, and whether in vain."""
+    """cost.json of timed passes; `attempts` is the number of measurements, `busy` whether the machine was busy in the last."""
     single = [seconds for passes in timings.single for seconds in passes]
     low, middle, high = (round(float(q), 4) for q in np.quantile(np.array(single) * 1000, (0.05, 0.5, 0.95)))
     device, other_cores = predictor.device, timings.load.cores

@@ -1,4 +1,4 @@
-"""From an experiment's data section to a decoded data set."""
+"""The decoded data set of an experiment's data section."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_dataset(experiment: Experiment, fold: int | None, listener: Listener) -
     """Find, split, survey, map and decode the images of an experiment.
 
     Raises:
-        DataError: something is wrong with the files; names them.
+        DataError: invalid files; names them.
     """
     from segengine.data.batches.dataset import prepare
 
@@ -44,10 +44,10 @@ def load_dataset(experiment: Experiment, fold: int | None, listener: Listener) -
 
 
 def data_states(experiment: Experiment, fold: int | None) -> dict[str, ImageState]:
-    """Split and digests of each image that an experiment would use now, by id; nothing is decoded.
+    """Split and digests of each image of the experiment, by id, without decoding.
 
     Raises:
-        DataError: something is wrong with the files; names them.
+        DataError: invalid files; names them.
     """
     from segengine.data.batches.dataset import usable_records
     from segengine.data.batches.survey_file import survey_file
@@ -64,9 +64,9 @@ def data_states(experiment: Experiment, fold: int | None) -> dict[str, ImageStat
 
 
 def split_plan(section: SplitSection, records: Sequence[Record]) -> SplitPlan | None:
-    """The division that a spec asks for; None where the folders give it and the spec asks for nothing else.
+    """The split requested by a spec; None if the folders define it and the spec doesn't override it.
 
-    Shares that are not given: 0.7, 0.15 and 0.15 without any; else what the given ones leave.
+    Default fractions are 0.7, 0.15 and 0.15; if some are given, the others share the remainder.
     """
     from segengine.data.sources.splits import Folds, Fractions
 

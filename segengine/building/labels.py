@@ -1,4 +1,4 @@
-"""What run.json knows of the masks: enough to write predictions in the user's own values, without the data."""
+"""Mask encoding stored in run.json, for writing predictions in the user's values without the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def mapping_facts(mapper: Mapper) -> dict[str, Any]:
 
 
 def mask_facts(labels: Sequence[Label], ignored: Sequence[Raw], encoding: MaskEncoding) -> dict[str, Any]:
-    """The same as run.json and exported files hold it."""
+    """Labels, ignored values and encoding, as stored in run.json and exported files."""
     return {
         "labels": [
             {"index": label.index, "name": label.name, "raw": _plain(label.raw), "colour": list(label.colour)}
@@ -36,10 +36,10 @@ def mask_facts(labels: Sequence[Label], ignored: Sequence[Raw], encoding: MaskEn
 
 
 class StoredMapping:
-    """The way back from classes to raw values, read from run.json."""
+    """Conversion between classes and raw mask values, read from run.json."""
 
     def __init__(self, run: Mapping[str, Any]) -> None:
-        """Raises RunError where run.json lacks what is needed."""
+        """Raises RunError if run.json is incomplete."""
         try:
             self.labels = tuple(
                 Label(entry["index"], entry["name"], _raw(entry["raw"]), tuple(entry["colour"]))
@@ -53,7 +53,7 @@ class StoredMapping:
             raise RunError(f"run.json lacks the encoding of the masks ({type(error).__name__}: {error})") from error
 
     def to_raw(self, classes: NDArray[np.uint8]) -> NDArray[np.generic]:
-        """Classes uint8 [H, W] -> uint8/uint16 [H, W] or uint8 [H, W, 3], the values that the user's masks have."""
+        """Classes uint8 [H, W] -> uint8/uint16 [H, W] or uint8 [H, W, 3], the values of the user's masks."""
         of_ignored = self.ignored[0] if self.ignored else self.labels[0].raw
         wide = (3,) if self.encoding.kind == "rgb" else ()
         table = np.zeros((256, *wide), dtype=np.uint16 if self.encoding.bits > 8 else np.uint8)
@@ -65,7 +65,7 @@ class StoredMapping:
         """Raw uint8/uint16 [H, W] or uint8 [H, W, 3] -> classes uint8 [H, W], 255 = ignore.
 
         Raises:
-            DataError: a value that the model was not trained with; names `where`, the value and how many pixels.
+            DataError: a value unknown to the model; names `where`, the value and the number of pixels.
         """
         classes = np.full(raw.shape[:2], IGNORE, dtype=np.uint8)
         known = np.zeros(raw.shape[:2], dtype=bool)

@@ -1,4 +1,4 @@
-"""Metrics beside the scores from counts: built for a run's classes, measured, put in words, written."""
+"""Per-image metrics of a run: construction, aggregation, messages and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segengine.specs.sections import EvaluationSection
 def measurement(
     metrics: Sequence[Metric], evaluation: EvaluationSection, class_names: Sequence[str], policy: MetricPolicy
 ) -> Measurement | None:
-    """What measures `metrics` of the classes that means are over; None without metrics."""
+    """The measurement of `metrics` over the averaged classes; None without metrics."""
     if not metrics:
         return None
     return Measurement(
@@ -35,7 +35,7 @@ def measurement(
 
 
 def record_of(metric: Metric, evaluation: EvaluationSection) -> MetricRecord:
-    """What stands beside a metric's values."""
+    """Description of a metric's values."""
     return MetricRecord(
         label=metric.label(), words=_words(metric), better=metric.better, by_class=metric.by_class,
         unit=evaluation.length_unit if metric.length else None, spacing=evaluation.spacing, settings=dump(metric),
@@ -43,7 +43,7 @@ def record_of(metric: Metric, evaluation: EvaluationSection) -> MetricRecord:
 
 
 def _words(metric: Metric) -> str:
-    """`NSD (tolerance 2)`: what tables call a metric."""
+    """Display name of a metric: `NSD (tolerance 2)`."""
     settings = metric.label().removeprefix(metric.name).strip("-").replace("-", " ")
     return f"{metric.words or metric.name}{f' ({settings})' if settings else ''}"
 
@@ -56,9 +56,9 @@ def values_by_label(measured: Mapping[int, Measured], made: Measurement) -> dict
 def as_rows(
     values: Mapping[str, MetricValues], records: Mapping[str, MetricRecord], class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """The means of each metric as run.json and `evaluate --json` hold them, with the numbers of images behind them.
+    """The means of each metric with the numbers of images, as in run.json and `evaluate --json`.
 
-    Of each class `images` is the number of images with a value; the others are told apart by where the class is.
+    For each class, `images` is the number of images with a value; the other keys count images by where the class occurs.
     """
     rows = {}
     for label, found in values.items():
@@ -79,7 +79,7 @@ def as_rows(
 
 
 def sentence(row: Mapping[str, Any], split: str) -> str:
-    """The means of one metric in a line; of each class over how many images, where not over all."""
+    """The means of one metric in one line, with the number of images per class."""
     unit = f" {row['unit']}" if row["unit"] else ""
     each = []
     for name, of in row["classes"].items():
@@ -95,7 +95,7 @@ def _one_sided(of: Mapping[str, Any]) -> str:
 
 
 ONE_SIDED = {"truth_only": "missed", "prediction_only": "only predicted", "neither": "without it"}
-"""How images are told in which a class isn't in both truth and prediction."""
+"""Words for images in which a class isn't in both truth and prediction."""
 
 
 def shown(value: float | None) -> str:

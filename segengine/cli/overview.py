@@ -40,9 +40,9 @@ class Overview:
             case Doing():
                 self.tick()
 
-    def run_said(self, plan: RunPlan, event: Any) -> None:
-        """A run told an event."""
-        row = self.board.take(plan, event)
+    def run_event(self, plan: RunPlan, event: Any) -> None:
+        """Show an event of a run."""
+        row = self.board.update(plan, event)
         match event:
             case Note():
                 self._line(f"[yellow]note[/yellow] {escape(plan.name)}: {escape(event.text)}")
@@ -54,7 +54,7 @@ class Overview:
         self.tick()
 
     def run_ended(self, outcome: Outcome) -> None:
-        """A run is over for now."""
+        """Show the outcome of a run."""
         row = self.board.end(outcome)
         if outcome.status == "not started":
             return

@@ -1,4 +1,4 @@
-"""Interface of executors: the runs of a study as jobs, and their outcomes."""
+"""Interface between a study and its executor: jobs, their placement and their results."""
 
 from __future__ import annotations
 
@@ -8,32 +8,29 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 WORKER = ("-m", "segengine.study.worker")
-"""Arguments of the Python process that executes a job: reads the job's document as one line of JSON from standard input and
-writes events as lines of JSON to standard output. It exits when its standard input is closed, and saves its run on SIGTERM."""
+"""Python arguments of a worker process. It reads its document as one line of JSON from standard input and writes events as
+lines of JSON to standard output. It exits immediately when standard input is closed; on SIGTERM it saves a checkpoint first."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Resources of a job: a torch device by name, and the number of jobs that share the machine's cores (`share`).
-
-    `gpu_part`: fraction (0..1] of a GPU's memory reserved for the job.
-    """
+class JobPlacement:
+    """Resources of a job: torch device, number of concurrent jobs on the machine's cores (`share`), part of the GPU's memory (0..1]."""
 
     device: str
     share: int = 1
     gpu_part: float = 1.0
 
 
-Work = Callable[[Place, Callable[[str], None]], int]
-"""Executes a job in this process: writes events as lines of JSON to the callback, returns an exit code."""
+Work = Callable[[JobPlacement, Callable[[str], None]], int]
+"""Runs a job in this process: writes events as lines of JSON with the given function, returns an exit code."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a study.
 
-    `document` is plain data, sufficient to execute the job in another process or on a machine with the same files.
-    `prepare` reads the data in this process and returns the work for a forked process, which need not read it again.
+    `document` is plain data that describes the run for another process or machine with the same files; `prepare` reads the
+    data in this process and returns the work for a process forked from it.
     """
 
     name: str
@@ -43,37 +40,46 @@ class Job:
 
 @dataclass(frozen=True)
 class JobEnded:
-    """Outcome of a job: an exit code, a negated signal number, or None with a `message`.
+    """Result of a job's process: exit code, negative signal number, or None with the reason in `message`.
 
-    `said` is the tail of its standard output and standard error.
+    `output` is the end of its standard output and standard error.
     """
 
     job: Job
     exit_code: int | None
-    said: str = ""
+    output: str = ""
     message: str = ""
 
+    @property
+    def said(self) -> str:
+        """Former name of `output`."""
+        return self.output
 
-class Desk(Protocol):
-    """Callbacks from an executor to the study."""
+
+class ExecutorContext(Protocol):
+    """Callbacks from an executor to the study, and the requested device."""
 
     device: str
 
     def tell(self, job: Job, line: str) -> None:
-        """Forward a line of JSON written by the job."""
+        """Forward a line of JSON from the job's standard output."""
 
     def stop_wanted(self) -> bool:
-        """Whether to stop: running jobs should save and exit, and no further job should start."""
+        """Whether to stop: running jobs save and exit, and no further job starts."""
 
     def tick(self) -> None:
-        """Refresh the display; call this several times per second."""
+        """Update the progress display; to be called several times per second."""
 
 
-def wait(desk: Desk, seconds: float = 0.1) -> None:
-    """Refresh the display and sleep; signals are handled afterwards."""
-    desk.tick()
+Desk, Place = ExecutorContext, JobPlacement
+"""Former names, kept for plugins."""
+
+
+def wait(context: ExecutorContext, seconds: float = 0.1) -> None:
+    """Update the progress display and sleep."""
+    context.tick()
     time.sleep(seconds)
 
 
-Execute = Callable[[Iterator[Job], Desk], Iterator[JobEnded]]
-"""Return type of `Executor.build`. Jobs are taken from the iterator when resources are free."""
+Execute = Callable[[Iterator[Job], ExecutorContext], Iterator[JobEnded]]
+"""Result of `Executor.build`. A job is drawn from the iterator when there is a free slot."""

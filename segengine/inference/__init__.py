@@ -1,1 +1,1 @@
-"""A finished run at work: load, predict, evaluate, measure its cost."""
+"""Inference with a finished run: loading, prediction, evaluation, cost measurement, export."""

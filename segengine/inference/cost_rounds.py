@@ -1,4 +1,4 @@
-"""Measuring what trained networks cost fairly: each in a fresh process, by turns in rounds, so that drift meets all alike."""
+"""Cost measurement of trained networks: one process per network, in alternating rounds so that drift affects all equally."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from segengine.runs.folder import RunFolder
 
 ROUNDS = 5
 ATTEMPTS = 2
-"""How often all rounds are made where the machine is busy."""
+"""Maximum number of repetitions of all rounds on a busy machine."""
 _BATCHED_SHARE = 5  # passes of one image for each pass of a batch
 
 
 @dataclass(frozen=True)
 class CostRequest:
-    """What is measured: `size` (height, width; that of each run's first test image where None), images a batch, passes."""
+    """Settings of the measurement: `size` (height, width; None: that of each run's first test image), batch size, number of passes."""
 
     device: str = "auto"
     size: tuple[int, int] | None = None
@@ -63,7 +63,7 @@ def networks_of(paths: Sequence[Path], size: tuple[int, int] | None, listener: L
     """The different networks of the finished runs in `paths` (runs, or folders of runs).
 
     Raises:
-        SpecError: a path holds no finished run.
+        SpecError: a path contains no finished run.
     """
     groups: dict[str, list[RunFolder]] = {}
     sizes: dict[str, tuple[int, int]] = {}
@@ -89,8 +89,8 @@ def measure_costs(paths: Sequence[Path], request: CostRequest, listener: Listene
     """Measure every network and write cost.json into each of its runs.
 
     Raises:
-        SpecError: a path holds no finished run.
-        RunError: a network couldn't be measured; nothing is written.
+        SpecError: a path contains no finished run.
+        RunError: a measurement failed; nothing is written.
     """
     networks = networks_of(paths, request.size, listener)
     with ExitStack() as stack:
@@ -107,18 +107,18 @@ def measure_costs(paths: Sequence[Path], request: CostRequest, listener: Listene
 
 
 def _steadiest(workers: Sequence[_Worker], listener: Listener) -> list[CostRecord]:
-    """The costs from all rounds of all networks; made again where the machine was busy, and the steadier attempt kept."""
+    """The costs of all networks; repeated if the machine was busy, keeping the more stable attempt."""
     attempts: list[list[CostRecord]] = []
     while not attempts or (_busy(attempts[-1]) and len(attempts) < ATTEMPTS):
         if attempts:
             listener(Note("the machine is busy with other processes; measuring again"))
         for worker in workers if attempts else ():
-            worker.ask("restart")
+            worker.request("restart")
         for place, worker in enumerate(_turns(workers)):
             listener(Doing("measuring, rounds by networks", place, ROUNDS * len(workers)))
-            worker.ask("round")
+            worker.request("round")
         listener(Doing("measuring, rounds by networks", ROUNDS * len(workers), ROUNDS * len(workers)))
-        attempts.append([CostRecord.model_validate(worker.ask("cost")) for worker in workers])
+        attempts.append([CostRecord.model_validate(worker.request("cost")) for worker in workers])
     return min(attempts, key=lambda costs: (len(_busy(costs)), max(c.rounds.spread for c in costs if c.rounds)))
 
 
@@ -127,7 +127,7 @@ def _busy(costs: Sequence[CostRecord]) -> list[CostRecord]:
 
 
 def _turns(workers: Sequence[_Worker]) -> Iterator[_Worker]:
-    """Every worker in each round, in turning direction: nobody is always first."""
+    """All workers in each round, in alternating order."""
     for number in range(ROUNDS):
         yield from workers if number % 2 == 0 else reversed(workers)
 
@@ -146,9 +146,9 @@ class _Worker:
             raise RunError(f"{self.network.folders[0].path}: can't be measured: {problem}")
         return answer
 
-    def ask(self, what: str) -> Any:
-        """The worker's answer to `round`, `cost` or `restart`."""
-        self.pipe.send(what)
+    def request(self, command: str) -> Any:
+        """Send the command `round`, `cost` or `restart` and return its result."""
+        self.pipe.send(command)
         return self.receive()
 
 
@@ -171,7 +171,7 @@ def _worker(network: Network, request: CostRequest) -> Iterator[_Worker]:
 
 
 def _serve(pipe: Connection, path: Path, name: str, size: tuple[int, int], request: CostRequest) -> None:
-    """The fresh process of one network: answers (result, problem) to each word until the other side hangs up."""
+    """Process of one network: replies (result, problem) to each command until the pipe is closed."""
     session: _Session | None = None
 
     def answer(work: Callable[[], Any]) -> None:
@@ -194,7 +194,7 @@ def _serve(pipe: Connection, path: Path, name: str, size: tuple[int, int], reque
 
 
 class _Session:
-    """One network, loaded, warm, its memory measured; collects the times of rounds."""
+    """One loaded and warmed-up network with its peak memory; collects the timings of rounds."""
 
     def __init__(self, path: Path, name: str, size: tuple[int, int], request: CostRequest) -> None:
         self.name, self.size, self.batch = name, size, request.batch

@@ -1,4 +1,4 @@
-"""Scoring a trained run anew: on its own data, or on other data with the same classes."""
+"""Evaluation of a trained run on its own data, or on other data with the same classes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from segengine.specs.load import load_experiment
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Scores of a run on one split, shaped as in metrics.jsonl, and the counts that they follow from.
+    """Scores of a run on one split, as in metrics.jsonl, and the confusion counts.
 
-    `metrics`: what other metrics say, by label; `values` and `records` are what their tables hold.
+    `metrics`: means of additional metrics by label; `values` and `records`: contents of their tables.
     """
 
     split: str
@@ -50,15 +50,15 @@ def evaluate_run(
     metrics: Sequence[str] = (),
     keep: bool = False,
 ) -> Evaluated:
-    """Score a run's chosen checkpoint on a split of its spec's data, which `overrides` may replace.
+    """Evaluate a run's best checkpoint on a split of its spec's data, which `overrides` may replace.
 
-    `metrics`: a name, or settings as YAML, of each metric to measure; without any, those of the spec. `keep`: they are
-    to be saved, so there has to be one, of the run's own data; refused before anything is computed.
+    `metrics`: name, or settings as YAML, of each additional metric; default: those of the spec. `keep`: the values will be
+    saved, which needs at least one metric and the run's own data; checked before anything is computed.
 
     Raises:
-        RunError: no finished training in the folder.
-        SpecError: nothing to keep.
-        DataError: the data has other classes than the run, no image in the split, or isn't the run's and should be kept.
+        RunError: training isn't finished.
+        SpecError: `keep` without a metric.
+        DataError: the data has different classes, no image in the split, or isn't the run's own with `keep`.
     """
     trained = load_trained(path, device)
     loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *windows_of_training(trained), *overrides])
@@ -100,11 +100,11 @@ def evaluate_run(
 
 
 def save_metrics(path: Path, found: Evaluated) -> None:
-    """Write the metrics' tables into the run's folder, where `compare` finds them.
+    """Write the metrics' tables into the run folder, for `compare`.
 
     Raises:
-        DataError: the scores are of other data than the run's.
-        RunError: another process works on the run, or its folder can't be written to.
+        DataError: the data isn't the run's own.
+        RunError: the run is locked by another process, or its folder isn't writable.
     """
     _check_own(path, found.same_data)
     folder = RunFolder(path)
@@ -115,14 +115,14 @@ def save_metrics(path: Path, found: Evaluated) -> None:
 
 
 def windows_of_training(trained: Trained) -> list[str]:
-    """The override of a spec that reads other data through the windows that `auto` found in training."""
+    """The spec override that applies the windows determined by `auto` in training to other data."""
     if trained.folder.spec()["data"].get("window", "auto") != "auto" or not isinstance(trained.windowing.common, tuple):
         return []
     return [f"data.window={json.dumps(trained.windowing.as_record()['window'])}"]
 
 
 def _chosen(metrics: Sequence[str]) -> list[str]:
-    """The override of a spec that asks for these metrics."""
+    """The spec override for these metrics."""
     return [f"evaluation.metrics=[{', '.join(metrics)}]"] if metrics else []
 
 

@@ -1,4 +1,4 @@
-"""An exported file in the place of a run folder: the same reading of images, the network run by onnxruntime."""
+"""Inference with an exported file through onnxruntime, with the same image reading as for a run folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONNX_SUFFIX = ".onnx"
 
 @dataclass(frozen=True)
 class Exported:
-    """A model in a file that `segengine export` wrote, ready to predict files; see `Trained`."""
+    """A model exported by `segengine export`; same interface as `Trained`."""
 
     path: Path
     model: OnnxModel
@@ -34,11 +34,11 @@ class Exported:
 
     @property
     def channels(self) -> int:
-        """Channels of the images that it takes."""
+        """Number of image channels."""
         return int(self.model.facts["image"]["channels"])
 
-    def for_images(self, paths: Sequence[Path]) -> Exported:  # noqa: ARG002 (its windows depend on no other image)
-        """Itself: a file holds no windows per group."""
+    def for_images(self, paths: Sequence[Path]) -> Exported:  # noqa: ARG002 (its windows don't depend on other images)
+        """Returns self: an exported file has no windows per group."""
         return self
 
     def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
@@ -60,7 +60,7 @@ class Exported:
         return self.model.probabilities(self._stored(image))
 
     def _stored(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """Stored values that the windows in the graph turn into this image again, exactly, since they round."""
+        """Stored values that the graph's windows map back to exactly this image."""
         common = self.windowing.common
         if common is None or isinstance(common, str):
             return image
@@ -73,7 +73,7 @@ def load_exported(path: Path) -> Exported:
 
     Raises:
         NotARunError: there is no such file.
-        RunError: not such a file, or onnxruntime isn't installed.
+        RunError: invalid file, or onnxruntime isn't installed.
     """
     from segengine_runtime import ModelError, load
 
@@ -88,7 +88,7 @@ def load_any(path: Path, device: str = "auto") -> Trained | Exported:
     """The model of a run folder, or of an .onnx file.
 
     Raises:
-        RunError: neither of these, or training isn't finished.
+        RunError: not a run folder or .onnx file, or training isn't finished.
     """
     if path.suffix == ONNX_SUFFIX and not path.is_dir():
         return load_exported(path)

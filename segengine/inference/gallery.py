@@ -1,4 +1,4 @@
-"""The pictures of a comparison's gallery: the images on which variants disagree most, predicted anew from saved runs."""
+"""Pictures of a comparison's gallery: images with the largest disagreement between variants, predicted from saved runs."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Gallery:
-    """Predict the chosen images with each variant's chosen checkpoint of its first seed; of many, the MOST_VARIANTS best.
+    """Predict the chosen images with the best checkpoint of each variant's first seed, for at most the MOST_VARIANTS best variants.
 
-    Images, masks and models are read through the runs' own saved settings. What can't be had is left out and named in the
-    gallery's problems; nothing is raised for it.
+    Images, masks and models are read with the runs' saved settings. Failures are listed in the gallery's problems and not
+    raised.
     """
     if not chosen.images:
         return Gallery(chosen)
     shown = _best(comparison, chosen)
     units = [members[0] for members in comparison.models.by_variant().values()]
-    places = _places(units[0].runs, comparison.split)
+    run_of_row = _run_of_rows(units[0].runs, comparison.split)
     problems: dict[str, None] = {}
     labels: Sequence[LabelLike] = ()
     seen: dict[int, tuple[Pixels, Pixels]] = {}
     predicted: dict[int, dict[int, Pixels]] = {about.row: {} for about in chosen.images}
     for i in shown:
         for part, run in enumerate(units[i].runs):
-            wanted = [about for about in chosen.images if places[about.row] == part]
+            wanted = [about for about in chosen.images if run_of_row[about.row] == part]
             if not wanted:
                 continue
             try:
@@ -56,7 +56,7 @@ def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Ga
 
 
 def _best(comparison: Comparison, chosen: Chosen) -> list[int]:
-    """The best variants by mean score; those without one last."""
+    """The best variants by mean score; undefined scores last."""
     kind, sign = comparison.headline(chosen.metric), comparison.measure(chosen.metric).sign
     means = [variant.scores[chosen.metric, kind].mean.mean for variant in comparison.variants]
     return sorted(range(len(means)), key=lambda i: np.inf if (mean := means[i]) is None else -sign * mean)[
@@ -64,7 +64,7 @@ def _best(comparison: Comparison, chosen: Chosen) -> list[int]:
     ]
 
 
-def _places(runs: Sequence[LoadedRun], split: str) -> list[int]:
+def _run_of_rows(runs: Sequence[LoadedRun], split: str) -> list[int]:
     """For each row of the comparison, which of a unit's runs (folds) holds it."""
     return [part for part, run in enumerate(runs) for _ in run.indices(split)]
 
@@ -81,7 +81,7 @@ def _of_run(
     """Image, truth and prediction of each image.
 
     Raises:
-        DataError: a file is missing or not what it was when the run was evaluated.
+        DataError: a file is missing or was changed after the evaluation.
     """
     files = _files(run)
     for about in wanted:
@@ -97,7 +97,7 @@ def _of_run(
 
 
 def _files(run: LoadedRun) -> dict[str, tuple[Path, Path]]:
-    """Image and mask of every record, found as the run found them."""
+    """Image and mask file of every record of the run's data."""
     from segengine.specs.load import load_experiment
 
     loaded = load_experiment(run.folder / names.SPEC)

@@ -1,4 +1,4 @@
-"""A trained segmenter read back from its run folder."""
+"""Loading a trained model from its run folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's chosen checkpoint, ready to predict files."""
+    """A run's best checkpoint, for prediction of files."""
 
     folder: RunFolder
     run: dict[str, Any]
@@ -46,28 +46,28 @@ class Trained:
     windowing: Windowing
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """An image as it was read in training: uint8 [H, W, C].
+        """Read an image as in training: uint8 [H, W, C].
 
         Raises:
-            DataError: the file can't be read, or has another number of channels or another depth than in training.
+            DataError: unreadable file, or a different number of channels or bit depth than in training.
         """
         return self.read_with_missing(path)[0]
 
     def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """The same, and where the file holds no measurement: bool [H, W], None where all pixels are valid."""
+        """The image, and a mask bool [H, W] of pixels without measurement; None if all pixels are valid."""
         stored = decode(path)
         check_fits(stored, path, channels=self.run["data"]["channels"], deep=self.windowing.common is not None)
         window = self.windowing.of(self.group_of(path))
         return to_picture(stored, path, channels=self.run["data"]["channels"], window=window), stored.missing
 
     def group_of(self, path: Path) -> str:
-        """The group that a file's name says by the run's `data.split.group`; its path where that finds none."""
+        """The group of a file by the run's `data.split.group`; its path without a match."""
         pattern = (self.folder.spec()["data"].get("split") or {}).get("group")
         found = re.search(pattern, path.stem) if pattern else None
         return str(path) if found is None else found[1] if found.re.groups else found[0]
 
     def for_images(self, paths: Sequence[Path]) -> Trained:
-        """The same model with windows of the groups that training had no images of, where it took windows per group."""
+        """The model with windows computed for groups unseen in training, if windows are per group."""
         if not self.windowing.groups:
             return self
         members: dict[str, list[Path]] = {}
@@ -78,10 +78,10 @@ class Trained:
         return replace(self, windowing=replace(self.windowing, groups={**self.windowing.groups, **groups}))
 
     def from_array(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """An array [H, W] or [H, W, C] of stored values as an image, and where it holds no measurement.
+        """An array [H, W] or [H, W, C] of stored values as an image, and a mask of pixels without measurement.
 
         Raises:
-            DataError: another shape, depth or number of channels than in training.
+            DataError: different shape, bit depth or number of channels than in training.
         """
         return stored_array(values, channels=self.run["data"]["channels"], window=self.windowing.common)
 
@@ -97,10 +97,10 @@ class Trained:
 def stored_array(
     values: NDArray[Any], *, channels: int, window: AnyWindow
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """An array of stored values -> an image uint8 [H, W, C], and bool [H, W] where it holds no measurement (or None).
+    """An array of stored values -> an image uint8 [H, W, C], and a mask bool [H, W] of pixels without measurement (or None).
 
     Raises:
-        DataError: no image, or one that doesn't fit a model of `channels` with images read through `window`.
+        DataError: invalid shape, or unsuitable for a model with `channels` and `window`.
     """
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise DataError(f"an image is an array [H, W] or [H, W, C], not {list(values.shape)}")
@@ -115,7 +115,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     """Read a run folder's model.
 
     Raises:
-        RunError: it isn't a run folder, has no finished training, or its files don't match.
+        RunError: not a run folder, training isn't finished, or inconsistent files.
     """
     _check_no_file(path)
     folder = RunFolder(path)
@@ -162,13 +162,13 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def run_precision(run: dict[str, Any], device: torch.device) -> Precision:
-    """The precision that the run was trained and evaluated in; float32 where it was fp16 and the device is a CPU."""
+    """The precision of training and evaluation; float32 instead of fp16 on a CPU."""
     recorded = run.get("precision", "auto")
     return pick_precision("fp32" if recorded == "fp16" and device.type == "cpu" else recorded, device)
 
 
 def _check_no_file(path: Path) -> None:
-    """Refuse a file, naming the run folder that it lies in: weights alone don't say how images are read or masks written."""
+    """Raise RunError for a file, naming its run folder: weights alone lack the settings for reading images and writing masks."""
     if not path.is_file():
         return
     runs = [parent for parent in path.absolute().parents[:2] if (parent / names.RUN).is_file()]
@@ -182,7 +182,7 @@ def _check_no_file(path: Path) -> None:
 
 
 def _without_initial_weights(spec: dict[str, Any]) -> None:
-    """The trained weights replace the initial ones, whose file or download need not be there any more."""
+    """Disable initial weights, which the trained weights replace, so that their file isn't needed."""
     backbone = spec.get("model", {}).get("backbone", {})
     if isinstance(backbone, dict) and "weights" in backbone:
         backbone["weights"] = "none"

@@ -1,4 +1,4 @@
-"""A trained model for use from Python: loaded from a run folder or an exported file, it predicts files and arrays."""
+"""Python interface to a trained model, from a run folder or an exported file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MIRRORED_AXES = ((0,), (1,), (0, 1))
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained model. `path`: the run folder or file that it was loaded from."""
+    """A trained model. `path`: its run folder or exported file."""
 
     path: Path
     trained: Trained | Exported
@@ -58,7 +58,7 @@ class Model:
         (NaN, nodata) get the masks' ignored value.
 
         Raises:
-            DataError: an image that can't be read, or doesn't fit the model.
+            DataError: unreadable image, or one that doesn't match the model.
         """
         if isinstance(image, list | tuple):
             return [self.predict(each, flips=flips) for each in image]
@@ -95,7 +95,7 @@ class Model:
         """Predict image files and folders, write masks below `out` under the images' names, and list these files.
 
         Raises:
-            DataError: a path that doesn't exist, a file that can't be read, or a mask that exists already.
+            DataError: missing path, unreadable file, or existing mask.
         """
         from segengine.inference.predict import images_in
 
@@ -116,7 +116,7 @@ class Model:
 
         Raises:
             RunError: the model is an exported file.
-            DataError: the data has other classes, or no image in the split.
+            DataError: the data has different classes, or no image in the split.
         """
         from segengine.inference.evaluate import evaluate_run
 
@@ -137,7 +137,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Model:
         device: auto, cpu, cuda or cuda:N for run folders.
 
     Raises:
-        RunError: not a run folder with finished training, or not such a file.
+        RunError: neither a finished run folder nor a valid exported file.
     """
     place = Path(path)
     return Model(place, load_any(place, device))

@@ -21,12 +21,12 @@ from segengine.inference.exported import Exported
 from segengine.inference.load import Trained
 from segengine.registry import suggest
 
-_WHOLE = 2**40  # a picture is written as it is, however large
+_WHOLE = 2**40  # no size limit for written pictures
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What became of one image: the files written, or why it was skipped."""
+    """Result for one image: files written, or the reason it was skipped."""
 
     image: Path
     written: tuple[Path, ...] = ()
@@ -34,12 +34,12 @@ class Predicted:
 
 
 def images_in(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each image with its place below the output folder: files as they are, folders with all that is below them.
+    """Images of files and folders (recursively), each with its relative path below the output folder.
 
-    What lies in an output folder inside one of the folders was written by an earlier prediction, and is left out.
+    An output folder inside an input folder is skipped: it contains earlier predictions.
 
     Raises:
-        DataError: a path doesn't exist, or no image is found.
+        DataError: missing path, or no image found.
     """
     found: list[tuple[Path, Path]] = []
     for path in paths:
@@ -77,7 +77,7 @@ def predict_files(
     overlay: bool = False,
     truth: Path | None = None,
 ) -> Iterator[Predicted]:
-    """Predict each image and write its mask below `out` under the image's name; a bad one is skipped and says why.
+    """Predict each image and write its mask below `out` under the image's name; unreadable images are skipped with a reason.
 
     With `overlay`, a coloured overlay is written under out/overlays; with a folder `truth` of masks named like the
     images, image | prediction | truth under out/triptychs. An input is never overwritten.
@@ -95,7 +95,7 @@ def predict_files(
             problem = str(error)
         except OSError as error:
             problem = f"{target}: can't be written ({error.strerror})"
-        except Exception as error:  # whatever one file causes is this file's problem, and not the others'
+        except Exception as error:  # a failure on one file must not affect other files
             problem = f"{image}: can't be predicted ({unexpected(error)})"
         yield Predicted(image, tuple(written), problem)
 

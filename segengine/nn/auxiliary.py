@@ -1,4 +1,4 @@
-"""Heads that help training and are gone afterwards: deep supervision, and an auxiliary head on a map of the backbone."""
+"""Auxiliary heads for training: deep supervision of the decoder, or a head on a backbone feature map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUXILIARY_WIDTH = 256
 
 
 def auxiliary_head(channels: int, num_classes: int) -> nn.Sequential:
-    """The head on the backbone's last map but one (Zhao et al., PSPNet, 2017): [B, channels, h, w] -> [B, K, h, w]."""
+    """The head on the backbone's second-to-last feature map (Zhao et al., PSPNet, 2017): [B, channels, h, w] -> [B, K, h, w]."""
     width = min(AUXILIARY_WIDTH, channels)
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1, bias=False), BatchNorm2d(width), nn.ReLU(inplace=True), nn.Dropout2d(0.1),
@@ -23,14 +23,14 @@ def auxiliary_head(channels: int, num_classes: int) -> nn.Sequential:
 
 
 def supervision_heads(channels: Sequence[int], num_classes: int) -> nn.ModuleList:
-    """A classifier for each of a decoder's inner maps (Zhou et al., U-Net++, 2018)."""
+    """One classifier per inner feature map of a decoder (Zhou et al., U-Net++, 2018)."""
     return nn.ModuleList(ReplicatingConv2d(width, num_classes) for width in channels)
 
 
 class SupervisedLoss(nn.Module):
-    """A loss of what a segmenter with auxiliary heads gives in training, float32 [B, (1 + heads) * K, H, W].
+    """Loss for a segmenter with auxiliary heads, whose training output is float32 [B, (1 + heads) * K, H, W].
 
-    The loss of the first K channels, plus `weight` times the mean of those of the heads.
+    The loss of the first K channels plus `weight` times the mean loss of the heads.
     """
 
     def __init__(self, loss: nn.Module, num_classes: int, weight: float) -> None:

@@ -1,4 +1,4 @@
-"""Batch normalisation that survives a batch of one behind global pooling."""
+"""Batch normalisation that supports a batch of one after global pooling."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d`, but one value a channel (a pooled map and a batch of one) is normalised in training by the
-    running statistics, which it leaves alone; torch raises there, since one value has no variance.
+    """`nn.BatchNorm2d`, except that in training a single value per channel (a pooled map with batch size 1) is normalised by
+    the running statistics, without updating them; torch raises, since one value has no variance.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 def with_safe_batch_norm(module: nn.Module) -> nn.Module:
-    """`module` with each new `nn.BatchNorm2d` in it exchanged for the one above (values aren't copied)."""
+    """Replace each `nn.BatchNorm2d` in a newly initialised `module` by the class above (values aren't copied)."""
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
             safe = BatchNorm2d(child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats)

@@ -1,4 +1,4 @@
-"""What backbones and decoders are at run time: any `nn.Module` with these attributes and this `forward`. No torch at import."""
+"""Protocols of backbone and decoder modules: any `nn.Module` with these attributes and this `forward`. No torch at import."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class BackboneModule(Protocol):
     """Normalised float32 [B, C, H, W] -> list of [B, channels[i], H/strides[i], W/strides[i]].
 
-    Sizes are exact where H and W are multiples of the deepest stride, which `Segmenter` sees to. `strides` ascend
-    and may repeat where a backbone is dilated. `mean` and `std`, one value an input channel, are of images in 0..1.
+    H and W must be multiples of the deepest stride, which `Segmenter` ensures by padding. `strides` ascend and may repeat in
+    a dilated backbone. `mean` and `std` have one value per input channel, for images in 0..1.
     """
 
     channels: tuple[int, ...]
@@ -26,7 +26,7 @@ class BackboneModule(Protocol):
 
 @runtime_checkable
 class DecoderModule(Protocol):
-    """A backbone's list of maps -> [B, out_channels, H/stride, W/stride]."""
+    """A backbone's list of feature maps -> [B, out_channels, H/stride, W/stride]."""
 
     out_channels: int
     stride: int

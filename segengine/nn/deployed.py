@@ -1,4 +1,4 @@
-"""The network as it is exported: from stored pixels to the user's own mask values, without a branch on the image's size."""
+"""The network for export: from stored pixels to the user's mask values, without control flow on the image size."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class DeployedSegmenter(nn.Module):
     Images are uint8, or float32 in stored values where `windows` (low and high, once or per channel) make them 0..255.
     Mask values are uint8 [B, H, W], int32 where one is above 255, [B, H, W, 3] for colours.
 
-    Padding repeats the last row and column by clamped indices. `Segmenter` pads within an `if`, which a traced graph
-    fixes at the example's size.
+    Padding repeats the last row and column by clamped indices, because tracing would fix the conditional padding of
+    `Segmenter` at the example's size.
     """
 
     raw: Tensor
@@ -70,8 +70,8 @@ class DeployedSegmenter(nn.Module):
 class MatrixPooling(nn.Module):
     """Adaptive average pooling to a fixed grid as two matrix products: [B, C, H, W] -> [B, C, rows, columns].
 
-    The cell i of n takes the pixels from floor(i H / n) to ceil((i + 1) H / n), as torch.nn.AdaptiveAvgPool2d does, for
-    which ONNX has no operator where the image's size is open.
+    The cell i of n takes the pixels from floor(i H / n) to ceil((i + 1) H / n), like torch.nn.AdaptiveAvgPool2d, for
+    which ONNX has no operator with a dynamic image size.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -83,7 +83,7 @@ class MatrixPooling(nn.Module):
 
 
 def _cells(number: int, length: int, like: Tensor) -> Tensor:
-    """Shares float32 [number, length] of each pixel in each cell's mean."""
+    """Weights float32 [number, length] of each pixel in each cell's mean."""
     cell = torch.arange(number, device=like.device)[:, None]
     pixel = torch.arange(length, device=like.device)[None]
     first, end = cell * length // number, ((cell + 1) * length + number - 1) // number

@@ -1,7 +1,7 @@
-"""Losses: logits float32 [B, K, H, W], target int64 [B, H, W] -> scalar, right with ignored pixels and absent classes.
+"""Losses: logits float32 [B, K, H, W], target int64 [B, H, W] -> scalar, with support for ignored pixels and absent classes.
 
-Cross-entropy, focal, hard-pixel mining (OHEM), Tversky (Dice, Jaccard), Lovasz-softmax, boundary, weighted sums. A batch without a
-valid pixel gives 0, with gradients of 0, in each of them.
+Cross-entropy, focal, hard-pixel mining (OHEM), Tversky (Dice, Jaccard), Lovasz-softmax, boundary, weighted sums. A batch without
+valid pixels gives loss 0 and gradients 0.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 
 def valid_pixels(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-    """Which pixels count, bool [B, H, W]: True where the target is a class.
+    """Mask of valid pixels, bool [B, H, W]: True where the target is a class.
 
-    On the CPU the range is asserted; elsewhere the look would cost a synchronisation, and mappers guarantee it.
+    The range is asserted on the CPU only: on a GPU the check would synchronise, and mappers guarantee it.
     """
     valid = target != ignore_index
     if target.device.type == "cpu" and target.numel():
@@ -34,14 +34,14 @@ def valid_pixels(target: Tensor, num_classes: int, ignore_index: int) -> Tensor:
 
 
 def mean_over(values: Tensor, valid: Tensor) -> Tensor:
-    """The sum of `values` (0 where not valid) divided by the number of valid pixels, 0 where there is none."""
+    """The sum of `values` (0 where not valid) divided by the number of valid pixels; 0 without valid pixels."""
     return values.sum() / valid.sum().clamp(min=1)
 
 
 def median_frequency_weights(class_pixels: Sequence[int]) -> tuple[float, ...]:
     """Median frequency / frequency of each class (Eigen and Fergus, 2015), 1 for a class without a pixel.
 
-    Frequencies are over all training pixels, not, as in the paper, over the images in which a class occurs.
+    Unlike in the paper, frequencies are over all training pixels, not only over the images in which a class occurs.
     """
     present = [pixels for pixels in class_pixels if pixels > 0]
     if not present:
@@ -53,8 +53,8 @@ def median_frequency_weights(class_pixels: Sequence[int]) -> tuple[float, ...]:
 class CrossEntropy(nn.Module):
     """Cross-entropy: the sum over valid pixels, each weighted by its class, divided by the number of valid pixels.
 
-    torch divides by the sum of the weights instead, which makes the loss of two batches joined differ from the mean
-    of both over their pixels; here accumulation over steps and processes is exact.
+    torch divides by the sum of the weights instead, so that the loss of two concatenated batches differs from their
+    pixel-weighted mean; this normalisation makes accumulation over steps and processes exact.
     """
 
     weight: Tensor | None
@@ -110,9 +110,9 @@ class Focal(nn.Module):
 class HardPixels(nn.Module):
     """The mean cross-entropy of the hard pixels of a batch (Shrivastava et al., 2016, for pixels instead of boxes).
 
-    Hard are the valid pixels whose true class has a probability below `threshold` (0..1), and the hardest
-    ceil(`least` * valid) in any case, with all that are as hard as the last of these. Class weights scale the loss of
-    a pixel and have no say in whether it is hard. No shape depends on data, and nothing waits for a GPU.
+    Hard pixels are the valid pixels whose true class has a probability below `threshold` (0..1), and at least the hardest
+    ceil(`least` * valid) including ties. Class weights scale the loss of a pixel but don't affect the selection. Shapes are
+    independent of the data, and there is no GPU synchronisation.
     """
 
     weight: Tensor | None
@@ -149,7 +149,7 @@ class HardPixels(nn.Module):
         return ordered.gather(0, (number - 1).clamp(min=0).view(1))[0]
 
 
-_SMALL = 1e-6  # of a pixel; keeps 0/0 away where alpha or beta is 0
+_SMALL = 1e-6  # of a pixel; avoids 0/0 if alpha or beta is 0
 
 
 class Tversky(nn.Module):
@@ -158,10 +158,9 @@ class Tversky(nn.Module):
     alpha = beta = 0.5 is Dice (Milletari et al., 2016), alpha = beta = 1 Jaccard. Probabilities are the softmax.
     The loss is the mean over classes, counted `over` the batch or over each image that has a valid pixel.
 
-    A class that the truth lacks (in the batch, or the image) has no overlap to speak of. `absent="penalise"` takes
-    its mean probability over the valid pixels instead: 0 where it isn't predicted, 1 where nothing else is, and,
-    unlike an index smoothed by a constant, with the same gradient at each of these pixels. `absent="skip"` leaves it
-    out of the mean.
+    The index is undefined for a class absent from the truth (of the batch, or the image). `absent="penalise"` uses the
+    class's mean probability over the valid pixels as its loss: 0 if it isn't predicted, 1 if it is predicted everywhere,
+    with equal gradients at all pixels, unlike an index smoothed by a constant. `absent="skip"` excludes it from the mean.
     """
 
     def __init__(
@@ -201,9 +200,9 @@ class Tversky(nn.Module):
 class LovaszSoftmax(nn.Module):
     """Lovasz-softmax (Berman, Triki and Blaschko, 2018), the convex extension of the Jaccard loss.
 
-    The mean over the classes that the truth has, counted `over` the batch, or over each image and then averaged.
+    The mean over the classes present in the truth, computed `over` the batch, or over each image and then averaged.
 
-    A class that the truth lacks, and an image without a valid pixel, doesn't count.
+    Absent classes and images without valid pixels are excluded.
     """
 
     def __init__(self, num_classes: int, ignore_index: int, *, over: Literal["batch", "image"] = "batch") -> None:
@@ -247,9 +246,9 @@ class Boundary(nn.Module):
     """The mean over valid pixels and classes of a class's probability times its signed distance, in pixels.
 
     The distance is Euclidean, between pixel centres: outside of the class to its nearest pixel, inside 1 less than to
-    the nearest valid pixel of another class, and negative. An ignored pixel belongs to no side and adds nothing. A class
-    that an image lacks, or that has all of its valid pixels, has no outline there: its distances are 0, as in the
-    paper's code. The maps are computed on the CPU.
+    the nearest valid pixel of another class, and negative. Ignored pixels are excluded. A class that is absent
+    from an image, or covers all its valid pixels, has no boundary: its distances are 0, as in the paper's code. The maps are
+    computed on the CPU.
     """
 
     def __init__(self, num_classes: int, ignore_index: int) -> None:
@@ -280,7 +279,7 @@ def signed_distances(target: npt.NDArray[np.int64], num_classes: int, ignore_ind
 
 
 def _distance_to(pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """The Euclidean distance from each pixel to the nearest of `pixels`, of which there must be one."""
+    """The Euclidean distance from each pixel to the nearest of `pixels`, which must not be empty."""
     found = cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(found, np.float32)
 

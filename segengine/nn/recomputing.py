@@ -1,4 +1,4 @@
-"""Gradient checkpointing: inner maps are computed again in the backward pass instead of being kept (Chen et al., 2016)."""
+"""Gradient checkpointing: activations are recomputed in the backward pass instead of stored (Chen et al., 2016)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
 @runtime_checkable
 class Staged(Protocol):
-    """A module that knows between which of its parts maps are to be kept."""
+    """A module with its own checkpointing boundaries."""
 
     def recompute_stages(self) -> None:
-        """From now on compute what lies between them again."""
+        """Enable recomputation between the module's stages."""
 
 
 def recompute(module: nn.Module) -> None:
-    """From now on `module` keeps few maps for the backward pass: those between its stages, or its inputs alone.
+    """Enable gradient checkpointing for `module`: only activations between its stages, or its inputs, are stored.
 
-    No number changes: the second pass has the random numbers and the buffers of the first, and what it does to them is
-    forgotten. `module` may not change its inputs in place.
+    Results are unchanged: the second pass uses the random state and buffers of the first, and its updates to them are
+    discarded. `module` must not modify its inputs in place.
     """
     if isinstance(module, Staged):
         module.recompute_stages()
@@ -35,19 +35,19 @@ def recompute(module: nn.Module) -> None:
 
 
 def recompute_whole(module: nn.Module) -> None:
-    """From now on `module` keeps its inputs alone for the backward pass."""
+    """Enable gradient checkpointing for `module` as a whole: only its inputs are stored."""
     module.forward = partial(_again, module, module.forward)
 
 
 def in_turn(layers: Sequence[nn.Module], x: Any, *, again: bool) -> Any:
-    """`x` through all `layers`; with `again`, what is between them is computed again in the backward pass."""
+    """Apply `layers` in order; with `again`, intermediate activations are recomputed in the backward pass."""
     return recomputed(partial(_in_turn, layers), layers, x) if again else _in_turn(layers, x)
 
 
 def recomputed(function: Callable[..., Any], modules: Sequence[nn.Module], *args: Any, **kwargs: Any) -> Any:
-    """`function` of its arguments, which `modules` compute, once more in the backward pass.
+    """Call `function`, which uses `modules`, with recomputation in the backward pass.
 
-    A compiler sees to buffers by itself.
+    Under torch.compile buffers need no handling.
     """
     if not torch.is_grad_enabled():
         return function(*args, **kwargs)
@@ -67,7 +67,7 @@ def _in_turn(layers: Sequence[nn.Module], x: Any) -> Any:
 
 
 def _contexts(modules: Sequence[nn.Module]) -> Contexts:
-    """What surrounds the first pass, which is about to begin, and the second."""
+    """Context managers of the first pass and the recomputation."""
     inside = [each for module in modules for each in module.modules()]
     before = [(each, name, buffer.clone()) for each in inside for name, buffer in each.named_buffers(recurse=False)]
     return nullcontext(), _exchanged(before)
@@ -75,7 +75,7 @@ def _contexts(modules: Sequence[nn.Module]) -> Contexts:
 
 @contextmanager
 def _exchanged(copies: Sequence[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
-    """Modules with these copies in place of their buffers: running statistics move once, and the graph is the same."""
+    """Replace the modules' buffers by copies, so that running statistics are updated once and the graph is identical."""
     own = [getattr(module, name) for module, name, _ in copies]
     for module, name, copy in copies:
         setattr(module, name, copy)

@@ -1,4 +1,4 @@
-"""A 3x3 convolution that repeats the border, which torch.compile can differentiate too."""
+"""3x3 convolution with replication padding, differentiable under torch.compile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 
 class ReplicatingConv2d(nn.Conv2d):
-    """3x3 with the last row and column repeated around the map: [B, C, H, W] -> [B, O, H, W].
+    """3x3 convolution with replication padding: [B, C, H, W] -> [B, O, H, W].
 
-    Bit for bit `nn.Conv2d(..., padding=1, padding_mode="replicate")`, with the same names of weights. Only while it is
-    compiled the border is put on by concatenation: inductor of torch 2.15 expects the gradient of replication padding
-    in another memory format than the kernel gives for maps with channels last.
+    Bit-identical to `nn.Conv2d(..., padding=1, padding_mode="replicate")`, with the same parameter names. Under torch.compile
+    the border is padded by concatenation: inductor of torch 2.15 expects the gradient of replication padding in a different
+    memory format than the kernel returns for channels-last inputs.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

@@ -19,7 +19,7 @@ class Segmenter(nn.Module):
     """Images uint8, or floating point in 0..255, [B, C, H, W] -> logits float32 [B, K, H, W], for any H, W >= 1.
 
     Normalisation (the backbone's mean and std, of images in 0..1) is part of the network and of its state, so that
-    training, evaluation, prediction and an export can't disagree. Images are padded at the bottom and the right to a
+    training, evaluation, prediction and export are consistent. Images are padded at the bottom and the right to a
     multiple of the deepest stride by repeating their last row and column, and the logits are cropped back.
     """
 
@@ -45,7 +45,7 @@ class Segmenter(nn.Module):
         self.auxiliary = nn.ModuleList()
 
     def add_auxiliary_heads(self) -> None:
-        """Supervise inner maps in training: the decoder's where it gives some (U-Net++), else the backbone's last but one."""
+        """Add auxiliary heads on the decoder's inner feature maps (U-Net++), else on the backbone's second-to-last map."""
         inner = getattr(self.decoder, "inner_channels", ())
         if inner:
             self.auxiliary = supervision_heads(inner, self.num_classes)
@@ -53,11 +53,11 @@ class Segmenter(nn.Module):
             self.auxiliary = nn.ModuleList([auxiliary_head(self.backbone.channels[-2:][0], self.num_classes)])
 
     def drop_auxiliary_heads(self) -> None:
-        """What is predicted needs none of them."""
+        """Remove the auxiliary heads, which inference doesn't use."""
         self.auxiliary = nn.ModuleList()
 
     def recompute_activations(self) -> None:
-        """From now on keep few maps for the backward pass and compute the others again in it; a frozen backbone keeps none."""
+        """Enable gradient checkpointing of the decoder, and of the backbone unless it is frozen."""
         assert isinstance(self.decoder, nn.Module)
         recompute(self.decoder)
         if not self.backbone_frozen:
@@ -65,9 +65,9 @@ class Segmenter(nn.Module):
             recompute(self.backbone)
 
     def freeze_backbone(self) -> None:
-        """Fix the backbone: no gradients, and from now on it runs as in evaluation even while the rest trains.
+        """Freeze the backbone: no gradients, and evaluation mode also during training.
 
-        So batch normalisation keeps its running statistics, and dropout and stochastic depth are off in it.
+        Batch normalisation keeps its running statistics; dropout and stochastic depth are off.
         """
         self.backbone_frozen = True
         self.backbone.requires_grad_(False)
@@ -80,7 +80,7 @@ class Segmenter(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits; in training with auxiliary heads theirs follow, [B, (1 + heads) * K, H, W]."""
+        """Logits; in training followed by those of the auxiliary heads, [B, (1 + heads) * K, H, W]."""
         height, width = images.shape[-2:]
         x = self._padded(self._normalised(images))
         features = self.backbone(x)

@@ -1,4 +1,4 @@
-"""On a CPU large maps that are cheap to compute again aren't kept for the backward pass: normalised, pooled, joined ones."""
+"""Recomputation of cheap, large activations on a CPU (normalisation, pooling, concatenation) to save memory bandwidth."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch.nn import functional as F
 from segengine.nn.recomputing import in_turn, recomputed
 
 LARGE = 1 << 20
-"""Elements from which on a map's memory is worth another pass."""
+"""Minimum number of elements of an activation for recomputation."""
 
 
 def sparingly(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """`x` through `layers`; nothing is kept of what lies between a normalisation or pooling and the convolution behind it.
+    """Apply `layers` in order, recomputing activations between a normalisation or pooling and the following convolution.
 
-    Batch normalisation keeps its input, and the convolution behind it would keep its own, of the same size, which
-    follows from the first. The second pass ends before the convolution, for torch's checkpoint stops once it has what
-    was asked for. No number changes.
+    Batch normalisation stores its input, and the following convolution would store its own input of the same size, which
+    can be recomputed from the first. The recomputation ends before the convolution, because torch's checkpoint stops once
+    the needed tensors exist. Results are unchanged.
     """
     group: list[nn.Module] = []
     for layer in layers:
@@ -35,9 +35,9 @@ def sparingly(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
 
 
 class SparingBlock(nn.Module):
-    """smp's block of a U-Net decoder with the same names of weights; it doesn't keep what its first convolution reads.
+    """smp's U-Net decoder block with the same parameter names, without storing the input of its first convolution.
 
-    That is the deeper map [B, C, h, w], enlarged to the target size and joined with the skip connection.
+    That input is the deeper map [B, C, h, w], upsampled to the target size and concatenated with the skip connection.
     """
 
     def __init__(self, block: UnetDecoderBlock) -> None:
@@ -64,7 +64,7 @@ class SparingBlock(nn.Module):
 
 
 def _worth_it(x: Tensor, factor: int = 1) -> bool:
-    """Whether a gradient flows through a large map on a CPU; a compiler decides by itself what to keep."""
+    """Whether recomputation pays: a large activation with gradient on a CPU, not under torch.compile."""
     return (
         x.device.type == "cpu" and x.requires_grad and torch.is_grad_enabled() and factor * x.numel() >= LARGE
         and not torch.compiler.is_compiling()

@@ -1,4 +1,4 @@
-"""Any of timm's feature extractors as a backbone, without a network unless pretrained weights are asked for."""
+"""timm feature extractors as backbones; network access only for pretrained weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segengine.nn.recomputing import in_turn, recompute_whole
 from segengine.nn.weights import load_backbone, read_weights
 from segengine.registry import suggest
 
-# Transformers that are made for one image size take any size with one of these (Swin; ViT).
+# Options that let transformers of a fixed image size accept any size (Swin; ViT).
 _ANY_SIZE: tuple[Mapping[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True}, {})
 
 
@@ -40,7 +40,7 @@ class TimmBackbone(nn.Module):
         return list(maps) if self.channels_first else [m.permute(0, 3, 1, 2) for m in maps]
 
     def recompute_stages(self) -> None:
-        """From now on keep few maps for the backward pass: those between stages or blocks, where timm shows these."""
+        """Enable gradient checkpointing between stages or blocks, as far as timm exposes them."""
         if type(self.net) is FeatureListNet and not self.net.concat:
             self.recomputes = True
             return
@@ -49,7 +49,7 @@ class TimmBackbone(nn.Module):
 
 
 def _by_stages(net: nn.Module, x: Any) -> list[Tensor]:
-    """What timm's list of layers does, with all layers between two maps computed again in the backward pass."""
+    """Forward pass of timm's FeatureListNet, recomputing the layers between two feature maps in the backward pass."""
     assert isinstance(net, FeatureListNet)
     maps: list[Tensor] = []
     layers: list[nn.Module] = []
@@ -62,7 +62,7 @@ def _by_stages(net: nn.Module, x: Any) -> list[Tensor]:
 
 
 def _blocks(net: nn.Module) -> list[nn.Module]:
-    """The parts of a timm model that follow one another (of ViT its blocks, of Swin its stages); none where it shows none."""
+    """The sequential parts of a timm model (blocks of ViT, stages of Swin); empty if not exposed."""
     whole = getattr(net, "model", net)
     lists = (getattr(whole, name, None) for name in ("stages", "layers", "blocks"))
     found = next((each for each in lists if isinstance(each, nn.Sequential | nn.ModuleList)), None)
@@ -74,7 +74,7 @@ def check_timm_model(model: str) -> None:
     """Check that this version of timm has `model` (`resnet34`, or with a tag, `resnet34.a1_in1k`).
 
     Raises:
-        SpecError: it hasn't, with the nearest name.
+        SpecError: unknown model; suggests the nearest name.
     """
     if not timm.is_model(model) or ":" in model:
         architecture = model.partition(".")[0]
@@ -90,10 +90,10 @@ def check_timm_model(model: str) -> None:
 
 
 def check_drop_path(model: str, drop_path: float) -> None:
-    """Check that a timm model has stochastic depth, by building it with random weights where `drop_path` is above 0.
+    """Check that a timm model supports stochastic depth, by building it with random weights if `drop_path` is above 0.
 
     Raises:
-        SpecError: unknown model, or it has none.
+        SpecError: unknown model, or no stochastic depth.
     """
     if drop_path:
         with torch.random.fork_rng(devices=[]):
@@ -105,7 +105,7 @@ def build_timm(
 ) -> TimmBackbone:
     """A timm model with random weights (`none`), timm's own (`pretrained`: network) or those of a file.
 
-    Mean and std are those of the model's pretrained configuration whatever `weights` says. `drop_path` is the
+    Mean and std are those of the model's pretrained configuration for any `weights`. `drop_path` is the
     probability with which training skips the deepest residual branch (stochastic depth, Huang et al., 2016); timm
     lets it grow linearly from 0 at the first.
 
@@ -148,7 +148,7 @@ def _create(model: str, in_channels: int, output_stride: int, *, pretrained: boo
             if any(f"'{option}'" in str(error) for option in options):
                 continue
             if dilated and ("'output_stride'" in str(error) or isinstance(error, AssertionError)):
-                # It knows no dilation, but its own deepest stride may be small enough already.
+                # Dilation isn't supported, but the model's deepest stride may be small enough.
                 return _create(model, in_channels, 32, pretrained=pretrained, drop_path=drop_path)
             if depth and "'drop_path_rate'" in str(error):
                 raise _no_drop_path(model) from error

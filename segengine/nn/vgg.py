@@ -18,10 +18,10 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Vgg(nn.Module):
-    """Normalised float32 [B, C, H, W] -> six maps: each stage before its pooling, and the last pooling.
+    """Normalised float32 [B, C, H, W] -> six feature maps: each stage before its pooling, and the last pooling.
 
-    With an output stride of 16 or 8 the last one or two poolings keep the size (3x3, stride 1) and the convolutions
-    behind the first of them are dilated by 2 (Chen et al., 2015); names and number of weights stay.
+    With an output stride of 16 or 8 the last one or two poolings have stride 1 (3x3) and the convolutions after the first of
+    them are dilated by 2 (Chen et al., 2015); parameter names and shapes are unchanged.
     """
 
     def __init__(self, depth: int, *, batch_norm: bool, in_channels: int, output_stride: int = 32) -> None:
@@ -67,7 +67,7 @@ class Vgg(nn.Module):
         return maps
 
     def recompute_stages(self) -> None:
-        """From now on keep nothing but the maps and the input for the backward pass."""
+        """Enable gradient checkpointing: only the feature maps and the input are stored."""
         self.recomputes = True
 
 
@@ -75,7 +75,7 @@ def build_vgg(depth: int, *, batch_norm: bool, in_channels: int, output_stride: 
     """A VGG with random weights (`none`), torchvision's for ImageNet (`pretrained`: network) or those of a file.
 
     Raises:
-        SpecError: an output stride that it can't give, or a file that doesn't fit.
+        SpecError: unsupported output stride, or a weight file that doesn't match.
         RunError: no network for `pretrained`.
     """
     backbone = Vgg(depth, batch_norm=batch_norm, in_channels=in_channels, output_stride=output_stride)

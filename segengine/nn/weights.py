@@ -1,4 +1,4 @@
-"""Weights from local files into a backbone: every tensor of the backbone must be found, or nothing is loaded."""
+"""Loading local weight files into a backbone; every tensor of the backbone must be present in the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segengine.errors import SpecError
 from segengine.nn.input_channels import convolution_for
 
-_NAMED = 4  # that many keys are named in a message, the rest counted
+_NAMED = 4  # maximum number of keys named in a message
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -58,8 +58,8 @@ def load_backbone(
 
     What was loaded is kept as the attribute `initial_weights` of the backbone, for run.json (see `_loaded`).
 
-    Keys of the file that belong to a classifier may be left over, and those of `whole_model`, which is asked for all
-    keys of the network that the backbone was cut from only where something is left over in parts that it has.
+    Unused keys of a classifier and of `whole_model` are allowed; `whole_model` returns all keys of the network that the
+    backbone was cut from, and is called only if keys of the backbone's own parts are unused.
 
     Raises:
         SpecError: a tensor is missing or of another shape, or the file has layers that this backbone lacks.
@@ -104,8 +104,8 @@ def load_backbone(
 
 
 def _loaded(source: str, tensors: int, counters: list[str], left_over: list[str], adapted: bool) -> dict[str, Any]:
-    """What came from where: the file with its sha256 (None: no local file), how many of the backbone's tensors it filled,
-    those that it lacks and that don't matter, its keys that weren't used, and whether the first layer was adapted.
+    """Record of loaded weights: file and sha256 (None: no local file), number of tensors loaded, missing counters without
+    influence, unused keys of the file, and whether the first layer was adapted.
     """
     path = Path(source)
     digest = None
@@ -125,7 +125,7 @@ def _adapted(value: Tensor, wanted: Tensor, in_channels: int) -> Tensor:
 
 
 def _spellings(key: str) -> Iterator[str]:
-    """The names under which a model's own file may hold `key` of timm's feature extractor around it."""
+    """Possible names in a model's weight file of `key` of timm's feature extractor."""
     yield key
     for prefix in ("net.", "model.", "body."):
         if key.startswith(prefix):
@@ -138,7 +138,7 @@ def _spellings(key: str) -> Iterator[str]:
 
 
 def _foreign_layers(state: Mapping[str, Tensor], used: Iterable[str]) -> list[str]:
-    """Left-over keys in parts that the backbone has: a deeper model's layers, as ResNet-34's in a ResNet-18."""
+    """Unused keys in parts of the backbone: layers of a deeper model, as those of ResNet-34 in ResNet-18."""
     modules: set[str] = set()
     parts: set[str] = set()
     for name in used:

@@ -1,1 +1,1 @@
-"""Many runs: variants x seeds x folds, on this machine."""
+"""Studies: runs of all variants, seeds and folds, and their executors."""

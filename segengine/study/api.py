@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from segengine.inference.model import Model
 
 DEFAULT_FILE = "experiment.yaml"
-"""What an experiment that is no file is called in messages; paths in it are relative to the current folder."""
+"""Name in messages of an experiment that isn't a file; its paths are relative to the current folder."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder and what it says."""
+    """One run's folder and its contents."""
 
     path: Path
 
@@ -49,11 +49,11 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl: one dictionary per epoch."""
+        """Rows of metrics.jsonl: one dictionary per epoch."""
         return [dict(row) for row in read_metrics(self.path / names.METRICS)]
 
     def load(self, device: str = "auto") -> Model:
-        """The model of the chosen checkpoint. Raises RunError where training isn't finished."""
+        """The model of the chosen checkpoint. Raises RunError if training isn't finished."""
         from segengine.inference.model import load
 
         return load(self.path, device=device)
@@ -73,34 +73,34 @@ def run(
     fresh: bool = False,
     listener: Listener | None = None,
 ) -> list[Run]:
-    """Train every variant and seed of an experiment in this process: finished runs stay, interrupted ones resume.
+    """Train every variant and seed of an experiment in this process: finished runs are kept, interrupted runs resume.
 
     Args:
         spec: an experiment file, the same as a dictionary, or an `Experiment`.
         overrides: settings as on the command line: `["training.epochs=3"]`.
         out: folder for runs.
-        variants: only these; all unless given.
-        seeds: only these; all unless given.
+        variants: names of variants; default: all.
+        seeds: seeds to run; default: all.
         device: auto, cpu, cuda or cuda:N.
         fresh: start over; earlier runs are set aside, not deleted.
         listener: receives the runs' events (`segengine.events`).
 
     Raises:
-        SpecError: something in the spec is wrong.
-        DataError: something in the data is wrong.
-        RunError: a run failed; the others are done.
+        SpecError: invalid spec.
+        DataError: invalid data.
+        RunError: a run failed; the other runs were completed.
     """
     from segengine.building.build import preflight
     from segengine.engine.distributed import open_world
     from segengine.study.local import execute, prepare_folders
 
-    hear = listener or (lambda _: None)
+    listen = listener or (lambda _: None)
     chosen = plans(_loaded(spec, overrides), Path(out), variants, seeds)
     for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
         preflight(experiment)
     with open_world(device) as world:
-        prepare_folders(chosen, fresh=fresh, listener=hear)
-        outcomes = list(execute(chosen, world, hear, lambda: False))
+        prepare_folders(chosen, fresh=fresh, listener=listen)
+        outcomes = list(execute(chosen, world, listen, lambda: False))
     failed = [f"{outcome.plan.folder}: {outcome.message}" for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise RunError("\n".join(failed))

@@ -1,4 +1,4 @@
-"""Where each run of a study stands: state, share done, score, seconds left; what overviews show."""
+"""Status of each run of a study for progress displays: state, fraction done, score, remaining time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OVER = ("finished", "failed", "interrupted", "not started")
 
 @dataclass
 class Row:
-    """One run. `share` (0..1) of its training is done, `score` is a mean Dice (of `split`, when finished)."""
+    """Status of one run. `share` is the fraction of training done, 0..1; `score` a mean Dice (of the final split once finished)."""
 
     plan: RunPlan
     state: str = "waiting"
@@ -31,11 +31,11 @@ class Row:
 
     @property
     def running(self) -> bool:
-        """Whether its process is at work."""
+        """Whether its process is active."""
         return self.state not in ("waiting", *OVER)
 
     def seconds_left(self, now: float) -> float | None:
-        """From the pace of its training since it began or went on; None as long as that isn't known."""
+        """Remaining seconds, extrapolated from the training speed since the start or resumption; None if unknown."""
         if self.first is None or self.share <= self.first[1]:
             return None
         return (1 - self.share) * (now - self.first[0]) / (self.share - self.first[1])
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass
 class Board:
-    """All runs in order. `clock` gives seconds."""
+    """Status of all runs, in order. `clock` returns seconds."""
 
     plans: Sequence[RunPlan]
     clock: Callable[[], float] = time.monotonic
@@ -53,8 +53,8 @@ class Board:
     def __post_init__(self) -> None:
         self.rows = {plan.name: Row(plan) for plan in self.plans}
 
-    def take(self, plan: RunPlan, event: Any) -> Row:
-        """A run told an event; returns its row."""
+    def update(self, plan: RunPlan, event: Any) -> Row:
+        """Update a run's row with an event, and return the row."""
         row, now = self.rows[plan.name], self.clock()
         row.began = row.began or now
         match event:
@@ -77,7 +77,7 @@ class Board:
         return row
 
     def end(self, outcome: Outcome) -> Row:
-        """A run is over for now."""
+        """Update a run's row with its outcome."""
         row = self.rows[outcome.plan.name]
         row.state, row.message = outcome.status, outcome.message
         row.seconds = self.clock() - row.began if row.began is not None else 0.0
@@ -86,11 +86,11 @@ class Board:
         return row
 
     def count(self, state: str) -> int:
-        """How many runs are in a state."""
+        """Number of runs in a state."""
         return sum(row.state == state for row in self.rows.values())
 
     def seconds_left(self) -> float | None:
-        """For all runs, as many at a time as there were; None as long as no run shows how long one takes."""
+        """Remaining seconds of the study at the observed number of concurrent runs; None until a run allows an estimate."""
         now, rows = self.clock(), list(self.rows.values())
         lefts = [row.seconds_left(now) for row in rows if row.running]
         known = [left for left in lefts if left is not None]

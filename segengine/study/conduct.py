@@ -1,4 +1,4 @@
-"""The runs of a study by an executor: each apart from the others, so that one that crashes costs only itself."""
+"""Running a study with an executor: each run in its own process, so that a crash affects one run only."""
 
 from __future__ import annotations
 
@@ -8,97 +8,97 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
 
-from segengine.components.jobs import Execute, Job, JobEnded, Place, Work
+from segengine.components.jobs import Execute, ExecutorContext, Job, JobEnded, JobPlacement, Work
 from segengine.events import Note
 from segengine.runs.folder import RunFolder
 from segengine.study.crashes import crash_message, record_crash
 from segengine.study.local import Datasets, error_text, only_this_run, unfinished
 from segengine.study.plan import Outcome, RunPlan
 from segengine.study.threads import single_threaded
-from segengine.study.wire import Told, event_of, line_of
+from segengine.study.wire import JobResult, event_of, line_of
 from segengine.study.worker import do, document_of
 
 _LIBRARIES = ("timm", "segmentation_models_pytorch", "safetensors.torch", "matplotlib.figure")
-"""What nearly every run imports: once, before the forks, instead of seconds in each."""
+"""Libraries that nearly every run uses: imported once before forking, which saves seconds per run."""
 
 
-class Audience(Protocol):
-    """Who watches a study."""
+class StudyListener(Protocol):
+    """Receives the events of a study."""
 
     def __call__(self, event: Any) -> None:
-        """Something happened that belongs to no run."""
+        """An event that belongs to no run."""
 
-    def run_said(self, plan: RunPlan, event: Any) -> None:
-        """A run told an event."""
+    def run_event(self, plan: RunPlan, event: Any) -> None:
+        """An event of a run."""
 
     def run_ended(self, outcome: Outcome) -> None:
-        """A run is over for now."""
+        """A run finished, failed or was interrupted."""
 
     def tick(self) -> None:
-        """Several times a second."""
+        """Called several times per second."""
 
 
 def conduct(
-    plans: Sequence[RunPlan], execute: Execute, device: str, audience: Audience, stop_wanted: Callable[[], bool]
+    plans: Sequence[RunPlan], execute: Execute, device: str, listener: StudyListener, stop_wanted: Callable[[], bool]
 ) -> Iterator[Outcome]:
-    """Run what isn't finished; once a stop is wanted, running ones save and end and the rest isn't started.
+    """Run all unfinished runs; after a stop request, running ones save and exit, and no further run starts.
 
     Raises:
-        SegengineError: the request of a run is wrong; what else runs saves and ends first.
+        SegengineError: invalid request of a run; other running runs save and exit first.
     """
     waiting = {plan.name: plan for plan in unfinished(plans)}
     for plan in (plan for plan in plans if plan.name not in waiting):
-        audience(Note(f"{plan.folder}: already finished"))
-        yield _heard(audience, Outcome(plan, "finished", "", RunFolder(plan.folder).read()))
-    desk = _Desk(device, audience, stop_wanted, dict(waiting))
+        listener(Note(f"{plan.folder}: already finished"))
+        yield _reported(listener, Outcome(plan, "finished", "", RunFolder(plan.folder).read()))
+    context = _StudyContext(device, listener, stop_wanted, dict(waiting))
     if not waiting:
         return
     with single_threaded() as restore_threads:
-        datasets = Datasets(audience)
+        datasets = Datasets(listener)
         jobs = (_job(plan, datasets, restore_threads) for plan in waiting.values())
-        for ended in execute(jobs, desk):
-            plan = desk.plans.pop(ended.job.name)
-            yield _heard(audience, _outcome(plan, ended, desk.told.get(ended.job.name)))
-    for plan in desk.plans.values():
-        yield _heard(audience, Outcome(plan, "not started", "", None))
+        for ended in execute(jobs, context):
+            plan = context.plans.pop(ended.job.name)
+            yield _reported(listener, _outcome(plan, ended, context.results.get(ended.job.name)))
+    for plan in context.plans.values():
+        yield _reported(listener, Outcome(plan, "not started", "", None))
 
 
-def _heard(audience: Audience, outcome: Outcome) -> Outcome:
-    audience.run_ended(outcome)
+def _reported(listener: StudyListener, outcome: Outcome) -> Outcome:
+    listener.run_ended(outcome)
     return outcome
 
 
 @dataclass
-class _Desk:
-    """What the executor tells, by run; `plans` are those that haven't ended."""
+class _StudyContext(ExecutorContext):
+    """Callbacks of the executor; `results` by run, `plans` of the runs that haven't ended."""
 
     device: str
-    audience: Audience
+    listener: StudyListener
     stop_wanted: Callable[[], bool]
     plans: dict[str, RunPlan]
-    told: dict[str, Told] = field(default_factory=dict)
+    results: dict[str, JobResult] = field(default_factory=dict)
 
     def tell(self, job: Job, line: str) -> None:
         event = event_of(line)
-        if isinstance(event, Told):
-            self.told[job.name] = event
+        if isinstance(event, JobResult):
+            self.results[job.name] = event
         elif event is not None:
-            self.audience.run_said(self.plans[job.name], event)
+            self.listener.run_event(self.plans[job.name], event)
 
     def tick(self) -> None:
-        self.audience.tick()
+        self.listener.tick()
 
 
-def _outcome(plan: RunPlan, ended: JobEnded, told: Told | None) -> Outcome:
-    if told is None:
+def _outcome(plan: RunPlan, ended: JobEnded, result: JobResult | None) -> Outcome:
+    if result is None:
         message = crash_message(ended)
-        record_crash(RunFolder(plan.folder), message, ended.said)
+        record_crash(RunFolder(plan.folder), message, ended.output)
         return Outcome(plan, "failed", message, None)
-    if told.refusal:
-        raise told.error()
+    if result.refusal:
+        raise result.error()
     folder = RunFolder(plan.folder)
-    run: Mapping[str, Any] | None = folder.read() if told.status != "failed" and folder.exists else None
-    return Outcome(plan, told.status, told.message, run)  # type: ignore[arg-type]
+    run: Mapping[str, Any] | None = folder.read() if result.status != "failed" and folder.exists else None
+    return Outcome(plan, result.status, result.message, run)  # type: ignore[arg-type]
 
 
 def _job(plan: RunPlan, datasets: Datasets, restore_threads: Callable[[], None]) -> Job:
@@ -106,7 +106,7 @@ def _job(plan: RunPlan, datasets: Datasets, restore_threads: Callable[[], None])
 
 
 def _work(plan: RunPlan, datasets: Datasets, restore_threads: Callable[[], None]) -> Work:
-    """What a fork of this process does; the data is read here, once for all forks."""
+    """The work of a forked process; the data is read in this process, once for all forks."""
     for library in _LIBRARIES:
         import_module(library)
     try:
@@ -115,15 +115,15 @@ def _work(plan: RunPlan, datasets: Datasets, restore_threads: Callable[[], None]
         if not only_this_run(error, processes=1):
             raise
         message = error_text(error)
-        return partial(_only_tell, Told("failed", message))
+        return partial(_only_report, JobResult("failed", message))
 
-    def work(place: Place, tell: Callable[[str], None]) -> int:
+    def work(placement: JobPlacement, send: Callable[[str], None]) -> int:
         restore_threads()
-        return do(plan, place, tell, datasets)
+        return do(plan, placement, send, datasets)
 
     return work
 
 
-def _only_tell(told: Told, place: Place, tell: Callable[[str], None]) -> int:  # noqa: ARG001
-    tell(line_of(told))
+def _only_report(result: JobResult, placement: JobPlacement, send: Callable[[str], None]) -> int:  # noqa: ARG001
+    send(line_of(result))
     return 1

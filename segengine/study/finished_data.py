@@ -1,4 +1,4 @@
-"""Whether the data of finished runs is still what they were trained on."""
+"""Check that the data of finished runs is unchanged."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from segengine.study.plan import RunPlan
 
 
 def check_finished_data(plans: Iterable[RunPlan], listener: Listener) -> None:
-    """Check the data fingerprint of finished runs against the files that are there now.
+    """Compare the data fingerprint of finished runs with the current files.
 
-    Data that can't be read is a note: the runs that need it will say more.
+    Unreadable data is a note; the runs that need it report the error.
 
     Raises:
-        SpecError: data has changed; says for each run what, and the two ways out.
+        SpecError: data has changed; lists the changes by run and the two remedies.
     """
     states: dict[str, Mapping[str, ImageState] | None] = {}
     problems = []

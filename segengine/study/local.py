@@ -1,4 +1,4 @@
-"""The runs of a study, one after the other in this process: what is finished stays, what was interrupted goes on."""
+"""The runs of a study, sequentially in this process: finished runs are kept, interrupted runs resume."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ logger = logging.getLogger(__name__)
 
 
 def request_of(plan: RunPlan) -> RunRequest:
-    """The plan as the workflow takes it."""
+    """The training request of a plan."""
     return RunRequest(plan.loaded, plan.variant, plan.seed, plan.fold, RunFolder(plan.folder))
 
 
 def unfinished(plans: Iterable[RunPlan]) -> list[RunPlan]:
-    """Those that a run has to make or to finish.
+    """The plans whose runs are new or unfinished.
 
     Raises:
-        SpecError: a folder holds a run with other settings.
+        SpecError: a folder contains a run with different settings.
     """
     return [plan for plan in plans if request_of(plan).state() != "finished"]
 
 
 def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener) -> None:
-    """Check every run's folder before anything is spent; with `fresh`, set existing ones aside.
+    """Check every run's folder before training; with `fresh`, set existing runs aside.
 
     Raises:
-        SpecError: a folder holds a run with other settings, or a finished one with other data.
+        SpecError: a folder contains a run with different settings, or a finished run with different data.
     """
     finished = []
     for plan in plans:
         request = request_of(plan)
         if fresh and request.folder.exists:
             with request.folder.locked():
-                pass  # nobody works in it
+                pass  # no process uses it
             aside = request.folder.set_aside()
             listener(Note(f"{request.folder.path}: the earlier run was moved to {aside}"))
         if request.state() == "finished":
@@ -67,9 +67,9 @@ def execute(
     datasets: Datasets | None = None,
     patience: float = 0.0,
 ) -> Iterator[Outcome]:
-    """Run what isn't finished. A run that fails costs only itself; once a stop is wanted, the rest isn't started.
+    """Run all unfinished runs. Other runs continue after a failure; after a stop request no further run starts.
 
-    `patience` is how many seconds to wait for another process that works on a run.
+    `patience` is the timeout in seconds for a folder locked by another process.
     """
     datasets, stopped, ended = datasets or Datasets(listener), False, set[Path]()
 
@@ -108,7 +108,7 @@ def _run(
     *,
     patience: float,
 ) -> Mapping[str, Any]:
-    """One run, alone in its folder; data is read first, so that what is wrong with it leaves no folder behind."""
+    """One run with its folder locked; data is read first, so that invalid data leaves no run folder."""
     if not _is_finished(request, world):
         dataset = datasets.of(request.experiment, request.fold)
         with ExitStack() as stack:
@@ -120,12 +120,12 @@ def _run(
 
 
 def _is_finished(request: RunRequest, world: World) -> bool:
-    """As the main process sees it: the others may look when it already works."""
+    """Decided by rank 0: other ranks may check after it has started training."""
     return bool(world.gathered(request.state() == "finished" if world.main else None)[0])
 
 
 def _enter_alone(request: RunRequest, world: World, stack: ExitStack, patience: float) -> None:
-    """Lock the folder in the main process; where that fails, every process says so."""
+    """Lock the folder in rank 0; a failure is raised in every process."""
     problem = ""
     if world.main:
         try:
@@ -138,20 +138,20 @@ def _enter_alone(request: RunRequest, world: World, stack: ExitStack, patience: 
 
 
 def error_text(error: Exception) -> str:
-    """What a run's error is called in tables."""
+    """The message of a run's error."""
     known = error if isinstance(error, RunError) else explained(error)
     return str(known) if known else unexpected(error)
 
 
 def only_this_run(error: Exception, processes: int) -> bool:
-    """Whether other runs can go on: not after a wrong request, nor where other processes may wait for this one."""
+    """Whether other runs can continue: not after an invalid request, nor if other processes wait for this one."""
     if isinstance(error, SegengineError) and not isinstance(error, MachineError):
         return error.exit_code == 1
     return processes == 1
 
 
 class Datasets:
-    """Decodes data once for all runs whose data section and fold are equal; keeps only the latest."""
+    """Cache of one decoded data set, shared by consecutive runs with equal data section and fold."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
@@ -161,7 +161,7 @@ class Datasets:
     def of(self, experiment: Experiment, fold: int | None) -> Dataset:
         key = json.dumps([experiment.data.model_dump(mode="json"), fold], sort_keys=True)
         if self.dataset is None or key != self.key:
-            self.dataset = None  # before the next one takes its memory
+            self.dataset = None  # free its memory first
             self.dataset = load_dataset(experiment, fold, self.listener)
             for warning in self.dataset.warnings:
                 self.listener(Note(warning))

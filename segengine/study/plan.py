@@ -1,4 +1,4 @@
-"""Which runs an experiment file asks for, and how each stands."""
+"""Planned runs of an experiment file, and their outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segengine.specs.load import LoadedExperiment, run_name
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run: a variant with a seed, and the fold where data is cross-validated."""
+    """One run: a variant with a seed, and a fold with cross-validation."""
 
     loaded: LoadedExperiment
     variant: str
@@ -38,7 +38,7 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run of a study stands. `run` is its run.json where there is one."""
+    """Outcome of one run of a study. `run` is its run.json, None if missing."""
 
     plan: RunPlan
     status: Literal["finished", "failed", "interrupted", "not started"]
@@ -49,10 +49,10 @@ class Outcome:
 def plans(
     loaded: LoadedExperiment, out: Path, variants: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> list[RunPlan]:
-    """Every run of the file, seed by seed so that all variants are soon comparable; only some where asked.
+    """All runs of the file, or those of some variants and seeds; ordered by seed, so that variants can be compared early.
 
     Raises:
-        SpecError: a variant or seed that the file doesn't have.
+        SpecError: unknown variant or seed.
     """
     for name in variants:
         if name not in loaded.variants:

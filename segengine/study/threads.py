@@ -1,4 +1,4 @@
-"""A process that is about to be forked keeps to one thread: pools of threads don't survive a fork."""
+"""Single-threaded computation before a fork: thread pools don't survive it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def single_threaded() -> Iterator[Callable[[], None]]:
-    """Torch and OpenCV compute in one thread; gives what sets their numbers of threads back, also in a fork."""
+    """Restrict torch and OpenCV to one thread; yields a function that restores their threads, also in a forked process."""
     import cv2
     import torch
 

@@ -1,4 +1,4 @@
-"""Events of a run as lines of JSON, on their way from the process that trains to the one that shows."""
+"""Serialisation of events as lines of JSON, from the training process to the process that displays them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from segengine.errors import SegengineError
 from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 
 _SECONDS = 0.5
-"""Between two lines about steps: who watches needs no more."""
+"""Minimum interval between lines about steps."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """How a job itself says that it ended. `refusal` names the error where the request was wrong, else ''."""
+class JobResult:
+    """Result reported by a job. `refusal` is the error class of an invalid request, '' otherwise."""
 
     status: str
     message: str
@@ -32,14 +32,14 @@ class Told:
         return kind(self.message) if known else SegengineError(self.message)
 
 
-_KINDS = {kind.__name__: kind for kind in (Doing, Note, RunStarted, StepDone, EpochScored, RunEnded, Told)}
+_KINDS = {kind.__name__: kind for kind in (Doing, Note, RunStarted, StepDone, EpochScored, RunEnded, JobResult)}
 
 
-class Teller:
-    """A listener that writes events as lines; of steps, now and then one."""
+class EventWriter:
+    """A listener that writes events as lines; steps at most every `_SECONDS`."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell = tell
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self.send = send
         self.next = 0.0
 
     def __call__(self, event: Any) -> None:
@@ -48,7 +48,7 @@ class Teller:
             return
         if frequent:
             self.next = time.monotonic() + _SECONDS
-        self.tell(line_of(event))
+        self.send(line_of(event))
 
 
 def line_of(event: Any) -> str:
@@ -58,7 +58,7 @@ def line_of(event: Any) -> str:
 
 
 def event_of(line: str) -> Any:
-    """The event that a line tells; None for a line that tells none."""
+    """The event of a line; None if the line isn't an event."""
     try:
         values = json.loads(line)
         kind: Any = _KINDS[values.pop("event")]

@@ -1,4 +1,4 @@
-"""One run of a study in a process of its own: forked from the study's, or `python -m segengine.study.worker`."""
+"""One run of a study in its own process: forked, or `python -m segengine.study.worker`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segengine.components.jobs import Place
+from segengine.components.jobs import JobPlacement
 from segengine.engine.distributed import World, open_world
 from segengine.engine.memory import limit_gpu_part
 from segengine.engine.signals import stop_on_signals
@@ -20,11 +20,11 @@ from segengine.specs.load import read_experiment
 from segengine.study.executors.job_process import end_with_stdin, line_writer
 from segengine.study.local import Datasets, execute
 from segengine.study.plan import RunPlan
-from segengine.study.wire import Teller, Told, line_of
+from segengine.study.wire import EventWriter, JobResult, line_of
 
 
 def document_of(plan: RunPlan) -> dict[str, Any]:
-    """All about a run as plain data, for another process with the same files."""
+    """A run as plain data, for another process with the same files."""
     loaded = plan.loaded
     return {
         "spec": str(loaded.path), "text": loaded.text, "overrides": list(loaded.overrides), "variant": plan.variant,
@@ -33,10 +33,10 @@ def document_of(plan: RunPlan) -> dict[str, Any]:
 
 
 def plan_of(document: Mapping[str, Any]) -> RunPlan:
-    """The run that a document is about; this process works in the study's folder from now on.
+    """The run of a document; changes the working directory to the study's folder.
 
     Raises:
-        RunError: the folder isn't there.
+        RunError: the folder doesn't exist.
     """
     try:
         os.chdir(document["folder"])
@@ -44,31 +44,38 @@ def plan_of(document: Mapping[str, Any]) -> RunPlan:
         raise RunError(
             f"{document['folder']}: {error.strerror}; every machine must have the study's folder under the same path"
         ) from error
-    sys.argv = document["command"]  # what run.json names
+    sys.argv = document["command"]  # recorded in run.json
     loaded = read_experiment(Path(document["spec"]), document["text"], document["overrides"])
     return RunPlan(loaded, document["variant"], document["seed"], document["fold"], Path(document["out"]))
 
 
 def do(
-    plan: RunPlan, place: Place, tell: Callable[[str], None], datasets: Datasets | None = None, patience: float = 0.0
+    plan: RunPlan,
+    placement: JobPlacement,
+    send: Callable[[str], None],
+    datasets: Datasets | None = None,
+    patience: float = 0.0,
 ) -> int:
-    """Train, telling lines; the last is how it ended. Returns the exit code."""
-    teller = Teller(tell)
+    """Train and send events as lines, the result last. Returns the exit code."""
+    write_event = EventWriter(send)
     try:
-        with open_world(place.device) as opened, stop_on_signals(lambda text: teller(Note(text))) as stop_wanted:
-            world = replace(opened, runs=place.share)
+        with (
+            open_world(placement.device) as opened,
+            stop_on_signals(lambda text: write_event(Note(text))) as stop_wanted,
+        ):
+            world = replace(opened, runs=placement.share)
             _share_cores(world)
-            limit_gpu_part(world.device, place.gpu_part)
-            outcome = next(execute([plan], world, teller, stop_wanted, datasets=datasets, patience=patience))
+            limit_gpu_part(world.device, placement.gpu_part)
+            outcome = next(execute([plan], world, write_event, stop_wanted, datasets=datasets, patience=patience))
     except SegengineError as error:
-        tell(line_of(Told("failed", str(error), type(error).__name__ if error.exit_code != 1 else "")))
+        send(line_of(JobResult("failed", str(error), type(error).__name__ if error.exit_code != 1 else "")))
         return error.exit_code
-    tell(line_of(Told(outcome.status, outcome.message)))
+    send(line_of(JobResult(outcome.status, outcome.message)))
     return int(outcome.status == "failed")
 
 
 def _share_cores(world: World) -> None:
-    """Runs at the same time on a CPU that each take all its cores would slow each other down."""
+    """Divide the CPU threads among concurrent runs."""
     if world.runs > 1 and world.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         import torch
 
@@ -76,24 +83,24 @@ def _share_cores(world: World) -> None:
 
 
 def main() -> None:
-    """Do what the document on standard input says; tell on standard output."""
+    """Run the document on standard input; events go to standard output."""
     document = json.loads(_line(0))
-    tell = line_writer(os.dup(1))
+    send = line_writer(os.dup(1))
     os.dup2(2, 1)
     end_with_stdin()
-    place = Place(document["device"], document["share"], document.get("gpu_part", 1.0))
+    placement = JobPlacement(document["device"], document["share"], document.get("gpu_part", 1.0))
 
     try:
         plan = plan_of(document)
     except SegengineError as error:
-        tell(line_of(Told("failed", str(error))))
+        send(line_of(JobResult("failed", str(error))))
         sys.exit(1)
-    code = do(plan, place, tell, patience=document.get("patience", 0.0))
+    code = do(plan, placement, send, patience=document.get("patience", 0.0))
     sys.exit(code)
 
 
 def _line(handle: int) -> bytes:
-    """One line, and not a byte more, so that the rest can be watched."""
+    """Read one line and no further byte, so that the end of the stream can still be observed."""
     line = bytearray()
     while (byte := os.read(handle, 1)) not in (b"", b"\n"):
         line += byte

@@ -1,1 +1,1 @@
-"""One run, from an experiment to a finished run folder."""
+"""Training of one run, from an experiment to a finished run folder."""

@@ -1,4 +1,4 @@
-"""The network as training runs it: compiled where that pays, shared among processes."""
+"""The network for training: compiled if that saves time, wrapped in DDP with several processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def training_network(
     context: RunContext, model: Segmenter, loss: nn.Module, batches: int | None
 ) -> tuple[nn.Module, Compilation]:
-    """The network that runs forward in training of `batches` (None: as many as its minutes allow), and whether it is compiled.
+    """The network for the forward pass in training with `batches` (None: time budget), and the decision on compilation.
 
     A resumed run keeps its earlier decision.
     """
@@ -32,7 +32,7 @@ def training_network(
     def seconds() -> float:
         if batches is None:
             return 60 * (training.minutes or 0)
-        timer.seconds(images)  # the first step chooses algorithms
+        timer.seconds(images)  # the first step selects algorithms
         return float(max(world.gathered(batches * timer.seconds(images, steps=3))))
 
     before = request.folder.read().get("compilation") if request.folder.exists else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoundBatch:
-    """What `training.batch_size: auto` came to: images over all processes, and why not more."""
+    """Batch size chosen by `training.batch_size: auto`: images over all processes, and the reason."""
 
     images: int
     why: str
@@ -30,14 +30,14 @@ class FoundBatch:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Images per pass of one process in training (None: whole batches) and evaluation (None: not tried)."""
+    """Images per pass of one process in training (None: whole batches) and evaluation (None: not measured)."""
 
     micro_batch: int | None = None
     evaluation_batch: int | None = None
 
     @property
     def note(self) -> str:
-        """What the user is told where a batch is split; '' for nothing."""
+        """Note for the user if batches are split; '' otherwise."""
         if self.micro_batch is None:
             return ""
         return (
@@ -49,7 +49,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class RunContext:
-    """Everything that a run's parts need. `found_batch` is None unless training.batch_size is auto, and until it is found."""
+    """Shared objects of a run. `found_batch` is None unless training.batch_size is auto, and until it is determined."""
 
     request: RunRequest
     dataset: Dataset
@@ -63,7 +63,7 @@ class RunContext:
 
     @property
     def batch_size(self) -> int:
-        """Images of a batch, over all processes: as set or as found."""
+        """Batch size over all processes, as set or as found."""
         wanted = self.request.experiment.training.batch_size
         if isinstance(wanted, int):
             return wanted
@@ -71,8 +71,8 @@ class RunContext:
         return self.found_batch.images
 
     @property
-    def batch_in_words(self) -> str:
-        """What training.batch_size: auto was resolved to; '' where a number is set."""
+    def batch_text(self) -> str:
+        """The result of training.batch_size: auto; '' if a number is set."""
         return f"training.batch_size: auto: {self.found_batch.why}" if self.found_batch is not None else ""
 
     @property
@@ -80,7 +80,7 @@ class RunContext:
         return len(self.dataset.mapper.labels)
 
     def predictor(self, model: nn.Module) -> Predictor:
-        """A model as evaluation and prediction use it."""
+        """A predictor of the model, for evaluation and prediction."""
         return Predictor(model, self.world.device, self.precision, limits=self.limits)
 
     def count(self, model: nn.Module, split: str) -> Counts:
@@ -90,7 +90,7 @@ class RunContext:
     def count_and_measure(
         self, model: nn.Module, split: str, measurement: Measurement | None
     ) -> tuple[Counts, dict[int, Measured]]:
-        """Confusion counts of a split's images, and of each what `measurement` finds."""
+        """Confusion counts of a split's images, and per image the values of `measurement`."""
         indices, done = self.dataset.splits[split], 0
         what = f"evaluating {split} images"
 
@@ -115,10 +115,10 @@ class RunContext:
 
 
 def metric_policy(setting_leave_out: str | list[str], class_names: list[str]) -> MetricPolicy:
-    """Which classes means are over.
+    """The classes that mean scores average over.
 
     Raises:
-        DataError: a class that is to be left out doesn't exist, or none is left.
+        DataError: an unknown class in `leave_out`, or no class is left.
     """
     background = [name for name in class_names if name.lower() == "background"]
     left_out = background if setting_leave_out == "auto" else list(setting_leave_out)

@@ -1,4 +1,4 @@
-"""After training: score the chosen checkpoint, write its weights, draw the report."""
+"""After training: evaluate the best checkpoint, write its weights and the report."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from segengine.training.run_cost import measure_run
 if TYPE_CHECKING:
     from segengine.nn.segmenter import Segmenter
 
-_SHEET = 8  # most samples on the sheet of augmentations
+_SHEET = 8  # maximum number of samples in the augmentation figure
 
 
 def finish(
     context: RunContext, model: Segmenter, recorder: Recorder, stop_wanted: Callable[[], bool] = lambda: False
 ) -> Mapping[str, Any]:
-    """Score `model` (the chosen checkpoint) and write what remains of the run folder; returns run.json.
+    """Evaluate `model` (the best checkpoint) and write the remaining files of the run folder; returns run.json.
 
-    Once `stop_wanted` turns true, nothing is done that can be done later as well.
+    After a stop request, steps that can be repeated later are skipped.
     """
     split = next(name for name in ("test", "validation", "train") if context.dataset.splits.get(name))
     evaluation = context.request.experiment.evaluation
     made = measurement(evaluation.metrics, evaluation, recorder.names, context.policy)
-    found, measured = _found(context, model, split, made)
+    found, measured = _evaluated(context, model, split, made)
     counts = ImageCounts.of(found, context.num_classes)
     scores = as_row(evaluate_counts(counts, context.dataset.groups(split)), recorder.names, context.policy)
     if not context.world.main:
@@ -69,22 +69,22 @@ def finish(
     _report(context, model, recorder, counts, document)
     context.listener(Doing("drawing the report", 1, 1))
     document = recorder.end("finished", "")
-    recorder.tell(RunEnded(folder.path, "finished", "", split, scores))
+    recorder.emit(RunEnded(folder.path, "finished", "", split, scores))
     return document
 
 
 def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
-    """Write the metrics' values of each image, and tell their means."""
+    """Write the metrics' per-image values, and report the means."""
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     write_tables(recorder.folder, split, values, records)
     rows = as_rows(values, records, recorder.names)
     recorder.folder.update(metrics={split: rows})
     for row in rows.values():
-        recorder.tell(Note(sentence(row, split)))
+        recorder.emit(Note(sentence(row, split)))
 
 
 def _cost(context: RunContext, model: Segmenter, recorder: Recorder) -> None:
-    """Measure what the network costs; a machine that can't must not cost a trained model."""
+    """Measure the network's cost; a failure is a note and doesn't fail the run."""
     context.listener(Doing("measuring latency", 0, 1))
     size = context.dataset.sizes[context.dataset.splits["train"][0]]
     height, width = training_size(context.request.experiment, context.dataset) or map(int, size)
@@ -92,14 +92,14 @@ def _cost(context: RunContext, model: Segmenter, recorder: Recorder) -> None:
     try:
         measure_run(context, model, recorder.input_size(), images * height * width)
     except (RuntimeError, OSError) as error:
-        recorder.tell(Note(f"the network's cost could not be measured: {unexpected(error)}"))
+        recorder.emit(Note(f"the network's cost could not be measured: {unexpected(error)}"))
     context.listener(Doing("measuring latency", 1, 1))
 
 
-def _found(
+def _evaluated(
     context: RunContext, model: Segmenter, split: str, made: Measurement | None
 ) -> tuple[Counts, dict[int, Measured]]:
-    """Counts on the split and what is measured; the counts of validation images were written when the checkpoint was chosen."""
+    """Counts and metric values on the split; validation counts are read from the file written with the best checkpoint."""
     path = context.request.folder / names.counts_file(split)
     if split == "validation" and counts_exist(path) and made is None:
         stored = read_counts(path, context.num_classes, context.dataset.splits[split])
@@ -116,14 +116,14 @@ def _report(
         labels=dataset.mapper.labels, rows=read_metrics(request.folder / names.METRICS),
         scores=run["scores"], confusion=counts.total(), best=(run["best"] or {}).get("epoch"),
         examples=_examples(context, model, counts), augmentations=_augmented(context), facts=_facts(context, run),
-        warnings=list(dataset.warnings), spec=request.spec_text(), model=recorder.model_in_words(),
+        warnings=list(dataset.warnings), spec=request.spec_text(), model=recorder.model_text(),
         training_images=len(dataset.splits["train"]), planned_epochs=request.experiment.training.epochs,
         seeds=len(request.loaded.seeds), seconds=run["train_seconds"],
     )  # fmt: skip
     try:
         write_run_report(request.folder.path, report)
-    except Exception as error:  # a picture must not cost a trained model
-        recorder.tell(Note(f"the report could not be drawn: {type(error).__name__}: {error}"))
+    except Exception as error:  # a failed figure must not fail the run
+        recorder.emit(Note(f"the report could not be drawn: {type(error).__name__}: {error}"))
 
 
 def _examples(context: RunContext, model: Segmenter, counts: ImageCounts) -> list[Example]:
@@ -142,7 +142,7 @@ def _examples(context: RunContext, model: Segmenter, counts: ImageCounts) -> lis
 
 
 def _augmented(context: RunContext) -> list[Augmented]:
-    """The first batch, before and after."""
+    """Samples of the first batch before and after augmentation."""
     dataset, seed = context.dataset, context.request.seed
     pipeline, train = build_pipeline(context.request.experiment, dataset), dataset.splits["train"]
     samples = []
@@ -162,10 +162,10 @@ def _facts(context: RunContext, run: Mapping[str, Any]) -> dict[str, Any]:
         "multiply-adds per image": f"{run['macs']:,} at {run['macs_size'][1]}x{run['macs_size'][0]}",
         "training": f"{run['train_seconds'] / 60:.1f} minutes, {run['images_per_second']} images/s",
     }  # fmt: skip
-    batch = context.batch_in_words or f"{context.batch_size} images"
+    batch = context.batch_text or f"{context.batch_size} images"
     return {
         "Data": {"images": images, "fingerprint": data["fingerprint"], "channels": data["channels"]},
-        **({"Initial weights": _weights_in_words(run["initial_weights"])} if run.get("initial_weights") else {}),
+        **({"Initial weights": _weights_text(run["initial_weights"])} if run.get("initial_weights") else {}),
         "Cost": {**cost, "batch": batch, "device": device, "precision": run["precision"]},
         "Scores": {k: ", ".join(v) if isinstance(v, list) else v for k, v in run["metric_policy"].items()},
         "Versions": {**run["versions"], **run["plugins"]},
@@ -173,7 +173,7 @@ def _facts(context: RunContext, run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _weights_in_words(loaded: Mapping[str, Any]) -> dict[str, str]:
+def _weights_text(loaded: Mapping[str, Any]) -> dict[str, str]:
     unused = loaded["unused"]
     more = f": {', '.join(unused[:4])}{', ...' if len(unused) > 4 else ''}" if unused else ""
     return {

@@ -1,4 +1,4 @@
-"""Passes a run's events on to everyone who listens; none of them can harm the run."""
+"""Dispatch of a run's events to listeners, isolated from their failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segengine.events import Listener, Note
 
 
 class Listeners:
-    """Tells each listener each event. One that raises is reported once, to the others, and hears nothing more."""
+    """Calls each listener with each event. A listener that raises is reported to the others and removed."""
 
     def __init__(self, *listeners: Listener) -> None:
         self.listeners = list(listeners)
@@ -20,7 +20,7 @@ class Listeners:
         self.listeners.append(listener)
 
     def add_tracker(self, tracker: Tracker, folder: Path) -> None:
-        """Let a tracker listen to the run in `folder`; one that can't be built is reported."""
+        """Add a tracker for the run in `folder`; a failure is reported as a note."""
         try:
             self.add(tracker.build(folder=folder))
         except (Exception, SystemExit) as error:

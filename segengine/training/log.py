@@ -1,4 +1,4 @@
-"""log.txt: what a run told, a line each with the time, kept for later."""
+"""log.txt: events of a run, one line per event with a timestamp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segengine.runs.provenance import now
 
 
 def log(path: Path, event: Any) -> None:
-    """Append what an event says to the log; steps and progress say nothing."""
+    """Append an event to the log; steps and progress aren't logged."""
     lines = _lines(event)
     if lines:
         with path.open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Batch size, micro-batch and evaluation batch of a run, found by one dry run before its first step."""
+"""Batch size, micro-batch and evaluation batch of a run, determined by a dry run before the first step."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from segengine.training.streams import bytes_on_device
 from segengine.training.trainable import build_trainable
 
 USABLE = 0.9
-"""Largest part of the free memory that `batch_size: auto` uses: fragments, and making batches, need the rest."""
+"""Maximum fraction of free memory used by `batch_size: auto`; the rest is for fragmentation and batch preparation."""
 MOST = 64
-"""Largest automatic batch of an optimizer step: more images need another learning rate, and gain little speed."""
+"""Maximum automatic batch size: larger batches need a different learning rate and gain little speed."""
 MOST_ON_CPU = 8
-"""Largest automatic batch on a CPU, where larger ones are no faster."""
+"""Maximum automatic batch size on a CPU, where larger batches aren't faster."""
 STEPS_PER_EPOCH = 10
 FEW = 8
-"""Images per step that `auto` takes even where an epoch then has fewer than `STEPS_PER_EPOCH` steps."""
+"""Minimum automatic batch size, even if an epoch then has fewer than `STEPS_PER_EPOCH` steps."""
 
 
 def with_memory_plan(context: RunContext) -> RunContext:
-    """The context with its batch sizes; a run that has begun keeps its batch, and a micro-batch no larger than before.
+    """The context with its batch sizes; a resumed run keeps its batch size, and a micro-batch no larger than before.
 
-    On a CPU nothing is tried: running out of its memory ends the process. Weights and torch's generators are as before,
-    for the network of the dry run is thrown away.
+    There is no dry run on a CPU, where running out of memory kills the process. Weights and torch's generators are
+    unchanged: the dry run uses a temporary network.
 
     Raises:
         RunError: not even a single image fits, or the system doesn't report memory that `batch_size: auto` needs.
@@ -61,7 +61,7 @@ def with_memory_plan(context: RunContext) -> RunContext:
 
 
 def tries_memory(world: World) -> bool:
-    """Whether running out of memory is an error that a dry run can catch."""
+    """Whether running out of memory raises an error that a dry run can catch."""
     return world.device.type != "cpu"
 
 
@@ -110,7 +110,7 @@ def _not_repeatable(operations: Sequence[str]) -> str:
 
 @dataclass
 class _Trial:
-    """The dry run of a throwaway network, the candidates for a process' batch, and the memory free before it was built."""
+    """The dry run of a temporary network, the candidate batch sizes per process, and the free memory before construction."""
 
     dry_run: DryRun
     numbers: Sequence[int]
@@ -149,7 +149,7 @@ def _sizes(context: RunContext, indices: Sequence[int]) -> list[tuple[int, int]]
 
 
 def searched_batch(context: RunContext, trial: _Trial) -> FoundBatch:
-    """The largest batch whose step takes at most `USABLE` of the free memory; all processes agree on the smallest.
+    """The largest batch whose step takes at most `USABLE` of the free memory; the minimum over all processes.
 
     Raises:
         RunError: not even the smallest batch fits, or the system doesn't report how much memory a step takes.
@@ -192,12 +192,12 @@ def _found(context: RunContext, each: int, why: str) -> FoundBatch:
 
 
 def most_images(images: int) -> int:
-    """Most images of an optimizer step for so many training images."""
+    """Maximum automatic batch size for a number of training images."""
     return min(MOST, max(FEW, images // STEPS_PER_EPOCH), images)
 
 
 def _least(context: RunContext, model: Segmenter) -> int:
-    """Fewest images of a process: 2 where batch normalisation learns or images are mixed, else 1."""
+    """Minimum batch size per process: 2 with trained batch normalisation or mixing augmentations, else 1."""
     processes = context.world.size
     mixing = build_mixing(context.request.experiment, context.dataset, 2 * processes, processes=processes)
     return 2 if mixing or learns_statistics(model) else 1

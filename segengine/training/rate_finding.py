@@ -1,4 +1,4 @@
-"""The learning-rate finder: a throwaway training whose rate rises, with a table, a picture and a suggestion."""
+"""Learning-rate range test of an experiment: table, plot and suggested rate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 200
 
 @dataclass(frozen=True)
 class FoundRate:
-    """What a test came to: the suggested rate (None: the loss never fell), its steps, and where table and picture are."""
+    """Result of a range test: suggested rate (None: the loss never decreased), number of steps, files of table and plot."""
 
     rate: float | None
     steps: int
@@ -41,10 +41,10 @@ class FoundRate:
 def find_rate(request: RunRequest, dataset: Dataset, world: World, listener: Listener, folder: Path) -> FoundRate:
     """Train at 200 rates from 1e-7 to 10 (Smith, 2017), and write `learning-rate-VARIANT` .csv and .png into `folder`.
 
-    The network is the experiment's at the request's seed, and is thrown away; no run is begun or changed.
+    A temporary network with the experiment's settings and the request's seed is trained; no run is created or changed.
 
     Raises:
-        RunError: the loss wasn't finite in the first steps.
+        RunError: non-finite loss in the first steps.
     """
     experiment, training = request.experiment, request.experiment.training
     policy = metric_policy(experiment.evaluation.leave_out, [label.name for label in dataset.mapper.labels])

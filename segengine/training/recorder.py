@@ -1,4 +1,4 @@
-"""Writes what a run tells into its folder, and passes it on to the other listeners."""
+"""Writes a run's state to its folder, and forwards events to the listeners."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from segengine.training.request import RunRequest
 
 
 class Recorder:
-    """Keeps one run's folder true at every moment; only the main process writes."""
+    """Keeps one run's folder up to date; only rank 0 writes."""
 
     def __init__(
         self, request: RunRequest, dataset: Dataset, world: World, policy: MetricPolicy, listeners: Listeners
@@ -62,10 +62,10 @@ class Recorder:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Whatever ends the run early is written into run.json before it goes on its way.
+        """Record an exception in run.json before it propagates.
 
         Raises:
-            MachineError: in place of an error of torch or the system that means trouble of the machine.
+            MachineError: replaces errors of torch or the system that are machine errors.
         """
         try:
             yield
@@ -86,11 +86,11 @@ class Recorder:
     def _end_early(self, status: Status, message: str) -> None:
         try:
             self.end(status, message)
-        except Exception:  # of a full disk; the first error is the one to hear
-            self.tell(RunEnded(self.folder.path, status, message))
+        except Exception:  # such as a full disk; the first error is reported
+            self.emit(RunEnded(self.folder.path, status, message))
 
     def _why(self, error: BaseException) -> str:
-        """The message of an error; where it isn't meant for the user, log.txt keeps the traceback."""
+        """The message of an error; the traceback of an unexpected error goes to log.txt."""
         if isinstance(error, SegengineError):
             return str(error)
         if self.world.main:
@@ -99,12 +99,12 @@ class Recorder:
         return unexpected(error)
 
     def input_size(self) -> tuple[int, int]:
-        """Height and width in pixels that costs are stated for: the first image to be predicted, or a tile of a large one."""
+        """Height and width in pixels for cost measurements: those of the first test image, or of a tile of a large image."""
         height, width = self.dataset.sizes[(self.dataset.splits.get("test") or self.dataset.splits["train"])[0]]
         return size_of_a_pass(int(height), int(width))
 
     def start(self, progress: Progress, *, steps_per_epoch: int, precision: str, **cost: Any) -> None:
-        """Write everything that is known before the first step."""
+        """Write the state before the first step."""
         self.progress, self.steps_per_epoch = progress, steps_per_epoch
         resumed = self.folder.exists and progress.step > 0
         training = self.request.experiment.training
@@ -113,30 +113,30 @@ class Recorder:
                 keep_epochs(self.folder / names.METRICS, progress.epoch)
                 before = self.folder.read()
                 self.seconds_before = float(before.get("seconds") or 0.0)
-                places = [*str(before.get("augmented_on", "cpu")).split(" and "), cost["augmented_on"]]
+                devices = [*str(before.get("augmented_on", "cpu")).split(" and "), cost["augmented_on"]]
                 self.folder.update(
                     status="running", message="", resumed=[*before.get("resumed", []), now()],
-                    augmented_on=" and ".join(dict.fromkeys(places)),
+                    augmented_on=" and ".join(dict.fromkeys(devices)),
                 )  # fmt: skip
             else:
                 self._write_new(precision, cost, steps_per_epoch)
             for tracker in self.request.experiment.trackers:
                 self.listeners.add_tracker(tracker, self.folder.path)
         facts = {
-            "model": self.model_in_words(),
+            "model": self.model_text(),
             "data": self._data(),
             "device": f"{device_name(self.world.device)}, {precision}"
             + (f", {self.world.size} processes" if self.world.size > 1 else ""),
             "parameters": f"{cost['parameters'] / 1e6:.1f} million",
         }
-        self.tell(
+        self.emit(
             RunStarted(
                 self.folder.path, facts, training.epochs, steps_per_epoch, progress.step if resumed else 0, training.minutes
             )
         )  # fmt: skip
 
     def check_same_data(self) -> None:
-        """Raises DataError where a run would go on with other data than it began with; leaves its folder as it is."""
+        """Raises DataError if the data of a resumed run has changed; the folder is left unchanged."""
         before, now = self.folder.read(), mapping_facts(self.dataset.mapper)
         then, today = (([label["raw"] for label in facts["labels"]], facts["ignored"]) for facts in (before, now))
         if then != today:
@@ -151,8 +151,8 @@ class Recorder:
                 "restore it, or start over with --fresh"
             )
 
-    def model_in_words(self) -> str:
-        """The network as a person names it: `vgg 11 + unet`."""
+    def model_text(self) -> str:
+        """Short description of the network: `vgg 11 + unet`."""
         model = self.request.experiment.model
         facts = [getattr(model.backbone, name) for name in ("depth", "model") if hasattr(model.backbone, name)]
         return f"{' '.join(map(str, [model.backbone.name, *facts]))} + {model.decoder.name}"
@@ -198,7 +198,7 @@ class Recorder:
         )  # fmt: skip
 
     def take(self, event: Event) -> None:
-        """Record one event of the loop."""
+        """Record an event of the training loop."""
         match event:
             case EpochDone():
                 self._epoch(event)
@@ -207,20 +207,20 @@ class Recorder:
             case Ended():
                 self.interrupted = event.reason == "interrupted"
                 self._trained()
-        self.tell(event)
+        self.emit(event)
 
     def record_memory_plan(self, plan: MemoryPlan) -> None:
-        """Keep the batch sizes that fit into memory, and say so where a step's images are split."""
+        """Record the batch sizes that fit into memory; a note if batches are split."""
         if self.world.main:
             found: dict[str, Any] = {"evaluation_batch": plan.evaluation_batch}
             if plan.micro_batch is not None:
                 found["micro_batch"] = {"images": plan.micro_batch, "from_step": 1}
             self.folder.update(**found)
         if plan.note:
-            self.tell(Note(plan.note))
+            self.emit(Note(plan.note))
 
     def _trained(self) -> None:
-        """What the budget came to so far; a last epoch that time cut short counts as the part it was."""
+        """Record the budget used so far; an incomplete last epoch counts fractionally."""
         at = self.progress
         if self.world.main:
             self.folder.update(
@@ -230,8 +230,8 @@ class Recorder:
                 }
             )  # fmt: skip
 
-    def most_memory(self, peak: Peak | None) -> None:
-        """Keep the most memory that training took in any process, at any attempt."""
+    def record_peak_memory(self, peak: Peak | None) -> None:
+        """Record the peak memory of training over all processes and attempts."""
         found = [each for each in self.world.gathered(peak) if each is not None]
         if found and self.world.main:
             most = max(found, key=lambda each: each.peak_bytes)
@@ -251,7 +251,7 @@ class Recorder:
         self.best_counts = event.counts if event.best else None
         if self.world.main:
             append_metrics(self.folder / names.METRICS, row)
-        self.tell(EpochScored(row, event.best))
+        self.emit(EpochScored(row, event.best))
 
     def _best(self, event: Saved) -> None:
         if not self.world.main:
@@ -262,12 +262,12 @@ class Recorder:
             )
         score = self.progress.best_score
         finite = score is not None and math.isfinite(score)
-        without_images = self.best_counts is None  # of validation: the last epoch is kept
+        without_images = self.best_counts is None  # no validation images: the last epoch is kept
         metric = None if without_images else "validation mean Dice, pooled"
         self.folder.update(best={"epoch": event.epoch, "metric": metric, "score": score if finite else None})
 
     def end(self, status: Any, message: str, **facts: Any) -> dict[str, Any]:
-        """Write how the run ended (for now), and tell."""
+        """Record the status of the run, and emit RunEnded unless finished."""
         seconds = self.seconds_before + time.monotonic() - self.began
         document: dict[str, Any] = {"status": status}
         if self.world.main:
@@ -275,11 +275,11 @@ class Recorder:
                 status=status, message=message, ended=now(), seconds=round(seconds, 3), **facts
             )
         if status != "finished":
-            self.tell(RunEnded(self.folder.path, status, message))
+            self.emit(RunEnded(self.folder.path, status, message))
         return document
 
-    def tell(self, event: Any) -> None:
-        """Log an event and pass it on."""
+    def emit(self, event: Any) -> None:
+        """Forward an event to the listeners (rank 0 only)."""
         if self.world.main:
             self.listeners(event)
 
@@ -290,7 +290,7 @@ def _rounded(norm: float | None) -> float | None:
 
 
 def _budget(training: TrainingSection, steps_per_epoch: int, batch_size: int) -> dict[str, Any]:
-    """What a run may use: minutes, or epochs and what they come to."""
+    """Budget of a run: minutes, or epochs with steps and images."""
     if training.epochs is None:
         return {"minutes": training.minutes}
     steps = training.epochs * steps_per_epoch

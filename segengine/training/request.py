@@ -1,4 +1,4 @@
-"""One run that is asked for, and what its folder already holds."""
+"""The request for one run, and the state of its folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANGES_NO_NUMBER = (
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A variant with a seed (and fold), and where it goes."""
+    """A variant with a seed (and fold), and its run folder."""
 
     loaded: LoadedExperiment
     variant: str
@@ -44,10 +44,10 @@ class RunRequest:
         return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)
 
     def state(self) -> Literal["new", "finished", "unfinished"]:
-        """What the folder holds.
+        """State of the run folder.
 
         Raises:
-            SpecError: a run with other settings; names each of them.
+            SpecError: the folder contains a run with different settings; names the differences.
         """
         if not self.folder.exists:
             return "new"
@@ -61,7 +61,7 @@ class RunRequest:
 
 
 def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """`path: old -> new` of each setting that differs and may change a number."""
+    """`path: old -> new` of each differing setting that may affect results."""
     if path in CHANGES_NO_NUMBER:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -1,4 +1,4 @@
-"""What a trained network costs to use, as a run measures it at its end: short, with the machine as it is."""
+"""Short cost measurement at the end of a run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _BATCHED = Passes(least=1, most=4, seconds=0.17)
 def measure_run(context: RunContext, model: nn.Module, size: tuple[int, int], training_pixels: int) -> None:
     """Time `model` on images of `size` (height, width) and write cost.json.
 
-    A pass holds no more pixels than a training step held (`training_pixels`), so that what could be trained can be measured.
-    Inference's memory is measured on GPUs only: what training freed would hide it in a CPU's process.
+    A pass has at most `training_pixels` pixels, those of a training step, so that it fits into memory.
+    Inference memory is measured on GPUs only: on a CPU, memory freed by training would hide it.
     """
     predictor, channels = context.predictor(model), context.dataset.channels
     batch = max(1, min(BATCH, training_pixels // prod(size)))

@@ -21,30 +21,30 @@ from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.training.context import RunContext
 
-Place = Literal["cpu", "device"]
+AugmentedOn = Literal["cpu", "device"]
 
-_SHARE = {"auto": 0.25, "device": 0.5}  # of the free memory, at most: the network needs the rest
+_SHARE = {"auto": 0.25, "device": 0.5}  # maximum fraction of free memory; the network needs the rest
 _MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
 class TrainingInput:
-    """Training batches, where they are made, and what the user should hear about it ('' for nothing)."""
+    """Training batches, where they are augmented, and a note for the user ('' if none)."""
 
     stream: BatchStream
-    augmented_on: Place
+    augmented_on: AugmentedOn
     note: str
 
 
 def training_input(context: RunContext) -> TrainingInput:
-    """The training batches of a run, as data.cache asks for.
+    """The training batches of a run, according to data.cache.
 
-    With `auto` a run that goes on stays where it began.
+    With `auto`, a resumed run keeps its device.
 
     Raises:
-        SpecError: data.cache: device with an augmentation that only a CPU can do, or on a device that can't do it.
+        SpecError: data.cache: device with an augmentation without device implementation, or on an unsupported device.
         DataError: data.cache: device, and the images don't fit.
-        RunError: the processes can't share a batch evenly.
+        RunError: the batch size isn't divisible by the number of processes.
     """
     experiment, world = context.request.experiment, context.world
     training = experiment.training
@@ -64,15 +64,15 @@ def training_input(context: RunContext) -> TrainingInput:
     mixing = build_mixing(experiment, context.dataset, context.batch_size, processes=world.size)
     before = _before(context.request.folder)
     fits, note = _fits(context, before, without_batch_form(experiment, pipeline.transforms))
-    place: Place = "device" if fits else "cpu"
+    device: AugmentedOn = "device" if fits else "cpu"
     made: BatchStream = _on_device(context, stream, pipeline) if fits else stream
-    if before not in (None, place):
+    if before not in (None, device):
         note += f"{'; ' if note else ''}earlier batches of this run were augmented on the {before}; the results differ by rounding"
-    return TrainingInput(MixedStream(made, mixing, world.device) if mixing else made, place, note)
+    return TrainingInput(MixedStream(made, mixing, world.device) if mixing else made, device, note)
 
 
 def bytes_on_device(context: RunContext) -> int:
-    """What the decoded training images of a run that begins will take on each process's device; 0 where they stay elsewhere."""
+    """Bytes of the decoded training images of a new run on each process's device; 0 if they aren't stored there."""
     pipeline = build_pipeline(context.request.experiment, context.dataset)
     fits, _ = _fits(context, None, without_batch_form(context.request.experiment, pipeline.transforms))
     dataset = context.dataset
@@ -89,7 +89,7 @@ def _on_device(context: RunContext, order: TrainingStream, pipeline: Pipeline) -
 
 
 def _fits(context: RunContext, before: str | None, cpu_alone: Sequence[str]) -> tuple[bool, str]:
-    """Whether batches are made on the device, and what there is to say about it."""
+    """Whether batches are augmented on the device, and a note."""
     wanted, world = context.request.experiment.data.cache, context.world
     if wanted == "auto" and not (world.device.type == "cuda" if before is None else before == "device"):
         return False, ""
@@ -114,12 +114,12 @@ def _memory(context: RunContext, wanted: str) -> tuple[bool, str]:
     needed = needed_bytes(dataset, dataset.splits["train"], dataset.channels) * (world.size if on_cpu else 1)
     free, share = min(world.gathered(free_bytes(world.device))), _SHARE[wanted]
     where = "in memory" if on_cpu else "on the GPU"
-    spoken = f"the decoded training images take {_megabytes(needed)} MB of {_megabytes(free)} MB free {where}"
+    sizes = f"the decoded training images take {_megabytes(needed)} MB of {_megabytes(free)} MB free {where}"
     if needed <= share * free:
-        return True, f"data.cache: {wanted}: {spoken}; batches are augmented there"
+        return True, f"data.cache: {wanted}: {sizes}; batches are augmented there"
     if wanted == "device":
-        raise DataError(f"data.cache: device: {spoken}; at most {share:.0%} is used; set data.cache: auto")
-    return False, f"data.cache: auto augments on the CPU: {spoken}, and at most {share:.0%} is used"
+        raise DataError(f"data.cache: device: {sizes}; at most {share:.0%} is used; set data.cache: auto")
+    return False, f"data.cache: auto augments on the CPU: {sizes}, and at most {share:.0%} is used"
 
 
 def _megabytes(number: int) -> str:
@@ -127,14 +127,14 @@ def _megabytes(number: int) -> str:
 
 
 def _before(folder: RunFolder) -> str | None:
-    """Where the batches of a run that goes on were made; None for one that begins."""
+    """Where the batches of a resumed run were augmented; None for a new run."""
     if not any((folder / name).exists() for name in (names.LAST, names.PREVIOUS)):
         return None
     return str(folder.read().get("augmented_on", "cpu")).split(" and ")[-1]
 
 
 def _workers(wanted: int | str, world: World) -> int:
-    """`auto`: none on a CPU, whose cores the network needs; on a GPU as many as cores allow each process."""
+    """Number of data loading workers; `auto`: none on a CPU, whose cores the network uses, else the cores per process - 1, at most 8."""
     if wanted != "auto":
         return int(wanted)
     if world.device.type == "cpu":

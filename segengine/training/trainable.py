@@ -1,4 +1,4 @@
-"""Everything that training changes, made of an experiment's settings."""
+"""Optimizer, schedule, scaler and moving average from an experiment's settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segengine.training.context import RunContext
 
 
 def build_trainable(context: RunContext, model: Segmenter, steps: int | None) -> Trainable:
-    """What is trained in `steps` optimizer steps, or for a time where that is None."""
+    """The trainable for `steps` optimizer steps, or for a time budget if None."""
     training = context.request.experiment.training
     optimizer = training.optimizer.build(
         parameters=parameter_groups(model, training), fused=context.world.device.type == "cuda"

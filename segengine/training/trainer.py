@@ -1,4 +1,4 @@
-"""One run from its start, or its last checkpoint, to its end."""
+"""Training of one run, from the start or its last checkpoint."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ _BY_TIME = (
 def train_run(
     request: RunRequest, dataset: Dataset, world: World, listener: Listener, stop_wanted: Callable[[], bool]
 ) -> Mapping[str, Any]:
-    """Train, choose the best checkpoint, score it, and write every file of the run folder.
+    """Train, evaluate the best checkpoint, and write the run folder.
 
     Returns run.json. An interrupted run resumes from its last checkpoint.
 
     Raises:
-        SegengineError: what went wrong; the folder says `failed` and why, and keeps its checkpoints.
+        SegengineError: the run failed; run.json has status `failed` and the reason, and checkpoints are kept.
     """
     experiment = request.experiment
     labels = [label.name for label in dataset.mapper.labels]
@@ -100,19 +100,19 @@ def _train(
         compilation=compilation.as_dict(), initial_weights=getattr(model.backbone, "initial_weights", None),
     )  # fmt: skip
     recorder.record_memory_plan(context.memory)
-    for text in filter(None, (note, context.batch_in_words, made.note)):
-        recorder.tell(Note(text))
+    for text in filter(None, (note, context.batch_text, made.note)):
+        recorder.emit(Note(text))
     if training.compile and (compilation.used or training.compile != "auto" or world.device.type == "cuda"):
-        recorder.tell(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
+        recorder.emit(Note(f"the network is {'' if compilation.used else 'not '}compiled: {compilation.why}"))
     if training.minutes is not None:
-        recorder.tell(Note(_BY_TIME))
+        recorder.emit(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
     step = Step(
         trainable, network, loss, context.precision, world, training.clip_norm, names_of.__getitem__,
         micro_batch=context.memory.micro_batch, queue_depth=queue_depth(trainable.optimizer, world.device),
     )  # fmt: skip
     if not progress.step:
-        seed_everything(request.seed)  # what wrapping drew from the generator changes nothing
+        seed_everything(request.seed)  # independent of random numbers drawn while wrapping
     memory = PeakMemory(world.device, held=held_bytes(trainable))
     try:
         for event in fit(
@@ -127,10 +127,10 @@ def _train(
             recorder.take(event)
     finally:
         stream.close()
-    recorder.most_memory(memory.peak())
+    recorder.record_peak_memory(memory.peak())
     if recorder.interrupted:
         return recorder.end("interrupted", "continue with the same command")
-    world.barrier()  # the main process writes the checkpoint that all of them read
+    world.barrier()  # rank 0 writes the checkpoint that all ranks read
     best = checkpoint.load(paths.best)
     model.load_state_dict(best["model"])
     model.drop_auxiliary_heads()
@@ -138,12 +138,12 @@ def _train(
 
 
 def _restored(paths: CheckpointPaths, trainable: Trainable, world: World) -> tuple[Progress, str]:
-    """How far the run was, and what the user should hear about its checkpoints ('' for nothing)."""
+    """The restored progress, and a note about the checkpoints ('' if none)."""
     found, note = checkpoint.load_newest(paths.last, paths.previous)
     if note:
-        world.barrier()  # all have seen it
+        world.barrier()  # all ranks have read it
         if world.main:
-            paths.last.unlink(missing_ok=True)  # so that it never takes the place of the good one before
+            paths.last.unlink(missing_ok=True)  # so that it never replaces the intact one
     return (
         (checkpoint.restore(found, trainable, rank=world.rank, size=world.size), note)
         if found is not None
@@ -162,7 +162,7 @@ def _settings(request: RunRequest) -> FitSettings:
 
 
 def _evaluator(context: RunContext) -> Evaluator | None:
-    """Mean Dice on the validation images chooses the checkpoint; without any, the last one is taken."""
+    """Mean Dice on the validation images selects the best checkpoint; None without validation images: the last one is used."""
     if not context.dataset.splits.get("validation"):
         return None
     averaged = [i for i, label in enumerate(context.dataset.mapper.labels) if label.name in context.policy.averaged]

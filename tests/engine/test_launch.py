@@ -116,7 +116,7 @@ def test_a_wrong_request_ends_with_its_own_code_and_words(problem: Path) -> None
 def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(
-        RunError, match=r"--gpus 2: torch sees 1 GPU here; give --gpus at most that many, or --device cpu"
+        RunError, match=r"--gpus 2: torch detects 1 GPU; give --gpus at most that many, or --device cpu"
     ):
         launch.check_devices(2, "auto")
     launch.check_devices(1, "auto")
@@ -137,4 +137,4 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_one_exit_code_says_what_all_mean(codes: dict[int, int], killed: tuple[int, ...], meant: int) -> None:
-    assert launch._meaning(codes, frozenset(killed)) == meant
+    assert launch._combined_exit_code(codes, frozenset(killed)) == meant

@@ -11,7 +11,7 @@ from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, Ste
 from segengine.specs.load import load_experiment
 from segengine.study.board import Board, duration_text
 from segengine.study.plan import Outcome, RunPlan, plans
-from segengine.study.wire import Teller, Told, event_of, line_of
+from segengine.study.wire import EventWriter, JobResult, event_of, line_of
 from tests.training.small import SPEC
 
 SCORES = {"mean": {"dice": 0.8125}}
@@ -51,17 +51,17 @@ def test_time_left_follows_the_pace_since_a_run_went_on(planned: list[RunPlan]) 
     board = Board(planned, clock=lambda: now)
     assert board.seconds_left() is None
     first, second, third, fourth = planned
-    board.take(first, started())
-    board.take(first, step(0.5))  # it was half done before
+    board.update(first, started())
+    board.update(first, step(0.5))  # it was half done before
     now = 110.0
-    board.take(first, step(0.6))
+    board.update(first, step(0.6))
     assert board.rows[first.name].seconds_left(now) == pytest.approx(40)
     assert board.seconds_left() == pytest.approx(40 + 3 * 50)
     now = 150.0
     board.end(finished(first))
     assert board.seconds_left() == pytest.approx(3 * 50)
-    board.take(second, started())
-    board.take(third, started())  # two at a time
+    board.update(second, started())
+    board.update(third, started())  # two at a time
     assert board.seconds_left() == pytest.approx(3 * 50 / 2)
     for plan in (second, third, fourth):
         board.end(finished(plan))
@@ -74,9 +74,9 @@ def test_the_table_has_a_line_for_each_variant_and_a_column_for_each_seed(planne
     first, second, third, _ = planned
     board.end(finished(first))
     board.end(Outcome(second, "failed", "it fell", None))
-    board.take(third, started())
-    board.take(third, step(0.25))
-    board.take(third, EpochScored(ROW, best=True))
+    board.update(third, started())
+    board.update(third, step(0.25))
+    board.update(third, EpochScored(ROW, best=True))
     assert shown(grid(list(board.rows.values()))).splitlines() == [
         "variant  seed 0  seed 7",
         "vgg      0.812   25% 0.750",
@@ -99,8 +99,8 @@ def test_without_a_terminal_there_are_plain_lines(planned: list[RunPlan]) -> Non
     overview = Overview(planned, Console(file=file, width=80, highlight=False))
     first, second, *_ = planned
     overview(Note("one class is rare"))
-    overview.run_said(first, started())
-    overview.run_said(first, EpochScored(ROW, best=True))
+    overview.run_event(first, started())
+    overview.run_event(first, EpochScored(ROW, best=True))
     overview.run_ended(finished(first))
     overview.run_ended(Outcome(second, "failed", "its process was killed by SIGKILL", None))
     overview.close()
@@ -126,9 +126,9 @@ def test_on_a_terminal_the_table_is_live_and_stands_whole_at_the_end(planned: li
     file = io.StringIO()
     overview = Overview(planned, Console(file=file, width=80, force_terminal=True, highlight=False))
     overview.drawn = -1e9
-    overview.run_said(planned[0], started())
+    overview.run_event(planned[0], started())
     overview.drawn = -1e9
-    overview.run_said(planned[0], step(0.25))
+    overview.run_event(planned[0], step(0.25))
     live = file.getvalue()
     assert "25%" in live
     assert "loss 0.2500" in live
@@ -142,7 +142,8 @@ def test_on_a_terminal_the_table_is_live_and_stands_whole_at_the_end(planned: li
 @pytest.mark.parametrize(
     "event",
     [
-        Doing("decoding", 2, 9), Note("a [note] with\na line"), started(), step(0.5), EpochScored(ROW, best=False), Told("failed", "why"),
+        Doing("decoding", 2, 9), Note("a [note] with\na line"), started(), step(0.5), EpochScored(ROW, best=False),
+        JobResult("failed", "why"),
         RunEnded(Path("runs/x"), "finished", "", "test", SCORES),
     ],
     ids=lambda event: type(event).__name__,
@@ -160,17 +161,17 @@ def test_what_is_no_event_is_none(line: str) -> None:
 
 def test_of_steps_now_and_then_one_is_told_and_of_progress_the_last() -> None:
     lines: list[str] = []
-    teller = Teller(lines.append)
+    writer = EventWriter(lines.append)
     for share in range(100):
-        teller(step(share / 100))
+        writer(step(share / 100))
     for done in range(1, 6):
-        teller(Doing("decoding", done, 5))
-    teller(object())
+        writer(Doing("decoding", done, 5))
+    writer(object())
     assert [type(event_of(line)).__name__ for line in lines] == ["StepDone", "Doing"]
     assert event_of(lines[1]).done == 5
 
 
 def test_a_refusal_keeps_its_kind() -> None:
-    error = Told("failed", "no mask", "DataError").error()
+    error = JobResult("failed", "no mask", "DataError").error()
     assert (type(error), error.exit_code, str(error)) == (DataError, 2, "no mask")
-    assert type(Told("failed", "why", "system").error()) is SegengineError
+    assert type(JobResult("failed", "why", "system").error()) is SegengineError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from segengine.components.jobs import Job, JobEnded, Place, Work
+from segengine.components.jobs import ExecutorContext, Job, JobEnded, JobPlacement, Work
 from segengine.errors import RunError
 from segengine.study.crashes import crash_message
 from segengine.study.executors import local_processes
@@ -19,17 +19,17 @@ Tell = Callable[[str], None]
 
 
 @dataclass
-class Desk:
+class Context(ExecutorContext):
     device: str = "cpu"
-    told: list[tuple[str, str]] = field(default_factory=list)
+    lines: list[tuple[str, str]] = field(default_factory=list)
     stop_after: int = 10**9
     ticks: int = 0
 
     def tell(self, job: Job, line: str) -> None:
-        self.told.append((job.name, line))
+        self.lines.append((job.name, line))
 
     def stop_wanted(self) -> bool:
-        return len(self.told) >= self.stop_after
+        return len(self.lines) >= self.stop_after
 
     def tick(self) -> None:
         self.ticks += 1
@@ -40,31 +40,31 @@ def job(name: str, work: Work) -> Job:
     return Job(name, {}, lambda: work)
 
 
-def run(*jobs: Job, desk: Desk | None = None, at_once: int | None = 1) -> list[JobEnded]:
-    return list(LocalProcesses(at_once, "fork")(iter(jobs), desk or Desk()))
+def run(*jobs: Job, context: Context | None = None, at_once: int | None = 1) -> list[JobEnded]:
+    return list(LocalProcesses(at_once, "fork")(iter(jobs), context or Context()))
 
 
-def killed(place: Place, tell: Tell) -> int:
+def killed(placement: JobPlacement, tell: Tell) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
 
-def left(place: Place, tell: Tell) -> int:
+def left(placement: JobPlacement, tell: Tell) -> int:
     os._exit(9)
 
 
-def crashed(place: Place, tell: Tell) -> int:
+def crashed(placement: JobPlacement, tell: Tell) -> int:
     import ctypes
 
     ctypes.string_at(0)
     return 0
 
 
-def raised(place: Place, tell: Tell) -> int:
+def raised(placement: JobPlacement, tell: Tell) -> int:
     raise LookupError("no such thing")
 
 
-def finished(place: Place, tell: Tell) -> int:
+def finished(placement: JobPlacement, tell: Tell) -> int:
     tell("done")
     return 0
 
@@ -80,23 +80,23 @@ def finished(place: Place, tell: Tell) -> int:
     ],
 )  # fmt: skip
 def test_a_process_that_dies_is_explained_and_the_next_one_runs(work: Work, code: int, words: str) -> None:
-    desk = Desk()
-    first, second = run(job("a", work), job("b", finished), desk=desk)
+    context = Context()
+    first, second = run(job("a", work), job("b", finished), context=context)
     assert (first.job.name, first.exit_code, second.exit_code) == ("a", code, 0)
     assert crash_message(first).startswith(words)
-    assert desk.told == [("b", "done")]
+    assert context.lines == [("b", "done")]
 
 
 def test_as_many_at_a_time_as_wanted_each_told_how_many_share_the_machine() -> None:
-    def meet(place: Place, tell: Tell) -> int:
-        tell(f"{place.device} {place.share} {time.monotonic()}")
+    def meet(placement: JobPlacement, tell: Tell) -> int:
+        tell(f"{placement.device} {placement.share} {time.monotonic()}")
         time.sleep(0.4)
         tell(str(time.monotonic()))
         return 0
 
-    desk = Desk()
-    assert len(run(job("a", meet), job("b", meet), job("c", meet), desk=desk, at_once=2)) == 3
-    lines = {name: [line for told, line in desk.told if told == name] for name in "abc"}
+    context = Context()
+    assert len(run(job("a", meet), job("b", meet), job("c", meet), context=context, at_once=2)) == 3
+    lines = {name: [line for job_name, line in context.lines if job_name == name] for name in "abc"}
     assert all(first.startswith("cpu 2 ") for first, _ in lines.values())
     began, ended = ({name: float(lines[name][i].split()[-1]) for name in "abc"} for i in (0, 1))
     assert began["b"] < ended["a"]
@@ -104,15 +104,15 @@ def test_as_many_at_a_time_as_wanted_each_told_how_many_share_the_machine() -> N
 
 
 def test_each_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def which(place: Place, tell: Tell) -> int:
-        tell(f"{place.device} {os.environ['CUDA_VISIBLE_DEVICES']}")
+    def which(placement: JobPlacement, tell: Tell) -> int:
+        tell(f"{placement.device} {os.environ['CUDA_VISIBLE_DEVICES']}")
         time.sleep(0.3)
         return 0
 
     monkeypatch.setattr(local_processes, "visible_gpus", lambda device: ["3", "GPU-7f"])
-    desk = Desk("auto")
-    run(job("a", which), job("b", which), desk=desk, at_once=None)
-    assert sorted(desk.told) == [("a", "cuda 3"), ("b", "cuda GPU-7f")]
+    context = Context("auto")
+    run(job("a", which), job("b", which), context=context, at_once=None)
+    assert sorted(context.lines) == [("a", "cuda 3"), ("b", "cuda GPU-7f")]
     assert os.environ.get("CUDA_VISIBLE_DEVICES") not in ("3", "GPU-7f")
 
 
@@ -129,7 +129,7 @@ def test_gpus_are_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_wish_to_stop_lets_running_ones_save_and_starts_no_other() -> None:
-    def patient(place: Place, tell: Tell) -> int:
+    def patient(placement: JobPlacement, tell: Tell) -> int:
         stopped: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
         tell("ready")
@@ -138,43 +138,43 @@ def test_a_wish_to_stop_lets_running_ones_save_and_starts_no_other() -> None:
         tell("saved")
         return 5
 
-    desk = Desk(stop_after=1)
-    [ended] = run(job("a", patient), job("b", finished), desk=desk)
-    assert (ended.exit_code, desk.told) == (5, [("a", "ready"), ("a", "saved")])
+    context = Context(stop_after=1)
+    [ended] = run(job("a", patient), job("b", finished), context=context)
+    assert (ended.exit_code, context.lines) == (5, [("a", "ready"), ("a", "saved")])
 
 
 def test_nothing_is_left_running_when_the_study_gives_up() -> None:
-    def forever(place: Place, tell: Tell) -> int:
+    def forever(placement: JobPlacement, tell: Tell) -> int:
         tell(str(os.getpid()))
         time.sleep(100)
         return 0
 
     def jobs() -> Iterator[Job]:
         yield job("a", forever)
-        while not desk.told:
+        while not context.lines:
             yield job("b", finished)
         raise RunError("the data can't be read")
 
-    desk = Desk()
+    context = Context()
     with pytest.raises(RunError):
-        list(LocalProcesses(2, "fork")(jobs(), desk))
-    pid = int(next(line for name, line in desk.told if name == "a"))
+        list(LocalProcesses(2, "fork")(jobs(), context))
+    pid = int(next(line for name, line in context.lines if name == "a"))
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
 def test_much_that_nobody_reads_makes_no_job_wait() -> None:
-    def talk(place: Place, tell: Tell) -> int:
+    def talk(placement: JobPlacement, tell: Tell) -> int:
         for _ in range(30):
             tell("x" * 10_000)
             sys.stderr.write("y" * 10_000)
         return 0
 
     line = os.pipe()
-    process = forked(job("a", talk), talk, Place("cpu"), line)
+    process = forked(job("a", talk), talk, JobPlacement("cpu"), line)
     assert process.poll(wait=True) == 0
     assert [len(text) for text in process.lines()] == [10_000] * 30
-    assert process.ended(0).said == "y" * TAIL
+    assert process.ended(0).output == "y" * TAIL
     for end in line:
         os.close(end)
 
@@ -187,12 +187,12 @@ def ends(process: JobProcess) -> bool:
 
 
 def test_a_job_ends_at_once_when_its_parent_is_gone() -> None:
-    def forever(place: Place, tell: Tell) -> int:
+    def forever(placement: JobPlacement, tell: Tell) -> int:
         time.sleep(100)
         return 0
 
     line = os.pipe()
-    process = forked(job("a", forever), forever, Place("cpu"), line)
+    process = forked(job("a", forever), forever, JobPlacement("cpu"), line)
     time.sleep(0.1)
     assert process.poll() is None
     for end in line:
@@ -208,7 +208,7 @@ def test_a_new_python_ends_at_once_as_well(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("segengine.study.executors.job_process.WORKER", ("-c", code))
     real, started = subprocess.Popen, []
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1])
-    process = spawned(job("a", finished), Place("cpu"))
+    process = spawned(job("a", finished), JobPlacement("cpu"))
     time.sleep(0.1)
     assert process.poll() is None
     started[0].stdin.close()

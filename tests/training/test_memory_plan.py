@@ -144,7 +144,7 @@ def test_what_was_found_is_kept_on_another_machine_and_must_be_shared_evenly(
     with pytest.raises(RunError) as raised:
         training_input(replace(kept, world=World(torch.device("cpu"), 0, 3)))
     assert str(raised.value) == (
-        "training.batch_size: auto came to 8 when this run began, which 3 processes can't share evenly; take a number of "
+        "training.batch_size: auto chose 8 when this run started, which can't be divided among 3 processes; use a number of "
         "processes that divides it, or start over with --fresh"
     )
 

@@ -41,7 +41,7 @@ class DoublingDecoder(nn.Module):
         return x[..., :height, :width]
 
     def recompute_stages(self) -> None:
-        """From now on keep nothing for the backward pass but what goes into blocks and comes out of them."""
+        """Enable gradient checkpointing: only inputs and outputs of blocks are stored."""
         assert isinstance(self.core.blocks, nn.Module)
         for block in self.core.blocks.children():
             if isinstance(block, SparingBlock):

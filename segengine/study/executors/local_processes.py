@@ -1,4 +1,4 @@
-"""Jobs in processes of this machine, as many at a time as there are GPUs, each with a GPU of its own."""
+"""Jobs in local processes, one concurrent job per GPU."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
-from segengine.components.jobs import Desk, Job, JobEnded, Place, wait
+from segengine.components.jobs import ExecutorContext, Job, JobEnded, JobPlacement, wait
 from segengine.errors import RunError
 from segengine.study.executors.job_process import CRASHED, JobProcess, forked, in_fork, spawned
 
 _PATIENCE = 60
-"""Seconds that a process which is no longer wanted has for saving."""
+"""Seconds for a process to save a checkpoint before it is killed."""
 
 
 class LocalProcesses:
-    """Runs jobs; nothing is left running when it ends, however it ends."""
+    """Runs jobs in local processes; all processes are ended on exit, also after an exception."""
 
     def __init__(self, jobs: int | None, start: Literal["auto", "fork", "spawn"]) -> None:
         self.jobs, self.start = jobs, start
 
-    def __call__(self, jobs: Iterator[Job], desk: Desk) -> Iterator[JobEnded]:
-        """Start a job whenever there is room, tell what they tell, give each as it ends."""
-        gpus = visible_gpus(desk.device)
+    def __call__(self, jobs: Iterator[Job], context: ExecutorContext) -> Iterator[JobEnded]:
+        """Start jobs in free slots, forward their events, and yield each result."""
+        gpus = visible_gpus(context.device)
         slots = self.jobs or max(1, len(gpus))
-        starter = _Starter(self.start == "fork" or (self.start == "auto" and can_fork()), gpus, slots, desk.device)
+        starter = _Starter(self.start == "fork" or (self.start == "auto" and can_fork()), gpus, slots, context.device)
         running: dict[int, JobProcess] = {}
         stopping = False
         try:
             while True:
-                stopping = _ask_to_stop(running, desk, stopping)
+                stopping = _stop_if_wanted(running, context, stopping)
                 free = [slot for slot in range(slots) if slot not in running]
                 while free and not stopping and (job := next(jobs, None)) is not None:
                     slot = free.pop(0)
                     running[slot] = starter(job, slot)
                 if not running:
                     return
-                wait(desk)
+                wait(context)
                 for slot, process in list(running.items()):
                     code = process.poll()
                     for line in process.lines():
-                        desk.tell(process.job, line)
+                        context.tell(process.job, line)
                     if code is not None:
                         yield running.pop(slot).ended(code)
         finally:
@@ -51,8 +51,8 @@ class LocalProcesses:
             starter.close()
 
 
-def _ask_to_stop(running: dict[int, JobProcess], desk: Desk, already: bool) -> bool:
-    wanted = desk.stop_wanted()
+def _stop_if_wanted(running: dict[int, JobProcess], context: ExecutorContext, already: bool) -> bool:
+    wanted = context.stop_wanted()
     if wanted and not already:
         for process in running.values():
             process.send(signal.SIGTERM)
@@ -60,7 +60,7 @@ def _ask_to_stop(running: dict[int, JobProcess], desk: Desk, already: bool) -> b
 
 
 def _end(processes: list[JobProcess], *, at_once: bool) -> None:
-    """Whoever is left saves and ends, or just ends; who doesn't in time is killed."""
+    """Terminate the remaining processes (SIGTERM saves a checkpoint), and kill them after `_PATIENCE`."""
     for process in processes:
         process.send(signal.SIGINT if at_once else signal.SIGTERM)
     until = time.monotonic() + _PATIENCE
@@ -77,15 +77,15 @@ class _Starter:
     def __init__(self, fork: bool, gpus: list[str], slots: int, device: str) -> None:
         self.gpus, self.fork = gpus, fork
         part = 1 / -(-slots // len(gpus)) if gpus else 1.0
-        self.place = Place("cuda" if gpus else device, slots, part)
+        self.placement = JobPlacement("cuda" if gpus else device, slots, part)
         self.line = os.pipe()
 
     def __call__(self, job: Job, slot: int) -> JobProcess:
         gpu = self.gpus[slot % len(self.gpus)] if self.gpus else None
         if self.fork:
-            return forked(job, job.prepare(), self.place, self.line, gpu)
+            return forked(job, job.prepare(), self.placement, self.line, gpu)
         environment = None if gpu is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
-        return spawned(job, self.place, environment)
+        return spawned(job, self.placement, environment)
 
     def close(self) -> None:
         for end in self.line:
@@ -93,22 +93,22 @@ class _Starter:
 
 
 def can_fork() -> bool:
-    """Whether a fork of this process can do all that a new one can: on Linux, as long as it has not opened CUDA."""
+    """Whether forking is safe: on Linux, before CUDA is initialised."""
     opened = "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized()
     return sys.platform == "linux" and not opened
 
 
 def visible_gpus(device: str) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES calls each GPU that `device` allows; asked elsewhere, so that CUDA stays closed here.
+    """The CUDA_VISIBLE_DEVICES names of the GPUs of `device`; counted in a fork, so that CUDA isn't initialised here.
 
     Raises:
-        RunError: a GPU was asked for that isn't there.
+        RunError: the requested GPU doesn't exist.
     """
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cuda", "gpu"):
         return []
-    _, ask = in_fork(_count_gpus)
-    count = ask(True)
+    _, poll = in_fork(_count_gpus)
+    count = poll(True)
     count = count if count is not None and 0 <= count < CRASHED else 0
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = given.split(",")[:count] if given else [str(number) for number in range(count)]

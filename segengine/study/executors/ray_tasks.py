@@ -1,4 +1,4 @@
-"""Jobs as tasks of a Ray cluster: each starts a Python of its own, so that a crash is no business of Ray's."""
+"""Jobs as tasks of a Ray cluster; each task starts a Python process, so that a crash doesn't kill the Ray worker."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from segengine.components.jobs import Desk, Job, JobEnded, Place, wait
+from segengine.components.jobs import ExecutorContext, Job, JobEnded, JobPlacement, wait
 from segengine.errors import RunError
 from segengine.study.executors.job_process import spawned
 
 _EVERY = 0.5
-"""Seconds between two reports of a task."""
+"""Seconds between polls of a task."""
 _FOR_A_DEAD_NODE = 60.0
-"""Seconds that a run waits for its folder, which a process of a node that dies may hold a little longer."""
+"""Timeout in seconds for the lock of a run folder, which a lost node's process may hold a little longer."""
 
 
 class Inbox:
-    """An actor on the study's machine: takes what tasks tell, and tells them whether a stop is wanted."""
+    """Ray actor on the study's node: collects events of tasks and returns the stop request."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, list[str]]] = []
+        self.lines: list[tuple[str, list[str]]] = []
         self.stopping = False
 
     def post(self, name: str, lines: list[str]) -> bool:
-        """Lines of a job; the answer is whether it is to save and end."""
-        self.told.append((name, lines))
+        """Add lines of a job; returns whether the job should save and exit."""
+        self.lines.append((name, lines))
         return self.stopping
 
     def take(self, stop: bool) -> list[tuple[str, list[str]]]:
         """All lines since the last call."""
         self.stopping = self.stopping or stop
-        told, self.told = self.told, []
-        return told
+        lines, self.lines = self.lines, []
+        return lines
 
 
-def task(name: str, document: dict[str, Any], place: Place, inbox: Any) -> tuple[int, str]:
-    """A job on whichever node Ray has chosen; returns the exit code, and the last that it said."""
+def task(name: str, document: dict[str, Any], placement: JobPlacement, inbox: Any) -> tuple[int, str]:
+    """Run a job on the node chosen by Ray; returns the exit code and the end of the output."""
     import ray
 
-    process = spawned(Job(name, document, _nothing_here), place)
+    process = spawned(Job(name, document, _no_prepare), placement)
     asked = False
     while True:
         code = process.poll()
         stop = ray.get(inbox.post.remote(name, process.lines()))
         if code is not None:
-            return code, process.ended(code).said
+            return code, process.ended(code).output
         if stop and not asked:
             process.send(signal.SIGTERM)
         asked = asked or stop
         time.sleep(_EVERY)
 
 
-def _nothing_here() -> Any:
-    raise AssertionError("data is read where the job is done")
+def _no_prepare() -> Any:
+    raise AssertionError("data is read on the node of the job")
 
 
 @dataclass
 class RayTasks:
-    """Runs jobs on a cluster; a node's death costs a run what it did since its last checkpoint."""
+    """Runs jobs on a Ray cluster; after the loss of a node its runs resume from their last checkpoints."""
 
     address: str | None
     cpus: float
@@ -70,37 +70,37 @@ class RayTasks:
     jobs: int | None
     retries: int
 
-    def __call__(self, jobs: Iterator[Job], desk: Desk) -> Iterator[JobEnded]:
-        """Hand all jobs to Ray, or as many as are wanted at a time; give each as it ends.
+    def __call__(self, jobs: Iterator[Job], context: ExecutorContext) -> Iterator[JobEnded]:
+        """Submit all jobs, or at most `jobs` at a time, and yield each result.
 
         Raises:
-            RunError: there is no such cluster.
+            RunError: no such cluster.
         """
         import ray
 
         self._connect()
         try:
-            yield from self._run(jobs, desk)
+            yield from self._run(jobs, context)
         finally:
             ray.shutdown()
 
     def _connect(self) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would be sent over the network
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry over the network
         on_sigterm = signal.getsignal(signal.SIGTERM)
         import ray
 
         try:
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split()).split(". ")[0]
+            reason = " ".join(str(error).split()).split(". ")[0]
             raise RunError(
-                f"executor: no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')} ({said}); start one with "
+                f"executor: no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')} ({reason}); start one with "
                 "`ray start --head`, or omit `address` to use this machine only"
             ) from error
         finally:
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there, which end the process
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray installs a handler that exits
 
-    def _run(self, jobs: Iterator[Job], desk: Desk) -> Iterator[JobEnded]:
+    def _run(self, jobs: Iterator[Job], context: ExecutorContext) -> Iterator[JobEnded]:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -108,27 +108,27 @@ class RayTasks:
         actor: Any = ray.remote(Inbox)
         inbox = actor.options(num_cpus=0, scheduling_strategy=here).remote()
         run = ray.remote(task).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries)
-        device = "cuda" if self.gpus else "cpu" if desk.device == "auto" else desk.device
-        place = Place(device, gpu_part=min(1.0, self.gpus or 1.0))
+        device = "cuda" if self.gpus else "cpu" if context.device == "auto" else context.device
+        placement = JobPlacement(device, gpu_part=min(1.0, self.gpus or 1.0))
         running: dict[Any, Job] = {}
         began: set[str] = set()
         while True:
-            stopping = desk.stop_wanted()
+            stopping = context.stop_wanted()
             while not stopping and (self.jobs is None or len(running) < self.jobs):
                 job = next(jobs, None)
                 if job is None:
                     break
                 document = {**job.document, "patience": _FOR_A_DEAD_NODE}
-                running[run.remote(job.name, document, place, inbox)] = job
+                running[run.remote(job.name, document, placement, inbox)] = job
             if not running:
                 return
-            wait(desk)
+            wait(context)
             done, _ = ray.wait(list(running), timeout=_EVERY)
             by_name = {job.name: job for job in running.values()}
             for name, lines in ray.get(inbox.take.remote(stopping)):
                 began.add(name)
                 for line in lines if name in by_name else ():
-                    desk.tell(by_name[name], line)
+                    context.tell(by_name[name], line)
             if stopping:
                 for reference in [r for r, job in running.items() if job.name not in began]:
                     ray.cancel(reference, force=True)
@@ -141,7 +141,7 @@ def _ended(job: Job, reference: Any) -> JobEnded:
     import ray
 
     try:
-        code, said = ray.get(reference)
+        code, output = ray.get(reference)
     except ray.exceptions.RayError as error:
         return JobEnded(job, None, message=f"Ray failed the task: {' '.join(str(error).split())[:300]}")
-    return JobEnded(job, code, said)
+    return JobEnded(job, code, output)

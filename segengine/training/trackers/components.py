@@ -1,4 +1,4 @@
-"""Built-in trackers: they show a run elsewhere while it goes on; what counts is always the run's own folder."""
+"""Built-in trackers: TensorBoard and MLflow. The run folder remains the primary record."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 
 class _Extra(Tracker):
-    """A tracker whose library is an extra of segengine, named like the tracker."""
+    """A tracker whose library is an optional dependency (extra) of the same name."""
 
-    every: int = Field(
-        default=10, ge=1, le=10**9, description="steps between two points of the training loss and the learning rate"
-    )
+    every: int = Field(default=10, ge=1, le=10**9, description="interval in steps for training loss and learning rate")
 
     def preflight(self) -> None:
         if find_spec(self.name) is None:
@@ -29,12 +27,10 @@ class _Extra(Tracker):
 
 
 class TensorBoard(_Extra):
-    """Curves for TensorBoard, in the run's folder; look at all runs with `tensorboard --logdir runs`."""
+    """TensorBoard event files in the run folder; view all runs with `tensorboard --logdir runs`."""
 
     name: Literal["tensorboard"] = "tensorboard"
-    folder: str = Field(
-        default="tensorboard", min_length=1, description="where in the run's folder the event files are written"
-    )
+    folder: str = Field(default="tensorboard", min_length=1, description="subfolder of the run folder for event files")
 
     def build(self, *, folder: Path) -> Any:
         """A listener that writes event files below `folder`.
@@ -49,17 +45,17 @@ class TensorBoard(_Extra):
 
 
 class MlFlow(_Extra):
-    """Parameters, curves and final scores for MLflow, one MLflow run for each run; a run that goes on keeps its own."""
+    """Parameters, curves and final scores in MLflow, one MLflow run per run; a resumed run continues its MLflow run."""
 
     name: Literal["mlflow"] = "mlflow"
     uri: str | None = Field(
         default=None,
-        description="tracking server or data base, such as http://localhost:5000 or sqlite:///mlflow.db; null takes "
+        description="tracking server or database, such as http://localhost:5000 or sqlite:///mlflow.db; null: "
         "MLFLOW_TRACKING_URI",
     )
     experiment: str | None = Field(
         default=None,
-        description="name of the experiment in MLflow; null takes the name of the folder that holds the runs",
+        description="name of the MLflow experiment; null: name of the folder that contains the runs",
     )
 
     def build(self, *, folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""MLflow: sends a run's numbers to a tracking server."""
+"""MLflow listener: logs a run to a tracking server."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ENDS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 class MlFlowListener:
-    """Sends numbers in batches, an epoch at a time; asks a server that doesn't answer only briefly."""
+    """Logs metrics in batches, once per epoch; short timeout for an unresponsive server."""
 
     def __init__(self, folder: Path, uri: str | None, experiment: str, every: int) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default it would try for minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default retries for minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient
 
@@ -36,7 +36,7 @@ class MlFlowListener:
             return
         self._collect(event)
         if isinstance(event, EpochScored | RunEnded):
-            for first in range(0, len(self.waiting), 1000):  # the most that a server takes at once
+            for first in range(0, len(self.waiting), 1000):  # the server's limit per request
                 self.client.log_batch(self.run, metrics=self.waiting[first : first + 1000])
             self.waiting = []
         if isinstance(event, RunEnded):
@@ -52,8 +52,8 @@ class MlFlowListener:
             self.client.update_run(self.run, status="RUNNING")
             return
         found = self.client.get_experiment_by_name(self.experiment)
-        place = found.experiment_id if found else self.client.create_experiment(self.experiment)
-        self.run = self.client.create_run(place, run_name=self.folder.name).info.run_id
+        experiment = found.experiment_id if found else self.client.create_experiment(self.experiment)
+        self.run = self.client.create_run(experiment, run_name=self.folder.name).info.run_id
         known.write_text(self.run + "\n", encoding="utf-8")
         for name, value in {**event.facts, "folder": str(event.folder)}.items():
             self.client.log_param(self.run, _allowed(name), value)
@@ -68,5 +68,5 @@ class MlFlowListener:
 
 
 def _allowed(name: str) -> str:
-    """A name with nothing in it that MLflow refuses."""
+    """A name with characters invalid in MLflow replaced."""
     return re.sub(r"[^\w.\- /]", "_", name)

@@ -1,4 +1,4 @@
-"""The numbers that trackers show of a run's events."""
+"""Scalar values of events for trackers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from segengine.events import EpochScored, RunEnded, StepDone
 
 
 def numbers(event: Any, every: int) -> tuple[int | None, dict[str, float]]:
-    """The step, and name -> number of an event; the step is None where the run is over.
+    """The step, and values by name of an event; the step is None at the end of the run.
 
-    Of StepDone only each `every`-th and the first count; undefined scores are left out.
+    StepDone yields values at the first and each `every`-th step; undefined scores are omitted.
     """
     match event:
         case StepDone() if event.step % every == 0 or event.step == 1:

@@ -1,4 +1,4 @@
-"""TensorBoard: writes a run's numbers into event files."""
+"""TensorBoard listener: writes event files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segengine.training.trackers.numbers import numbers
 
 
 class TensorBoardListener:
-    """Writes event files; what a killed run wrote after its last checkpoint is marked as void when it goes on."""
+    """Writes event files; on resuming, values after the last checkpoint are purged."""
 
     def __init__(self, folder: Path, every: int) -> None:
         self.folder, self.every = folder, every
