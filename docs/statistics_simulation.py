@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from segengine.comparison.measures import Kind
 from segengine.comparison.statistics.family import Rules
-from segengine.comparison.statistics.intervals import MINIMUM_UNITS_OF_TRAINING, Floats, estimate, jackknife
+from segengine.comparison.statistics.intervals import (
+    MINIMUM_SEEDS,
+    MINIMUM_UNITS_OF_TRAINING,
+    Floats,
+    estimate,
+    jackknife,
+)
 from segengine.comparison.statistics.pair_estimates import judge_pairs
 from segengine.comparison.statistics.power import Sources, more
 from segengine.comparison.statistics.ratios import ratios, summed
@@ -314,6 +320,34 @@ def measured(case: Case, repeats: int) -> dict[str, Any]:
         "decided": float(found.decided.mean()), "found": float(found.found.mean()), "equal": float(found.equal.mean()),
         "covered": float(found.covered[found.tested].mean()) if share else None,
     }  # fmt: skip
+
+
+def described(row: dict[str, Any]) -> str:
+    """A row of the page's table: what was drawn, wrong verdicts (nothing differs), coverage."""
+    held = f", a class in {row['held'][-1]}" if row["held"] else ""
+    ties = f", {100 * row['ties']:.0f} % ties" if row["ties"] else ""
+    more = f"{', paired seeds' if row['paired'] else ''}, {row['variants']} variants"
+    kind = row["kind"].replace("_", " ")
+    wrong = "-" if row["truth"] else f"{100 * row['decided']:.1f}"
+    covered = "not tested" if row["covered"] is None else f"{100 * row['covered']:.1f}"
+    return (
+        f"| {row['units']} {'groups' if row['grouped'] else 'images'}{held}{ties}{more} | {row['seeds']} | {row['sd_seed']:g} | "
+        f"{100 * row['false_positives']:g} | {kind} | {wrong} | {covered} |"
+    )
+
+
+def smallest_gap(units: int, seeds: int, sd_unit: float = 10.0, sd_seed: float = 1.0) -> float:
+    """The gap in points that the t test of one pair finds with a power of 80 %.
+
+    `sd_unit`: standard deviation over units of the difference of two models; `sd_seed`: of a variant's score over seeds,
+    which enters from 3 seeds.
+    """
+    from scipy.special import stdtrit
+
+    one, each = sd_unit**2 / units, sd_seed**2 / seeds if seeds >= MINIMUM_SEEDS else 0.0
+    variance = one + 2 * each
+    df = variance**2 / (one**2 / (units - 1) + (2 * each**2 / (seeds - 1) if each else 0.0))
+    return float(np.sqrt(variance) * (stdtrit(df, 0.975) + stdtrit(df, 0.8)))
 
 
 def _measured(task: tuple[Case | Advice, int]) -> dict[str, Any]:

@@ -55,7 +55,9 @@ def test_all_repeats_at_a_time_are_the_comparisons_that_the_command_makes():
 
 def test_an_interval_that_forgets_the_seeds_would_fail_the_same_simulation(monkeypatch):
     whole = SIM.estimate
-    monkeypatch.setattr(SIM, "estimate", lambda a, b: SIM.replace(found := whole(a, b), seeds=0 * found.seeds))
+    monkeypatch.setattr(
+        SIM, "estimate", lambda a, b, **more: SIM.replace(found := whole(a, b, **more), seeds=0 * found.seeds)
+    )
     assert SIM.simulate(SIM.Case(3, 0.4), 500).covered.mean() < 0.85
 
 
