@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
 
-from segengine.components.jobs import Execute, ExecutorContext, Job, JobEnded, JobPlacement, Work
+from segengine.components.jobs import Execute, Job, JobEnded, JobPlacement, Work
 from segengine.events import Note
 from segengine.runs.folder import RunFolder
 from segengine.study.crashes import crash_message, record_crash
@@ -69,7 +69,7 @@ def _reported(listener: StudyListener, outcome: Outcome) -> Outcome:
 
 
 @dataclass
-class _StudyContext(ExecutorContext):
+class _StudyContext:
     """Callbacks of the executor; `results` by run, `plans` of the runs that haven't ended."""
 
     device: str
