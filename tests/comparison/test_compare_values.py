@@ -198,7 +198,7 @@ def test_a_damaged_table_is_named(make, root, distances):
     (result,) = measured(compare_folders([root], root), "hd95")[0]
     assert not isinstance(result, Comparison)
     assert result.message == (
-        f"{path}: not a readable table of values (its images are not those of the split); the run folder is damaged"
+        f"{path}: not a readable table of values (its images differ from those of the split); the run folder is damaged"
     )
 
 

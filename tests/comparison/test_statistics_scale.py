@@ -12,12 +12,14 @@ from segengine.comparison.statistics.differences import Choices, judge_sample
 from segengine.comparison.statistics.sample import Sample
 
 _PROBE = """
-import json, resource, sys
+import json, sys
+from pathlib import Path
 from tests.comparison.test_statistics_scale import many
 from segengine.comparison.statistics.differences import Choices, judge_sample
 variants, units, resamples = map(int, sys.argv[1:])
 found = judge_sample(many(variants, units), Choices(resamples=resamples))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+status = Path("/proc/self/status").read_text()  # getrusage would count the parent's memory before exec
+peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
 print(json.dumps({"peak_mb": peak, "pairs": len(found.rows), "advised": sum(row.needed is not None for row in found.rows)}))
 """
 

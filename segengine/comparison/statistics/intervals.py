@@ -146,9 +146,11 @@ def jackknife(numerators: Floats, denominators: Floats, averaged: Sequence[int])
         influence = np.where(rest > 0, (numerators - ratio * denominators) / rest, 0.0)
     influence = np.where(total > 0, influence, np.nan)
     chosen = list(averaged)
-    mean = influence[..., chosen].mean(axis=-1, keepdims=True) if chosen else np.full_like(influence[..., :1], np.nan)
+    mean = (
+        influence[..., chosen].mean(axis=-1, keepdims=True) if chosen else np.full((*influence.shape[:-1], 1), np.nan)
+    )
     scores = ratio[..., 0, :]
-    means = scores[..., chosen].mean(axis=-1, keepdims=True) if chosen else np.full_like(scores[..., :1], np.nan)
+    means = scores[..., chosen].mean(axis=-1, keepdims=True) if chosen else np.full((*scores.shape[:-1], 1), np.nan)
     influence = np.concatenate([influence, mean], axis=-1)
     return Jackknife(np.concatenate([scores, means], axis=-1), influence - influence.mean(axis=-2, keepdims=True))
 

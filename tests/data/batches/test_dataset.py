@@ -234,7 +234,7 @@ def test_equal_images_in_two_splits_are_said(root):
 def test_a_class_without_training_pixels_is_said(root):
     found = data(root, mapper=GrayIndex(values=[0, 63, 126]))
     assert "1 listed value not found in any mask: 126" in found.warnings
-    assert "1 class in no train mask: 126" in found.warnings
+    assert "1 class not found in any train mask: 126" in found.warnings
 
 
 def test_images_without_mask_are_left_out_and_said(root):
@@ -245,7 +245,7 @@ def test_images_without_mask_are_left_out_and_said(root):
 
 
 def test_training_and_validation_need_images(root):
-    with pytest.raises(DataError, match="there is no validation image"):
+    with pytest.raises(DataError, match="there are no validation images"):
         data(root, split=Fractions(1.0, 0.0))
 
 
