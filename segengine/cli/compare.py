@@ -55,6 +55,9 @@ def _not_nan(context: click.Context, parameter: click.Parameter, value: float) -
     help="Refuse the comparison if any setting outside this path differs, such as model.backbone; may be given several times.",
 )  # fmt: skip
 @json_option
+@click.option(
+    "--all", "all_classes", is_flag=True, help="List all classes in the terminal, not only the ten worst and ten best of many."
+)  # fmt: skip
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write one offline page with figures."
@@ -77,6 +80,7 @@ def command(
     resamples: int,
     only_vary: tuple[str, ...],
     as_json: bool,
+    all_classes: bool,
     as_markdown: bool,
     html: Path | None,
     out: Path | None,
@@ -119,7 +123,7 @@ def command(
     if as_json:
         _print_json(judged, metric)
     else:
-        _print(made, as_markdown=as_markdown)
+        _print(made, as_markdown=as_markdown, all_classes=all_classes)
     if problems := refusals(results):
         raise ComparisonError("\n".join([*problems, *(["nothing was written"] if targets else [])]))
     if targets:
@@ -147,7 +151,7 @@ def _print_json(judged: Sequence[Judged | Refusal], metric: str) -> None:
     print_json_text(as_text(content, [each for each in judged if isinstance(each, Judged)]))
 
 
-def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:
+def _print(made: Sequence[Judged], *, as_markdown: bool, all_classes: bool = False) -> None:
     from rich.console import Console
 
     from segengine.comparison.render.markdown import markdown
@@ -160,7 +164,7 @@ def _print(made: Sequence[Judged], *, as_markdown: bool) -> None:
         if as_markdown:
             click.echo(markdown(judged), nl=False)
         else:
-            terminal(judged, console)
+            terminal(judged, console, all_classes=all_classes)
 
 
 def print_comparison(folder: Path) -> None:

@@ -49,6 +49,8 @@ def command(
         for predicted in predict_files(trained, found, out, overlay=overlay, truth=masks):
             done.append(predicted)
             console(Doing("predicting", len(done), len(found)))
+            if predicted.limited:
+                console.say(f"prediction ran out of memory and continued with {predicted.limited}")
             if predicted.problem:
                 console.say(f"{'incomplete' if predicted.written else 'skipped'}: {predicted.problem}")
     finally:

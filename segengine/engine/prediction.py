@@ -39,6 +39,11 @@ class PassLimits:
     largest_pixels: int | None = None
     tile: int | None = None
 
+    @property
+    def active(self) -> str:
+        """The limits in words; '' where memory has not run out."""
+        return "" if self == PassLimits() else str(self)
+
     def __str__(self) -> str:
         """`4 images per pass`, or the tile size for larger images."""
         if self.tile is None:

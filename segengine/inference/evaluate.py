@@ -13,7 +13,7 @@ from segengine.building.measuring import as_rows, measurement, record_of, values
 from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate_and_measure
 from segengine.errors import DataError, SpecError
-from segengine.events import Doing, Listener
+from segengine.events import Doing, Listener, Note
 from segengine.inference.load import Trained, check_overrides, load_trained
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
@@ -91,6 +91,8 @@ def evaluate_run(
     table, measured = evaluate_and_measure(
         trained.predictor, dataset, indices, len(labels), world, measurement=made, seen=seen
     )
+    if limited := trained.predictor.limits.active:
+        listener(Note(f"evaluation ran out of memory and continued with {limited}"))
     counts = ImageCounts.of(table, len(labels))
     values = values_by_label(measured, made) if made else {}
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}

@@ -26,11 +26,15 @@ _WHOLE = 2**40  # no size limit for written pictures
 
 @dataclass(frozen=True)
 class Predicted:
-    """Result for one image: files written, or the reason it was skipped."""
+    """Result for one image: files written, or the reason it was skipped.
+
+    `limited`: the limits of passes from this image on, as memory ran out with it; '' where it did not.
+    """
 
     image: Path
     written: tuple[Path, ...] = ()
     problem: str = ""
+    limited: str = ""
 
 
 def images_in(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -88,6 +92,7 @@ def predict_files(
     for (image, _), target in zip(images, targets, strict=True):
         written: list[Path] = []
         problem = ""
+        before = _limits(trained)
         try:
             for path in _predict(trained, image, target, out=out, overlay=overlay, mask=known.get(image), truth=truth):
                 written.append(path)  # noqa: PERF402 (what was written before an error counts)
@@ -97,7 +102,12 @@ def predict_files(
             problem = f"{target}: can't be written ({error.strerror})"
         except Exception as error:  # a failure on one file must not affect other files
             problem = f"{image}: can't be predicted ({unexpected(error)})"
-        yield Predicted(image, tuple(written), problem)
+        limits = _limits(trained)
+        yield Predicted(image, tuple(written), problem, limits if limits != before else "")
+
+
+def _limits(trained: Trained | Exported) -> str:
+    return trained.predictor.limits.active if isinstance(trained, Trained) else ""
 
 
 def _partners(images: Sequence[tuple[Path, Path]], folder: Path) -> dict[Path, Path]:

@@ -241,3 +241,27 @@ def test_json_of_hundreds_of_pairs_is_small_and_has_no_sentence_per_pair(make: M
     assert all(best in (row["first"], row["second"]) for row in headline if row["score"])
     assert len(by_kind["pooled"]["pairs"]) == 25 * 3
     assert {each["pairs_in_all"] for each in by_kind.values()} == {pairs}
+
+
+def test_the_terminal_shows_the_ten_worst_and_best_of_150_classes_and_the_mean_and_files_show_all(make, root):
+    classes = tuple(f"class {k}" for k in range(150))
+    for variant in ("a", "b"):
+        make(variant, classes=classes, quality=0.7)
+    found = judged(root)
+
+    def lines(**how):
+        console = Console(width=200, highlight=False, file=io.StringIO(), record=True)
+        terminal(found, console, **how)
+        return [
+            line.rstrip() for line in console.export_text().splitlines() if re.match(r"class \d|\.\.\.|mean of", line)
+        ]
+
+    short = lines()
+    kinds = len(found.kinds)
+    assert len(short) == kinds * (10 + 1 + 10 + 1) + 1  # the last: differences by class
+    assert short[10] == "... 130 classes between (compare --all)"
+    first = [float(re.split(r" {2,}", line)[2].split()[0]) for line in [*short[:10], *short[11:21]]]
+    assert first == sorted(first)
+    assert short[21].startswith("mean of 149 classes")
+    assert len(lines(all_classes=True)) == kinds * 150
+    assert all(f"class {k} " in markdown(found) for k in range(150))

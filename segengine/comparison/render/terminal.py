@@ -5,23 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segengine.comparison.judge import Judged
-from segengine.comparison.table import Cell, Table
-from segengine.comparison.tables import tables_of
+from segengine.comparison.table import Cell, Column, Table
+from segengine.comparison.tables import score, tables_of
 from segengine.errors import printable
+from segengine.figures.numbers import plural
+from segengine.metrics.extremes import Extremes, extremes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def terminal(judged: Judged, console: Console) -> None:
-    """Print a comparison: tables without their intervals of classes, then the sentences."""
+def terminal(judged: Judged, console: Console, *, all_classes: bool = False) -> None:
+    """Print a comparison: tables without their intervals of classes, then the sentences.
+
+    Of tables with many classes the ten worst and ten best by their first score, unless `all_classes` are wanted.
+    """
     said = judged.said
     console.print(f"[bold]{_plain(judged.comparison.title)}[/bold]")
     for line in said.about:
         console.print(_plain(line), soft_wrap=True)
     for table in tables_of(judged):
         console.print(f"\n[italic]{_plain(table.caption)}[/italic]", soft_wrap=True)
-        console.print(_drawn(table))
+        console.print(_drawn(table, None if all_classes else _few(judged, table), _means(judged, table)))
     console.print()
     for line in text_lines(judged):
         console.print(_plain(line), soft_wrap=True)
@@ -39,14 +44,44 @@ def text_lines(judged: Judged) -> list[str]:
     return [*lines, *said.pairs, *said.order, f"Methods: {said.methods}"]
 
 
-def _drawn(table: Table) -> object:
+def _few(judged: Judged, table: Table) -> Extremes | None:
+    """The rows of many that are shown: of scores by class, and of differences by class."""
+    if table.columns[0].heading == "class":
+        return extremes(_numbers(table.columns[2]), lower_is_better=judged.measure.sign < 0)
+    if table.name == "differences-by-class":
+        return extremes(_numbers(table.columns[3]))
+    return None
+
+
+def _numbers(column: Column) -> list[float | None]:
+    return [cell.value if isinstance(cell.value, int | float) else None for cell in column.cells]
+
+
+def _means(judged: Judged, table: Table) -> list[str]:
+    """The last row of scores by class: each variant's mean over the classes that means are over."""
+    kinds = [kind for kind in judged.kinds if table.name == f"classes-{kind.replace('_', '-')}"]
+    if table.columns[0].heading != "class" or not kinds:
+        return []
+    variants = [judged.comparison.variants[i] for i in judged.ranked]
+    over = plural(len(judged.comparison.averaged), "class", "classes")
+    return [f"mean of {over}", "", *(score(variant.scores[judged.metric, kinds[0]].mean) for variant in variants)]
+
+
+def _drawn(table: Table, few: Extremes | None, means: list[str]) -> object:
     from rich.table import Table as Drawn
 
     drawn = Drawn(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(table.columns):
         drawn.add_column(_plain(column.heading), justify="left" if column.text else "right", no_wrap=place == 0)
-    for row in table.rows:
-        drawn.add_row(*(_shown(cell) for cell in row))
+    rows = table.rows
+    for place in range(len(rows)) if few is None else few.worst:
+        drawn.add_row(*(_shown(cell) for cell in rows[place]))
+    if few is not None:
+        drawn.add_row(f"[dim]{few.left_out} (compare --all)[/dim]")
+        for place in few.best:
+            drawn.add_row(*(_shown(cell) for cell in rows[place]))
+        if means:
+            drawn.add_row(*(f"[bold]{_plain(text)}[/bold]" for text in means))
     return drawn
 
 
