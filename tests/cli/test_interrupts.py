@@ -38,7 +38,8 @@ def test_an_interrupt_at_a_random_moment_of_the_start_is_neither_lost_nor_a_trac
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=90)
         assert "Traceback" not in err, (command, err)
-        assert over or process.returncode in (0, 130), (command, process.returncode, err)
+        # -SIGINT: before Python has any handler, the system ends the process, which is neither lost nor a traceback.
+        assert over or process.returncode in (0, 130, -signal.SIGINT), (command, process.returncode, err)
 
 
 def test_an_interrupt_in_an_import_ends_the_process_at_once(tmp_path: Path) -> None:
