@@ -23,6 +23,7 @@ from segengine.comparison.statistics.family import Rules
 from segengine.comparison.statistics.intervals import (
     MINIMUM_SEEDS,
     MINIMUM_UNITS_OF_TRAINING,
+    Estimate,
     Floats,
     estimate,
     jackknife,
@@ -236,6 +237,19 @@ class Advice:
     target: float
 
 
+def _single(found: Estimate, r: int) -> Estimate:
+    """The estimate of one repeat."""
+    parts = found.parts
+    assert parts is not None
+    return replace(
+        found, difference=found.difference[r], units=found.units[r], seeds=found.seeds[r], df=found.df[r],
+        influence=found.influence[r], parts=replace(
+            parts, units=parts.units[r], units_df=parts.units_df[r], seeds=tuple(x[r] for x in parts.seeds),
+            interaction=tuple(x[r] for x in parts.interaction),
+        ),
+    )  # fmt: skip
+
+
 def advised(case: Advice, repeats: int) -> dict[str, Any]:
     """Whether the advice holds: the share of repeats that find the target once its number of seeds is trained."""
     found, numbers, none = [], [], 0
@@ -243,21 +257,13 @@ def advised(case: Advice, repeats: int) -> dict[str, Any]:
     for rng in pilot.generators(-(-repeats // AT_ONCE)):
         sums, _ = _sums(pilot, rng)
         first = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
-        assert first.parts is not None
-        for r in range(AT_ONCE):
-            parts = first.parts
-            one = replace(
-                first, difference=first.difference[r], units=first.units[r], seeds=first.seeds[r], df=first.df[r],
-                influence=first.influence[r], parts=replace(
-                    parts, units=parts.units[r], units_df=parts.units_df[r], seeds=tuple(x[r] for x in parts.seeds),
-                    interaction=tuple(x[r] for x in parts.interaction),
-                ),
-            )  # fmt: skip
-            advice = more(Sources.of(one), case.target, 0.05).seeds
-            if advice is None:
+        each = [_single(first, r) for r in range(AT_ONCE)]
+        targets, levels = np.full(AT_ONCE, case.target), np.full(AT_ONCE, 0.05)
+        for needed in more(Sources.of(each, case.units), targets, levels):
+            if needed.seeds is None:
                 none += 1
             else:
-                numbers.append(advice)
+                numbers.append(needed.seeds)
     rng = np.random.default_rng(list(repr(case).encode()))
     for number in np.unique(numbers):
         after = replace(pilot, seeds=case.seeds + int(number))

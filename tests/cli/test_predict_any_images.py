@@ -86,7 +86,7 @@ def test_a_file_of_a_run_says_to_give_the_run_folder(study: Study, tmp_path: Pat
     done = segengine(
         "predict", study.run / name, study.folder / "data/test/images", "-o", tmp_path / "out", folder=study.folder
     )
-    assert done.code == 1
+    assert done.code == 2
     assert f"is a file of a run; give the run folder {study.run} instead" in " ".join(done.err.split())
 
 
