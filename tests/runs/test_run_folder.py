@@ -77,7 +77,7 @@ def test_broken_settings_are_named_with_their_file(tmp_path, content):
 
 
 def test_a_folder_without_a_record_is_no_run(tmp_path):
-    with pytest.raises(RunError, match=r"not a run folder: it has no run\.json"):
+    with pytest.raises(RunError, match=r"not a run folder, it has no run\.json"):
         read_record(RunFolder(tmp_path))
 
 
