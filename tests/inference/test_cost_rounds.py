@@ -17,7 +17,7 @@ class Scripted:
     def __init__(self, *spreads: float) -> None:
         self.spreads, self.attempt, self.asked = spreads, 0, []
 
-    def ask(self, what: str) -> Any:
+    def request(self, what: str) -> Any:
         self.asked.append(what)
         self.attempt += what == "restart"
         spread = self.spreads[self.attempt]
