@@ -123,7 +123,7 @@ def test_without_validation_images_there_is_no_run(tmp_path: Path) -> None:
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 2
     [line] = [line for line in done.err.splitlines() if line.startswith("error:")]
-    assert "there is no validation image" in line
+    assert "there are no validation images" in line
     assert not (tmp_path / "runs/blobs").exists()
 
 

@@ -169,7 +169,7 @@ def test_validate_says_that_the_number_is_found_later(tmp_path: Path) -> None:
     assert "3 epochs, batch size chosen to fit memory when a run starts" in done.out
     assert '"batch_size": "auto"' in segengine("validate", "blobs.yaml", "--json", folder=tmp_path).out
     wrong = segengine("validate", "blobs.yaml", "-s", "training.batch_size=0", folder=tmp_path)
-    assert "training.batch_size: must be auto or greater than or equal to 1, not 0" in wrong.err
+    assert "training.batch_size: must be greater than or equal to 1, not 0" in wrong.err
 
 
 @pytest.mark.parametrize(("images", "most"), [(1, 1), (5, 5), (20, 8), (80, 8), (250, 25), (640, 64), (9999, 64)])
