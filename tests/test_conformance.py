@@ -18,6 +18,7 @@ PARAMETERS = {
     ("losses", "weighted-sum"): {"terms": [{"loss": "dice"}, {"loss": "cross-entropy", "weight": 0.5}]},
     ("metrics", "nsd"): {"tolerance": 1.0},
     ("sources", "folders"): {"root": "SAMPLE"},
+    ("sources", "table"): {"root": "SAMPLE", "file": "TABLE"},
     ("trackers", "mlflow"): {"uri": "DATABASE"},
 }
 """For components with required fields, and the smallest of those with a depth; SAMPLE is a folder of sample files, DATABASE a new one."""
@@ -52,8 +53,21 @@ PROVIDERS = [provider for kind in KINDS for provider in registry(kind).providers
 
 def _given(kind: str, name: str, folder: Path) -> dict[str, object]:
     parameters = PARAMETERS.get((kind, name), {})
-    made = {"SAMPLE": lambda: sample_folder(folder), "DATABASE": lambda: f"sqlite:///{folder / 'mlflow.db'}"}
+    made = {
+        "SAMPLE": lambda: sample_folder(folder),
+        "TABLE": lambda: _table(Path(sample_folder(folder))),
+        "DATABASE": lambda: f"sqlite:///{folder / 'mlflow.db'}",
+    }
     return {key: made[value]() if str(value) in made else value for key, value in parameters.items()}
+
+
+def _table(root: Path) -> str:
+    """A CSV of the sample's pairs, images and masks by equal names; its path below `root`."""
+    files = sorted(root.rglob("*.png"))
+    masks = {f.name: f for f in files if "mask" in f.parent.name}
+    rows = [f"{f.relative_to(root)},{masks[f.name].relative_to(root)}" for f in files if f not in masks.values()]
+    (root / "pairs.csv").write_text("\n".join(["image,mask", *rows]) + "\n")
+    return "pairs.csv"
 
 
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: f"{p.kind}-{p.qualified}")

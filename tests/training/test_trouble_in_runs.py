@@ -120,7 +120,8 @@ def test_a_damaged_last_checkpoint_gives_way_with_a_note(
     content[5000] ^= 1
     last.write_bytes(content if harm == "flipped" else content[:5000])
     done = assert_goes_on(problem, study)
-    note = f"runs/blobs/plain-seed0/checkpoints/last.pt: not a readable checkpoint ({'it is truncated' if harm == 'torn' else 'its bytes'}"
+    what = "it is truncated" if harm == "torn" else "its content"
+    note = f"runs/blobs/plain-seed0/checkpoints/last.pt: not a readable checkpoint ({what}"
     assert note in done.err
     assert "; resuming from the checkpoint before it, previous.pt" in (folder_of(problem) / "log.txt").read_text()
     assert "resuming after step 3" in done.err
