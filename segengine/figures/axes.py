@@ -16,9 +16,12 @@ def below(
     scale: Scale, top: float, bottom: float, title: str, *, most: int = 6, percent: bool = False, whole: bool = False,
     labelled: bool = True,
 ) -> list[Mark]:  # fmt: skip
-    """Vertical grid lines from `top` to `bottom`; below them, if `labelled`, tick labels and the axis' title.
+    """Vertical grid lines from `top` to `bottom`; if `labelled`, with tick labels and the axis title below.
 
-    `whole`: ticks at whole numbers only.
+    Args:
+        most: maximum number of ticks, approximately.
+        percent: tick labels in percent.
+        whole: ticks at integers only.
     """
     marks = []
     for tick in scale.whole_ticks(most) if whole else scale.ticks(most):
@@ -31,7 +34,7 @@ def below(
 
 
 def beside(scale: Scale, left: float, right: float, *, most: int = 6) -> list[Mark]:
-    """Horizontal grid lines from `left` to `right` with tick labels left of them."""
+    """Horizontal grid lines from `left` to `right`, with tick labels to their left; about `most` of them."""
     marks = []
     for tick in scale.ticks(most):
         marks.append(line(left, scale(tick), right, scale(tick), "grid"))
@@ -42,7 +45,7 @@ def beside(scale: Scale, left: float, right: float, *, most: int = 6) -> list[Ma
 def legend(
     names: Sequence[str], places: Sequence[int], left: float, top: float, width: float
 ) -> tuple[list[Mark], float]:
-    """Names beside their lines and markers (of their places in the palette), broken to `width`, and the height taken."""
+    """Legend entries (line, marker, name), wrapped at `width`, and the legend's height; `places` are palette indices."""
     marks: list[Mark] = []
     x, y, sample = left, top, 30.0
     for name, place in zip(names, places, strict=True):

@@ -1,4 +1,4 @@
-"""A grid of coloured cells under turned headings: what the confusion matrix and the map of scores share."""
+"""A grid of coloured cells with column headings, shared by the confusion matrix and the score map."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from segengine.figures.palette import heat
 from segengine.figures.svg import Drawing, Mark, fitting, group, rect, text, text_width
 
 _TURNED = 100.0
-"""Width of the longest turned heading."""
+"""Maximum length of a rotated heading, in drawing units."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: the strength of its colour in 0..1 (None: no value), its text, a smaller one under it, and its title."""
+    """One cell of a `Grid`.
+
+    Attributes:
+        strength: colour intensity, 0..1; None for an undefined value.
+        text: main text.
+        about: title, shown as a tooltip and read by screen readers.
+        below: second, smaller line of text.
+    """
 
     strength: float | None
     text: str
@@ -24,9 +31,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells by row; `aside` is a text at the end of each row, `swatches` are colours before the rows' names.
+    """Cells by row, with row and column names.
 
-    `apart`: the last row is set off from the others.
+    Attributes:
+        foot: lines of text below the grid.
+        aside: text at the end of each row.
+        swatches: colour shown before each row's name.
+        apart: separate the last row from the others by a gap.
+        cell_height: height of a row, in drawing units.
+        widest: maximum width of a column, in drawing units.
     """
 
     rows: Sequence[str]
@@ -41,16 +54,16 @@ class Grid:
     widest: float = 1000.0
 
     def draw(self, width: float) -> Drawing:
-        """The grid in `width` units: names are shortened, headings turned and texts left out where they do not fit."""
+        """The grid, `width` units wide; names that do not fit are shortened, headings rotated, cell texts omitted."""
         label = min(max(text_width(name, 12.5) for name in self.rows) + 14, (0.3 if width >= 600 else 0.34) * width)
         label += 16 if self.swatches else 0
-        aside = max((text_width(said, 11) for said in self.aside), default=0.0) + (8 if self.aside else 0)
+        aside = max((text_width(note, 11) for note in self.aside), default=0.0) + (8 if self.aside else 0)
         room = width - label - aside - 2
         cell = min(room / len(self.columns), self.widest)
         turned = max(text_width(name, 12) for name in self.columns) > cell - 6
         heads = [fitting(name, 12, _TURNED if turned else cell - 4) for name in self.columns]
         lean = 0.72 * max(text_width(head, 12) for head in heads)
-        if turned:  # the last name leans out to the right
+        if turned:  # the rotated heading of the last column extends beyond its right edge
             cell = min(cell, (width - label - 2 - lean) / (len(self.columns) - 0.5))
         top = (26.0 if self.title else 4.0) + (lean + 14 if turned else 20.0)
         high = self.cell_height if cell > self.cell_height else max(cell, 12.0)
@@ -69,10 +82,10 @@ class Grid:
             y += 6 if self.apart and k == len(self.rows) - 1 else 0
             marks += self._row(k, label=label, y=y, cell=cell, high=high)
             y += high
-        start = max(4.0, min(label, width - 4 - max((text_width(said, 11.5) for said in self.foot), default=0.0)))
-        for said in self.foot:
+        start = max(4.0, min(label, width - 4 - max((text_width(note, 11.5) for note in self.foot), default=0.0)))
+        for note in self.foot:
             y += 17
-            marks.append(text(start, y + 3, fitting(said, 11.5, width - 8), role="muted", size=11.5))
+            marks.append(text(start, y + 3, fitting(note, 11.5, width - 8), role="muted", size=11.5))
         return Drawing(width, y + 10, tuple(marks))
 
     def _row(self, k: int, *, label: float, y: float, cell: float, high: float) -> list[Mark]:

@@ -1,4 +1,4 @@
-"""The confusion matrix: of each class's true pixels, the share that was predicted as each class."""
+"""Row-normalised confusion matrix: the fraction of each class's true pixels that was predicted as each class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segengine.figures.numbers import compact, plural, row_shares
 from segengine.figures.svg import Drawing
 
 ROOMY, FULL, NARROW_FULL = 8, 20, 7
-"""Up to so many classes a small figure does; up to so many the whole matrix is drawn, and drawn on a narrow screen."""
+"""Maximum number of classes for a small figure, for a complete matrix, and for a complete matrix on narrow screens."""
 OTHER = "other classes"
 Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
@@ -24,10 +24,14 @@ def confusion_figure(
     name: str, title: str, counts: Counts, classes: Sequence[str], *, heading: str = "", colours: Sequence[str] = (),
     width: float = HALF,
 ) -> Figure:  # fmt: skip
-    """A confusion matrix int64 [K, K] (rows truth, columns predicted) as a figure with its table.
+    """The figure of a confusion matrix, with its table.
 
-    Of more than 20 classes (7 on narrow screens) the most confused ones are drawn, the others as one column. `colours` are
-    `#rrggbb` by class; `width` is that of a matrix of at most 8 classes.
+    With more than 20 classes (7 on narrow screens), the most confused ones are drawn and the others are merged into one column.
+
+    Args:
+        counts: int64 [K, K], pixels; rows are true classes, columns predicted ones.
+        colours: `#rrggbb` per class.
+        width: width of the figure for at most 8 classes, in drawing units.
     """
     shares = row_shares(counts)
 
@@ -50,7 +54,7 @@ def _grid(
         if rest:
             row.append(_cell(float(shares[k, rest].sum()), int(counts[k, rest].sum()), f"{classes[k]} as {OTHER}"))
         cells.append(row)
-    foot = ["rows truth, columns prediction; % of the row"]
+    foot = ["rows: truth, columns: prediction; % of the row"]
     if rest:
         foot.append(f"the {len(rows)} most confused of {len(classes)} classes")
     totals = [int(counts[k].sum()) for k in rows]
@@ -62,12 +66,12 @@ def _grid(
 
 
 def describe_confusion(counts: Counts, classes: Sequence[str]) -> str:
-    """The matrix in words: how much of each class was found, and the largest confusion."""
+    """Text description of the matrix: recall per class and the largest confusion."""
     shares = np.nan_to_num(row_shares(counts))
     found = {name: shares[k, k] for k, name in enumerate(classes) if counts[k].sum() > 0}
     words = f"Confusion matrix of {plural(len(classes), 'class', 'classes')}."
     if found:
-        words += f" Found of the true pixels: {in_words(found, lambda share: f'{100 * share:.0f} %')}."
+        words += f" Recall: {in_words(found, lambda share: f'{100 * share:.0f} %')}."
     errors = shares.copy()
     np.fill_diagonal(errors, 0)
     if errors.size and errors.max() > 0:
@@ -75,12 +79,12 @@ def describe_confusion(counts: Counts, classes: Sequence[str]) -> str:
         mistaken = (
             f"{100 * errors.max():.1f} % of {short(classes[true], 40)} was predicted as {short(classes[given], 40)}"
         )
-        words += f" Most often mistaken: {mistaken}."
+        words += f" Largest confusion: {mistaken}."
     return words
 
 
 def _most_confused(shares: Shares, most: int) -> list[int]:
-    """At most `most` classes, those of the largest confusions, in the order of the classes."""
+    """Indices of at most `most` classes, those with the largest confusions, ascending."""
     if len(shares) <= most:
         return list(range(len(shares)))
     errors = np.nan_to_num(shares)
@@ -97,13 +101,13 @@ def _most_confused(shares: Shares, most: int) -> list[int]:
 def _cell(share: float, pixels: int, about: str) -> Cell:
     if np.isnan(share):
         return Cell(None, "–", f"{about}: no true pixel")
-    said = percent(share)
-    # Square root: errors of a few percent are what the reader looks for, and stay visible beside the diagonal.
-    return Cell(share**0.5, said, f"{about}: {said} %, {pixels:,} pixels", compact(pixels))
+    label = percent(share)
+    # The square root keeps errors of a few percent visible beside the diagonal.
+    return Cell(share**0.5, label, f"{about}: {label} %, {pixels:,} pixels", compact(pixels))
 
 
 def percent(share: float) -> str:
-    """A share in percent, never rounded to a perfect 0 or 100: one wrong pixel is a wrong pixel."""
+    """A fraction as percent with one decimal; only exactly 0 and 1 are shown as 0 and 100."""
     if share in (0, 1):
         return f"{100 * share:.0f}"
     return "<0.1" if share < 0.0005 else f"{min(100 * share, 99.9):.1f}"
@@ -114,12 +118,12 @@ def _matrix(shares: Shares, counts: Counts, classes: Sequence[str]) -> Numbers:
         (name, *("–" if np.isnan(s) else f"{100 * s:.1f} %" for s in shares[k]), f"{int(counts[k].sum()):,}")
         for k, name in enumerate(classes)
     )
-    caption = "Truth in rows, prediction in columns, percent of the row"
+    caption = "Rows: truth, columns: prediction; percent of the row"
     return Numbers(caption, ("truth", *classes, "true pixels"), rows)
 
 
 def _main_mistakes(shares: Shares, counts: Counts, classes: Sequence[str]) -> Numbers:
-    """Of many classes only how much of each was found, and what it was most often taken for."""
+    """For many classes: recall and the most frequent wrong prediction per class, instead of the matrix."""
     rows = []
     for k in np.flatnonzero(counts.sum(axis=1)).tolist():
         errors = shares[k].copy()
@@ -128,5 +132,5 @@ def _main_mistakes(shares: Shares, counts: Counts, classes: Sequence[str]) -> Nu
         mistake = classes[taken] if errors[taken] > 0 else "–"
         pixels = f"{int(counts[k].sum()):,}"
         rows.append((classes[k], f"{100 * shares[k, k]:.1f} %", mistake, f"{100 * errors[taken]:.1f} %", pixels))
-    header = ("truth", "found", "most often taken for", "share", "true pixels")
-    return Numbers("What was found of each class, and what it was most often taken for", header, tuple(rows), (0, 2))
+    header = ("class", "recall", "most frequent wrong prediction", "share of true pixels", "true pixels")
+    return Numbers("Recall and most frequent wrong prediction per class", header, tuple(rows), (0, 2))

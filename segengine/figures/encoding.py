@@ -1,4 +1,4 @@
-"""Pixels as PNG of moderate size."""
+"""PNG encoding with a size limit."""
 
 import base64
 import io
@@ -18,9 +18,9 @@ LIMIT_BYTES = 580_000
 def png_of(
     pixels: NDArray[np.uint8], *, keep: Sequence[tuple[int, int, int]] = (), limit_bytes: int = LIMIT_BYTES
 ) -> bytes:
-    """uint8 [H, W, 3] as PNG of at most `limit_bytes`: exact, else in 256 colours, else smaller too.
+    """Encode uint8 [H, W, 3] as PNG of at most `limit_bytes`: lossless, else with 256 colours, else also downscaled.
 
-    The colours in `keep` stay what they are in a palette, so that a legend keeps matching what it explains.
+    The colours in `keep` are exact in a palette too, so that they still match a legend.
     """
     from PIL import Image
 
@@ -38,7 +38,7 @@ def png_of(
 
 
 def _in_palette(image: "Image", keep: Sequence[tuple[int, int, int]], dither: "Dither") -> "Image":
-    """The image in 256 colours: first the ones to keep, then those that suit it."""
+    """The image in 256 colours: the ones to keep, then an adaptive palette."""
     from PIL import Image
 
     kept = list(dict.fromkeys(keep))[:192]
@@ -47,7 +47,7 @@ def _in_palette(image: "Image", keep: Sequence[tuple[int, int, int]], dither: "D
     holder = Image.new("P", (1, 1))
     holder.putpalette(palette)
     indices = np.array(image.quantize(palette=holder, dither=dither))
-    # Pillow looks colours up in coarse boxes, which would tint white paper: exact ones are set exactly.
+    # Pillow's colour lookup is coarse and would tint a white background, so pixels of kept colours are set explicitly.
     packed = _packed(np.asarray(image))
     for index, colour in enumerate(kept):
         indices[packed == _packed(np.array(colour, np.uint8))] = index

@@ -1,4 +1,4 @@
-"""The images that a report shows: predictions with their truth, and what augmentation made of an image."""
+"""The images of a report: predictions with ground truth, and images before and after augmentation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,14 @@ from segengine.metrics.confusion import IGNORE
 
 @dataclass(frozen=True)
 class Example:
-    """One predicted image: uint8 [H, W, C], its classes uint8 [H, W] (255 = ignore), its score 0..1 or None.
+    """One image with its prediction.
 
-    `rank` says why it is shown ("best", "median", "worst", or anything else, or nothing).
+    Attributes:
+        score: 0..1, None where undefined.
+        image: uint8 [H, W, C].
+        prediction: uint8 [H, W], 0..K-1.
+        truth: uint8 [H, W], 0..K-1, 255 = ignore.
+        rank: reason why the image is shown, such as "best", "median" or "worst"; may be empty.
     """
 
     id: str
@@ -27,7 +32,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Augmented:
-    """An image and its classes, and what the augmentations made of both: uint8 [H, W, C] and uint8 [H, W]."""
+    """An image and its mask before and after augmentation: uint8 [H, W, C] and uint8 [H, W], 0..K-1, 255 = ignore."""
 
     id: str
     image: NDArray[np.uint8]
@@ -37,15 +42,15 @@ class Augmented:
 
     @property
     def ignored_share(self) -> float:
-        """The share of the augmented pixels that count for nothing, 0..1."""
+        """Fraction of ignored pixels after augmentation, 0..1."""
         return float((self.augmented_classes == IGNORE).mean())
 
 
 def best_median_worst(scores: Mapping[str, float | None]) -> dict[str, str]:
-    """Which images to show: their ids by rank, "best", "median" and "worst" of the images that have a score.
+    """Select the images to show: rank ("best", "median", "worst") -> image id, among the images with a score.
 
-    The median is the image in the middle, the lower of two. Equal scores are ordered by id; with fewer than three
-    images the ranks that would repeat an image are left out.
+    For an even number of images the median is the lower of the two middle ones. Equal scores are ordered by id; with fewer than
+    three images, ranks that would repeat an image are omitted.
     """
     known = {name: value for name, value in ((n, finite(v)) for n, v in scores.items()) if value is not None}
     ranked = sorted(known, key=lambda name: (known[name], name))

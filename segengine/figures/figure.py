@@ -1,4 +1,4 @@
-"""A figure: one drawing for the page and for files, with a title, a description and its numbers as a table."""
+"""A figure: a drawing for HTML pages and image files, with a title, a description and a table of its values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 @dataclass(frozen=True)
 class Numbers:
-    """The table behind a figure, as text: rows of cells under a header; `words` are the columns of text."""
+    """The table of a figure's values, as text; `words` are the indices of text columns, the others are numeric."""
 
     caption: str
     header: tuple[str, ...]
@@ -27,10 +27,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Figure:
-    """What is drawn at `width` units by `draw`; `narrow` is the width of a second drawing for small screens.
+    """A chart with its title and description.
 
-    `table` is what a page shows as the figure's numbers: `Numbers`, or a table of the page's own. `interactive`: marks can be
-    focused and have labels of their own.
+    Attributes:
+        name: name of the figure's files, and its id on a page.
+        draw: function from a width in drawing units to the drawing.
+        table: the figure's values: `Numbers`, or another table that the page can render.
+        width, narrow: width on wide and on narrow screens, in drawing units.
+        interactive: whether marks can be focused and have their own labels.
     """
 
     name: str
@@ -43,12 +47,12 @@ class Figure:
     interactive: bool = False
 
     def for_page(self, prefix: str = "") -> list[tuple[str, str]]:
-        """Drawings for the page with their CSS class: for wide screens and for narrow ones."""
+        """Pairs of a CSS class and an SVG element, for wide and for narrow screens; `prefix` makes ids unique."""
         sizes = (("for-wide", self.width), ("for-narrow", self.narrow))
         return [(name, self._svg(width, palette.of_page, f"{prefix}{self.name}-{name}")) for name, width in sizes]
 
     def as_file(self) -> str:
-        """A standalone SVG on white."""
+        """A standalone SVG document with a white background."""
         drawing = self.draw(self.width)
         ground = written(rect(0, 0, drawing.width, drawing.height, "ground"), palette.of_file)
         return (
@@ -58,7 +62,7 @@ class Figure:
         )
 
     def as_png(self) -> bytes:
-        """The same on white as PNG, two pixels per unit."""
+        """A PNG with a white background, two pixels per drawing unit."""
         return png_of(pixels_of(self.draw(self.width), scale=2))
 
     def _svg(self, width: float, paint: Paint, id_: str, ground: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Paired differences with their intervals: one line per pair, around zero and the margin of practical equality."""
+"""Chart of paired differences with confidence intervals, one row per pair, and the margin of practical equality."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ _LOOK = {  # verdict: role, shape, hollow
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference `first` - `second` in the axis' unit, the ends of its interval (None: none), verdict and text.
+    """The difference `first` - `second` of two variants, in the unit of the axis.
 
-    `score` is the class that it is of; empty of a mean.
+    Attributes:
+        low, high: ends of the confidence interval; None if there is none.
+        verdict: one of the verdicts of a comparison, such as "better".
+        said: text shown beside the interval.
+        score: class of the score; empty for the mean.
     """
 
     first: str
@@ -39,14 +43,19 @@ class Difference:
 
 @dataclass(frozen=True)
 class DifferenceChart:
-    """Differences by class stand under a heading per pair; `margin` in the unit of the differences."""
+    """Chart of differences; those of single classes are grouped by pair.
+
+    Attributes:
+        margin: margin of practical equality, in the unit of the differences.
+        axis: title of the axis.
+    """
 
     rows: Sequence[Difference]
     margin: float
     axis: str
 
     def draw(self, width: float) -> Drawing:
-        """Name, interval and verdict side by side on wide screens, under each other on narrow ones."""
+        """The chart, `width` units wide: name, interval and verdict side by side, below each other if it is narrow."""
         beside = width >= 600
         widest = max(text_width(row.score or row.pair, SIZE) for row in self.rows)
         said = max(text_width(row.said, 12.5) for row in self.rows)
@@ -77,7 +86,7 @@ class DifferenceChart:
 
 
 def _lines(row: Difference, room: float, *, bold: bool = False) -> list[str]:
-    """`first − second` on one line or, where that is too wide, on two, so that neither name is lost."""
+    """`first − second` on one line, or on two if one is too narrow."""
     if text_width(row.pair, SIZE, bold=bold) <= room:
         return [fitting(row.pair, SIZE, room, bold=bold)]
     return [fitting(row.first, SIZE, room, bold=bold), f"− {fitting(row.second, SIZE, room - 2 * SIZE, bold=bold)}"]
@@ -89,7 +98,7 @@ def _beside(row: Difference, scale: Scale, top: float) -> tuple[list[Mark], floa
     high = 28.0 if len(names) == 1 else 38.0
     y = top + high / 2
     first = y + 4 - 8 * (len(names) - 1)
-    marks = [text(scale.start - 14, first + 16 * k, said, size=SIZE, anchor="end") for k, said in enumerate(names)]
+    marks = [text(scale.start - 14, first + 16 * k, name, size=SIZE, anchor="end") for k, name in enumerate(names)]
     marks.append(text(scale.end + 14, y + 4, row.said, role=_LOOK[row.verdict][0], size=12.5))
     return [*marks, *_interval(row, scale, y)], high
 
@@ -98,10 +107,10 @@ def _below(row: Difference, scale: Scale, top: float, width: float) -> tuple[lis
     lines = [fitting(name, SIZE, width - 8) for name in ([row.score] if row.score else _lines(row, width - 8))]
     own_line = text_width(lines[-1], SIZE) > width - text_width(row.said, 12) - 16
     deep = 17.0 * (len(lines) + own_line) + 4
-    marks = [rect(0, top, width, deep, "ground")]  # no grid behind the words
+    marks = [rect(0, top, width, deep, "ground")]  # hides the grid behind the text
     marks += [text(4, top + 15 + 17 * k, each, size=SIZE) for k, each in enumerate(lines)]
-    said = fitting(row.said, 12, width - 8)
-    marks.append(text(width - 4, top + deep - 6, said, role=_LOOK[row.verdict][0], size=12, anchor="end"))
+    verdict = fitting(row.said, 12, width - 8)
+    marks.append(text(width - 4, top + deep - 6, verdict, role=_LOOK[row.verdict][0], size=12, anchor="end"))
     return [*marks, *_interval(row, scale, top + deep + 11)], deep + 24
 
 

@@ -1,4 +1,4 @@
-"""Classes as figures see them: their colours, whether they are background, how names are shortened."""
+"""Labels of classes in figures: colours, background, shortened names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-UNKNOWN_COLOUR = (255, 0, 255)  # a class index that no label names: loud on purpose
+UNKNOWN_COLOUR = (255, 0, 255)  # of class indices without a label; conspicuous on purpose
 
 Colour = tuple[int, int, int]
 
@@ -25,7 +25,7 @@ class LabelLike(Protocol):
 
 
 def colour_table(labels: Sequence[LabelLike]) -> NDArray[np.uint8]:
-    """The colour of every possible class value, uint8 [256, 3]; values that no label names are magenta."""
+    """Colour table uint8 [256, 3] indexed by class; indices without a label are magenta."""
     table = np.empty((256, 3), np.uint8)
     table[:] = UNKNOWN_COLOUR
     for label in labels:
@@ -34,7 +34,7 @@ def colour_table(labels: Sequence[LabelLike]) -> NDArray[np.uint8]:
 
 
 def is_background(label: LabelLike) -> bool:
-    """Whether a class is left untinted in overlays: the first one, where its name or its black colour says background."""
+    """Whether overlays leave a class untinted: class 0, if it is named "background" or its colour is black."""
     return label.index == 0 and (label.name.strip().casefold() == "background" or label.colour == (0, 0, 0))
 
 
@@ -56,7 +56,7 @@ def from_hexadecimal(text: str) -> Colour:
 
 
 def in_words(values: Mapping[str, float], shown: Callable[[float], str]) -> str:
-    """Each class with its value; of more than eight classes only the three lowest and the highest."""
+    """Class names with their values; with more than eight classes, only the three lowest values and the highest."""
     ranked = sorted(values, key=lambda name: values[name])
     if len(ranked) <= 8:
         return ", ".join(f"{short(name, 40)} {shown(values[name])}" for name in values)

@@ -1,4 +1,4 @@
-"""Line charts: one or several panels of series over one horizontal axis, with bands, a marked place and one legend."""
+"""Line charts: one or more panels with a common horizontal axis, with bands, a marked position and a legend."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from segengine.figures.svg import Drawing, Mark, area, fitting, group, point, po
 
 T = TypeVar("T")
 DOTTED = 15
-"""Series of up to so many points carry markers."""
+"""Maximum number of points of a series that is drawn with markers."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A series: its defined points with ascending x, its place in the palette, and the ends of its band, if any, by point."""
+    """One series.
+
+    Attributes:
+        points: (x, y) with ascending x; undefined values are omitted.
+        place: index in the palette.
+        band: (low, high) per point, if the series has a band.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -29,8 +35,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines on one vertical axis; `low` and `high` fix its ends. `swatch` is a colour shown before the title, `note` a text at the
-    right of it.
+    """Lines with a common vertical axis.
+
+    Attributes:
+        low, high: limits of the axis; None: derived from the lines.
+        height: in drawing units.
+        swatch: colour shown before the title.
+        note: text at the right end of the title's line.
     """
 
     title: str
@@ -45,9 +56,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Panels under each other, or in `columns` on wide and on narrow screens: then with one legend above all.
+    """Panels below each other, or in a grid with one common legend.
 
-    `marked` is a place on the horizontal axis with its name. `whole`: that axis has whole numbers only.
+    Attributes:
+        across: title of the horizontal axis.
+        columns: number of columns on wide and on narrow screens.
+        marked: a position on the horizontal axis and its label.
+        whole: whether the horizontal axis has integer ticks only.
+        logarithmic: whether the horizontal axis is logarithmic.
     """
 
     panels: Sequence[Panel]
@@ -73,7 +89,7 @@ class LineChart:
             deepest = y
             for place in range(start, min(start + columns, count)):
                 left = (place - start) * (each + gap)
-                last = place + columns >= count  # panels above an empty place end their column
+                last = place + columns >= count  # the lowest panel of its column
                 drawn, bottom = self._panel(self.panels[place], left, y, each, last=last, own_legend=not several)
                 marks += drawn
                 deepest = max(deepest, bottom)
@@ -160,6 +176,6 @@ def _series(line: Line, across: Scale, up: Scale, *, dotted: bool) -> Mark:
 
 
 def thinned(rows: Sequence[T], most: int = 25) -> tuple[T, ...]:
-    """At most about `most` rows for a table, the last among them."""
+    """Evenly spaced rows, about `most` of them, including the last one."""
     step = max(1, math.ceil(len(rows) / most))
     return tuple(reversed(rows[::-step]))

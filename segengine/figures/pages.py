@@ -1,4 +1,4 @@
-"""What all HTML pages share: templates, style sheet and content security policy."""
+"""Shared parts of all HTML pages: templates, style sheet and content security policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def templates(package: str) -> Environment:
-    """The templates of a package beside the shared ones; every text from outside is escaped."""
+    """Jinja environment with the package's templates and the shared ones; autoescaping is on."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     loader = ChoiceLoader([PackageLoader(package, "templates"), PackageLoader("segengine.figures", "templates")])
@@ -22,19 +22,19 @@ def templates(package: str) -> Environment:
 
 
 def resource(package: str, name: str) -> str:
-    """The text of a file among a package's templates."""
+    """The content of a file in a package's `templates` folder."""
     return (importlib.resources.files(package) / "templates" / name).read_text(encoding="utf-8")
 
 
 def page_css(*more: str) -> str:
-    """The style sheet of a page: the palette's variables, page and figures, and what the page adds."""
+    """The style sheet of a page: palette variables, shared styles, and the styles in `more`."""
     return palette.css() + "".join(
         (*(resource("segengine.figures", f"{name}.css") for name in ("page", "figure")), *more)
     )
 
 
 def policy(style: str, script: str = "") -> str:
-    """A content security policy that allows this style sheet, this script and data URIs of images, and nothing else."""
+    """A content security policy that allows only this style sheet, this script and images as data URIs."""
     scripts = _hash(script) if script else "'none'"
     return (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {scripts}; "

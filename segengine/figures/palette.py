@@ -1,17 +1,17 @@
-"""The colours of all figures: roles such as `ink`, `series-3` and `heat-10`, on light and on dark ground."""
+"""Colours of all figures, by role (`ink`, `series-3`, `heat-10`), for light and dark backgrounds."""
 
 from __future__ import annotations
 
 from segengine.figures.labels import from_hexadecimal, hexadecimal
 
 SERIES = 8
-"""Colours of series; after these they repeat, with other markers and dashes (Okabe & Ito 2008)."""
+"""Number of series colours (after Okabe & Ito, 2008); further series repeat them with other markers and dashes."""
 STEPS = 20
-"""Steps of the heat colours, `heat-0` to `heat-20`."""
+"""Number of steps of the heat colours, `heat-0` to `heat-20`."""
 DASHES = (None, "7 3", "2 3", "9 3 2 3", "12 4", "4 2", "1 2", "9 2 2 2 2 2")
 
 _INKS = ("#05080b", "#ffffff")
-_ROLES = {  # role: on light, on dark ground
+_ROLES = {  # role: on light, on dark background
     "ground": ("#ffffff", "#181c21"), "panel": ("#f5f6f8", "#20252b"), "ink": ("#1b2026", "#e8ebee"),
     "muted": ("#5c6670", "#9aa5b0"), "grid": ("#e3e6ea", "#2d343b"), "better": ("#00734f", "#4fd6ab"),
     "worse": ("#a23e00", "#f7a66b"), "equal": ("#0a6aa1", "#67b9ea"), "margin": ("#e4eef5", "#1d2f3d"),
@@ -19,14 +19,14 @@ _ROLES = {  # role: on light, on dark ground
     "series-3": ("#b8518f", "#e08bbd"), "series-4": ("#2f9bd6", "#9bd0f2"), "series-5": ("#9a6a00", "#e5c04a"),
     "series-6": ("#5b4fa2", "#a79df0"), "series-7": ("#4d565e", "#b3bcc4"),
 }  # fmt: skip
-_RAMPS = (  # of a matrix, from nothing to all
+_RAMPS = (  # heat colours from 0 to 1, on light and on dark background
     ("#f5f6f8", "#cfe0ee", "#86b4d6", "#3a7fb5", "#12456f"),
     ("#20252b", "#1f3b52", "#2b648f", "#4f9ad0", "#b9defa"),
 )
 
 
 def colours(ground: str) -> dict[str, str]:
-    """Every role's colour as `#rrggbb`, on `light` or on `dark` ground."""
+    """Role -> colour as `#rrggbb`, for the background `light` or `dark`."""
     which = ("light", "dark").index(ground)
     roles = {role: pair[which] for role, pair in _ROLES.items()}
     for step in range(STEPS + 1):
@@ -37,17 +37,17 @@ def colours(ground: str) -> dict[str, str]:
 
 
 def of_file(role: str) -> str:
-    """A role's colour on white paper; a colour that is none of the roles stays what it is."""
+    """A role's colour on white, as `#rrggbb`; anything that is not a role is returned unchanged."""
     return _LIGHT.get(role, role)
 
 
 def of_page(role: str) -> str:
-    """A role as the page's style sheet defines it, which follows light and dark."""
+    """The CSS variable of a role, which follows light and dark mode; anything that is not a role is returned unchanged."""
     return f"var(--c-{role})" if role in _LIGHT else role
 
 
 def css() -> str:
-    """The style sheet's variables of all roles, dark where the reader's system is."""
+    """CSS variables of all roles, for light mode and, by media query, for dark mode."""
     light, dark = (
         "".join(f"--c-{role}:{colour};" for role, colour in colours(ground).items()) for ground in ("light", "dark")
     )
@@ -60,18 +60,18 @@ def series(place: int) -> str:
 
 
 def dash(place: int) -> str | None:
-    """The dash pattern of a series' line: every second one is whole, after eight they shift."""
+    """The dash pattern of a series' line (None: solid); the patterns shift by one when the colours repeat."""
     return DASHES[(place + place // SERIES) % len(DASHES)]
 
 
 def heat(share: float) -> tuple[str, str]:
-    """The roles of a cell's ground and of text on it, for a share in 0..1."""
+    """The roles of a cell's background and of the text on it, for a value in 0..1 (clipped)."""
     step = round(min(max(share, 0.0), 1.0) * STEPS)
     return f"heat-{step}", f"on-heat-{step}"
 
 
 def contrast(a: str, b: str) -> float:
-    """The contrast ratio of two colours, 1 to 21 (WCAG 2.1)."""
+    """The contrast ratio of two `#rrggbb` colours, 1 to 21 (WCAG 2.1)."""
     low, high = sorted((_luminance(a), _luminance(b)))
     return (high + 0.05) / (low + 0.05)
 

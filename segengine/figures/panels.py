@@ -1,4 +1,4 @@
-"""Images with their classes painted over them: overlays, and rows of image, prediction and truth."""
+"""Overlays of class masks on images, and rows of image, prediction and ground truth."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ IGNORED_DARK, IGNORED_LIGHT = 104, 184  # the two grays of the hatch
 
 
 def to_rgb(image: Pixels) -> Pixels:
-    """An image of any channel count as uint8 [H, W, 3]: one or two channels as gray, of more the first three."""
+    """Convert uint8 [H, W] or [H, W, C] to uint8 [H, W, 3]: the first channel as gray if C < 3, else the first three."""
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape[2] < 3:
@@ -24,11 +24,13 @@ def to_rgb(image: Pixels) -> Pixels:
 def overlay(
     image: Pixels, classes: Pixels, labels: Sequence[LabelLike], alpha: float = 0.45, *, line: int | None = None
 ) -> Pixels:
-    """The image with its classes tinted and outlined in their colours, uint8 [H, W, 3].
+    """The image with classes tinted and outlined in their colours, uint8 [H, W, 3]; ignored pixels are hatched in gray.
 
-    image uint8 [H, W] or [H, W, C]; classes uint8 [H, W], 0..K-1, 255 = ignore. Background stays as it is, ignored
-    pixels are hatched in gray. `alpha` in 0..1 is the tint's strength, `line` the outline's width in pixels (by
-    default one for every 400 pixels of the longer side).
+    Args:
+        image: uint8 [H, W] or [H, W, C].
+        classes: uint8 [H, W], 0..K-1, 255 = ignore; the background class is left unchanged.
+        alpha: opacity of the tint, 0..1.
+        line: width of outlines in pixels; by default 1 per 400 pixels of the longer side.
     """
     assert image.shape[:2] == classes.shape, (image.shape, classes.shape)
     line = max(1, round(max(classes.shape) / 400)) if line is None else line
@@ -46,7 +48,7 @@ def overlay(
 
 
 def hatch(shape: tuple[int, ...], line: int = 1) -> Pixels:
-    """Diagonal stripes of two grays, uint8 [H, W, 3]: what ignored pixels look like everywhere in a report."""
+    """Diagonal stripes in two grays, uint8 [H, W, 3]: the pattern of ignored pixels in all figures."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     dark = (rows + columns) // (3 * line) % 2 == 0
     return np.where(dark[:, :, None], np.uint8(IGNORED_DARK), np.uint8(IGNORED_LIGHT)).repeat(3, axis=2)
@@ -55,14 +57,14 @@ def hatch(shape: tuple[int, ...], line: int = 1) -> Pixels:
 def triptych(
     image: Pixels, prediction: Pixels, truth: Pixels, labels: Sequence[LabelLike], *, side: int | None = None
 ) -> Pixels:
-    """Image, prediction and truth side by side, uint8 [h, w, 3]; at the image's own size, or `side` pixels wide each."""
+    """Image, prediction and truth side by side, uint8 [h, w, 3]; each at the image's size, or with a longer side of `side` pixels."""
     return strip(
         [tile(image, None, labels, side), tile(image, prediction, labels, side), tile(image, truth, labels, side)]
     )
 
 
 def strip(tiles: Sequence[Pixels], gap: int | None = None) -> Pixels:
-    """Tiles of equal height side by side on white, uint8 [h, w, 3]."""
+    """Tiles of equal height side by side, uint8 [h, w, 3], separated by white gaps of `gap` pixels."""
     gap = max(2, tiles[0].shape[1] // 60) if gap is None else gap
     between = np.full((tiles[0].shape[0], gap, 3), 255, np.uint8)
     parts = [part for painted in tiles for part in (painted, between)]
@@ -70,10 +72,10 @@ def strip(tiles: Sequence[Pixels], gap: int | None = None) -> Pixels:
 
 
 def tile(image: Pixels, classes: Pixels | None, labels: Sequence[LabelLike], side: int | None = None) -> Pixels:
-    """An image, with its classes painted over it if given, scaled so that its longer side is `side` pixels.
+    """An image, with an overlay of `classes` if given, scaled to a longer side of `side` pixels; uint8 [h, w, 3].
 
-    Small ones are enlarged before painting and large ones painted before shrinking, so that outlines are neither
-    blocks nor lost, and a mask is never interpolated.
+    Small images are enlarged before the overlay is drawn and large ones reduced after it, which keeps outlines sharp; masks are
+    never interpolated.
     """
     shown = to_rgb(image)
     height, width = shown.shape[:2]
@@ -89,7 +91,7 @@ def tile(image: Pixels, classes: Pixels | None, labels: Sequence[LabelLike], sid
 
 
 def _edges(classes: Pixels, line: int) -> NDArray[np.bool_]:
-    """The pixels within `line` of another class, bool [H, W]; the image's own border is no edge."""
+    """Pixels within `line` pixels of another class, bool [H, W]; the image border is not an edge."""
     edge = np.zeros(classes.shape, bool)
     for step in range(1, min(line, *classes.shape) + 1):
         down = classes[step:] != classes[:-step]
@@ -102,7 +104,7 @@ def _edges(classes: Pixels, line: int) -> NDArray[np.bool_]:
 
 
 def _resized(array: Pixels, size: tuple[int, int], *, smooth: bool) -> Pixels:
-    """The array at size (width, height); Lanczos for images, centred nearest for masks."""
+    """The array resized to (width, height): Lanczos if `smooth`, else pixel-centred nearest neighbour."""
     from PIL import Image
 
     method = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST

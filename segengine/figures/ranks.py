@@ -1,4 +1,4 @@
-"""How firm an order is: how often each variant came first over resamples, and the ranks that it took."""
+"""Chart of rank stability: how often each variant was first over the resamples, and its range of ranks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from segengine.figures.svg import Drawing, Mark, fitting, group, line, point, re
 
 @dataclass(frozen=True)
 class Rank:
-    """A variant with its place in the palette, the share of resamples it came first in, its mean rank and its ranks' range."""
+    """The ranks of one variant over the resamples.
+
+    Attributes:
+        place: index in the palette.
+        first: fraction of resamples in which the variant was first, 0..1.
+        mean: mean rank, 1 is best.
+        low, high: ends of the range of ranks.
+        about: title, shown as a tooltip and read by screen readers.
+    """
 
     name: str
     place: int
@@ -32,7 +40,7 @@ class RankChart:
     count: int
 
     def draw(self, width: float) -> Drawing:
-        """Name, share and ranks side by side; on narrow screens the name above them."""
+        """The chart, `width` units wide: name, fraction and ranks side by side, the name above them if it is narrow."""
         beside = width >= 600
         label = min(220.0, width * 0.27) if beside else 0.0
         middle = label + (width - label) * 0.5
@@ -57,9 +65,9 @@ class RankChart:
 
 def _bar(row: Rank, scale: Scale, y: float) -> list[Mark]:
     end = scale(row.first)
-    said = "<1 %" if 0 < row.first < 0.005 else f"{100 * row.first:.0f} %"
+    label = "<1 %" if 0 < row.first < 0.005 else f"{100 * row.first:.0f} %"
     return [
         rect(scale.start, y - 8, scale.end - scale.start, 16, "panel"),
         rect(scale.start, y - 8, end - scale.start, 16, series(row.place)),
-        text(scale.end + 5, y + 4, said, size=12),
+        text(scale.end + 5, y + 4, label, size=12),
     ]

@@ -1,4 +1,4 @@
-"""A drawing as pixels: Matplotlib's Agg renderer fills the shapes, on white."""
+"""Rasterisation of drawings with Matplotlib's Agg renderer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNIT = 100.0  # units of a cached text's font size
 
 
 def pixels_of(drawing: Drawing, scale: float = 2) -> NDArray[np.uint8]:
-    """The drawing on white, uint8 [H, W, 3], `scale` pixels per unit; a character that the font lacks is a box."""
+    """The drawing on a white background, uint8 [H, W, 3], `scale` pixels per unit; characters missing in the font are boxes."""
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.transforms import Affine2D
 
@@ -55,7 +55,7 @@ def _leaves(marks: tuple[Mark | str, ...]) -> Iterator[Mark]:
 
 
 def _passes(mark: Mark) -> Iterator[tuple[_Colour | None, _Colour | None]]:
-    """Fill and stroke, as shares of red, green and blue; of a text with a halo the stroke alone first."""
+    """Fill and stroke as RGBA in 0..1; for text with a halo, the stroke is drawn first."""
     fill, stroke = (
         None if role == "none" else _colour(str(role))
         for role in (mark.attributes.get("fill", "none"), mark.attributes.get("stroke", "none"))
@@ -105,7 +105,7 @@ def _text(mark: Mark) -> tuple[Path, Affine2D]:
 
 @lru_cache(maxsize=4096)
 def _glyphs(content: str, bold: bool) -> tuple[Path, float]:
-    """A text's outline at the font size `_UNIT` from its start on the baseline, and its width; never read as a formula."""
+    """The outline of a text at font size `_UNIT`, starting on the baseline, and its width; math mode is off."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.path import Path
     from matplotlib.textpath import text_to_path

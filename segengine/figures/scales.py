@@ -1,4 +1,4 @@
-"""From values to places on an axis: linear and logarithmic, with round ticks."""
+"""Linear and logarithmic axis scales with round ticks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """Values between `low` and `high` on pixels `start` to `end`."""
+    """Maps values from `low`..`high` to drawing units `start`..`end`."""
 
     low: float
     high: float
@@ -22,11 +22,11 @@ class Scale:
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round values within the scale."""
+        """Round values within the scale, at most about `most`."""
         return _log_ticks(self.low, self.high, most) if self.logarithmic else _round_ticks(self.low, self.high, most)
 
     def whole_ticks(self, most: int = 6) -> list[float]:
-        """Round whole numbers within the scale: of epochs, say."""
+        """Round integers within the scale, such as epochs."""
         step = next(m * 10**p for p in range(19) for m in (1, 2, 5) if (self.high - self.low) / (m * 10**p) <= most)
         return [float(tick) for tick in range(step * math.ceil(self.low / step), math.floor(self.high) + 1, step)]
 
@@ -37,7 +37,7 @@ class Scale:
 def scale_of(
     values: Sequence[float], start: float, end: float, *, room: float = 0.06, logarithmic: bool = False
 ) -> Scale:
-    """A scale that holds all values with some room at both ends; of equal ones, some width around them."""
+    """A scale that covers all values, with a fraction `room` of the range added at both ends; wider if all values are equal."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if logarithmic:
         factor = max((high / low) ** room, 1.15)
@@ -64,7 +64,7 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def shown(value: float) -> str:
-    """A tick's value, short: 3e-4, 0.85, 12, 3.4k, 20M."""
+    """A tick label in short form: 3e-4, 0.85, 12, 3.4k, 20M."""
     size = abs(value)
     for unit, limit in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
         if size >= limit:

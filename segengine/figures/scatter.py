@@ -1,4 +1,4 @@
-"""Scores against a cost, with the Pareto front: which variants are worth what they cost."""
+"""Scatter plot of score against cost with the Pareto front."""
 
 from __future__ import annotations
 
@@ -24,13 +24,20 @@ from segengine.figures.svg import (
     text_width,
 )
 
-_LABELLED = 12  # up to so many points carry their names
-_LONGEST = 150.0
+_LABELLED = 12  # maximum number of points that are labelled with their names
+_LONGEST = 150.0  # maximum width of a label, in drawing units
 
 
 @dataclass(frozen=True)
 class Point:
-    """A variant with its place in the palette, cost and score, the ends of the score's interval, and its numbers in words."""
+    """One variant.
+
+    Attributes:
+        place: index in the palette.
+        interval: ends of the score's confidence interval, if there is one.
+        on_front: whether the variant is on the Pareto front.
+        about: lines of the tooltip.
+    """
 
     name: str
     place: int
@@ -43,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points with the titles of their axes; the front runs through those on it."""
+    """Points with axis titles; `lower_is_better` refers to the cost (the horizontal axis)."""
 
     points: Sequence[Point]
     across: str
@@ -51,7 +58,7 @@ class Scatter:
     lower_is_better: bool
 
     def draw(self, width: float) -> Drawing:
-        """The chart in `width` units; costs that span more than a factor of 20 are on a logarithmic axis."""
+        """The chart, `width` units wide; the cost axis is logarithmic if costs span more than a factor of 20."""
         high, left, right, top, bottom = 330.0, 52.0, width - 16, 30.0, 284.0
         costs = [p.cost for p in self.points]
         many = min(costs) > 0 and max(costs) > 20 * min(costs)
@@ -70,7 +77,7 @@ class Scatter:
         return Drawing(width, high, tuple(marks))
 
     def _front(self, across: Scale, up: Scale) -> list[Mark]:
-        """The front as steps: at this cost, no variant here scores better."""
+        """The Pareto front as a step line: the best score among the variants up to each cost."""
         on = [(across(x), up(y)) for x, y in sorted((p.cost, p.score) for p in self.points if p.on_front)]
         if len(on) < 2:
             return []
@@ -85,7 +92,7 @@ def _drawn(p: Point, across: Scale, up: Scale) -> Mark:
     drawn = [line(x, up(p.interval[0]), x, up(p.interval[1]), series(p.place), width=1.4)] if p.interval else []
     hit = mark("circle", cx=x, cy=y, r=14, fill="none", pointer_events="all")
     marker = point(x, y, p.place, series(p.place), radius=6, hollow=not p.on_front)
-    said = [printable(line_) for line_ in p.about]
+    lines = [printable(line_) for line_ in p.about]
     return group(
         *drawn,
         hit,
@@ -93,13 +100,13 @@ def _drawn(p: Point, across: Scale, up: Scale) -> Mark:
         class_="point",
         tabindex="0",
         role="img",
-        aria_label="; ".join(said),
-        data_tip="\n".join(said),
+        aria_label="; ".join(lines),
+        data_tip="\n".join(lines),
     )
 
 
 def _labels(points: Sequence[Point], across: Scale, up: Scale) -> list[Mark]:
-    """Names beside their points, where they lie on least else."""
+    """Names beside their points, each at the candidate position with the least overlap."""
     marks = []
     taken = []  # left, right, top, bottom, weight
     for p in points:
@@ -117,7 +124,7 @@ def _labels(points: Sequence[Point], across: Scale, up: Scale) -> list[Mark]:
                 if a < start + wide and b > start and c < lower + 6 and d > lower - 6
             )
             outside = 10.0 * (start < across.start - 40 or start + wide > across.end + 12)
-            return on + outside + abs(lower - y) / 60 + 0.1 * (start < x), start, lower  # rather to the right
+            return on + outside + abs(lower - y) / 60 + 0.1 * (start < x), start, lower  # the right side is preferred
 
         choices = [(start, y + dy) for start in (x + 11, x - 11 - wide) for dy in (0, -15, 15, -30, 30, -45, 45)]
         start, lower = min(choices, key=cost)

@@ -1,4 +1,4 @@
-"""Scores of classes by variant as a map of coloured cells."""
+"""Heat map of scores by class and variant."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ Row = tuple[str, Sequence[float | None]]
 def score_map(
     title: str, rows: Sequence[Row], names: Sequence[str], *, sign: int = 1, starred: bool = False, table: object = None
 ) -> Figure:
-    """Classes down, variants `names` across, the last row their means; the stronger the colour, the better.
+    """Heat map with classes in rows and variants in columns; a stronger colour is a better score.
 
-    `sign` -1: lower is better. `starred`: classes with a star are outside the mean. `table` holds the numbers.
+    Args:
+        rows: name and score per variant (None: undefined); the last row has the means.
+        names: names of the variants.
+        sign: -1 if lower is better.
+        starred: whether the description explains that a star marks classes outside the mean.
+        table: the values as a table that the page can render.
     """
     known = [value for _, values in rows for value in values if value is not None]
     low, span = min(known, default=0.0), max(max(known, default=1.0) - min(known, default=0.0), 1e-9)
@@ -29,13 +34,13 @@ def score_map(
     grid = Grid([label for label, _ in rows], names, cells, apart=True)
     worst = [(sign * v, label) for label, values in rows[:-1] for v in values if v is not None]
     hardest = (
-        f" Hardest: {min(worst)[1]} with {sign * min(worst)[0]:.3f} at the {'lowest' if sign > 0 else 'highest'}."
+        f" {'Lowest' if sign > 0 else 'Highest'} score: {min(worst)[1]} with {sign * min(worst)[0]:.3f}."
         if worst
         else ""
     )
     described = (
-        f"{title}: {len(rows) - 1} classes, {len(names)} variants; the stronger the colour, the "
-        f"{'higher' if sign > 0 else 'lower, and better'}.{hardest}{' A star marks classes outside the mean.' if starred else ''}"
+        f"{title}: {len(rows) - 1} classes, {len(names)} variants; a stronger colour is a "
+        f"{'higher' if sign > 0 else 'lower (better)'} score.{hardest}{' A star marks classes outside the mean.' if starred else ''}"
     )
     wide = max(min(860.0, 220.0 + 130 * len(names)), 220.0 + 52 * len(names))
     return Figure("classes", title, described, grid.draw, table, wide, max(NARROW, 150.0 + 46 * len(names)))

@@ -1,4 +1,4 @@
-"""The rows of metrics.jsonl as series over epochs, and the epoch that was best."""
+"""Rows of metrics.jsonl as series over epochs, and the best epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Rows = Sequence[Row]
 
 
 def look_up(row: Row, path: Sequence[str]) -> float | None:
-    """The finite number at a path of keys in one row, or None where a key or the number is missing."""
+    """The number at a path of keys in one row; None if a key is missing or the value is not a finite number."""
     value: Any = row
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
@@ -23,18 +23,18 @@ def look_up(row: Row, path: Sequence[str]) -> float | None:
 
 
 def epochs(rows: Rows) -> NDArray[np.float64]:
-    """The rows' epochs, float64 [N], counted from 1."""
+    """The epochs of the rows, float64 [N], 1-based."""
     return np.array([float(row["epoch"]) for row in rows])
 
 
 def series(rows: Rows, *path: str) -> NDArray[np.float64]:
-    """The number at a path of keys in every row, float64 [N]; NaN where it is missing or undefined."""
+    """The number at a path of keys in each row, float64 [N]; NaN where it is missing or undefined."""
     found = [look_up(row, path) for row in rows]
     return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
 
 def best_epoch(rows: Rows, metric: str = "dice") -> int | None:
-    """The epoch whose validation mean of `metric` is highest, the earliest of equals; None without any."""
+    """The epoch with the highest validation mean of `metric`, the earliest in case of ties; None if there is none."""
     scores = series(rows, "validation", "mean", metric)
     if scores.size == 0 or np.isnan(scores).all():
         return None

@@ -1,4 +1,4 @@
-"""Contact sheets as PNG: predictions beside their truth, and the first batch before and after augmentation."""
+"""Contact sheets as PNG: predictions beside ground truth, and the first batch before and after augmentation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ GRAYS: tuple[Colour, ...] = ((IGNORED_DARK,) * 3, (IGNORED_LIGHT,) * 3)
 
 @dataclass(frozen=True)
 class Block:
-    """Tiles that belong together, with the line above them."""
+    """A row of tiles with a caption above them."""
 
     caption: str
     tiles: tuple[Pixels, ...]
@@ -29,7 +29,10 @@ class Block:
 def prediction_sheet(
     rows: Sequence[Example], labels: Sequence[LabelLike], *, metric: str = "Dice", side: int = 380
 ) -> bytes:
-    """Each example as a row image | prediction | truth, with its rank, score and id; PNG."""
+    """PNG with one row per example: image, prediction and truth, captioned with rank, score and id.
+
+    `side` is the longer side of a tile in pixels.
+    """
     blocks = [
         Block(
             example_caption(row, metric),
@@ -46,7 +49,7 @@ def prediction_sheet(
 
 
 def augmentation_sheet(rows: Sequence[Augmented], labels: Sequence[LabelLike], *, side: int = 280) -> bytes:
-    """What the augmentations made of a batch: each image before and after, its classes painted over it; PNG."""
+    """PNG of a batch before and after augmentation, with the masks as overlays; `side` is the longer side of a tile in pixels."""
     blocks = [
         Block(
             augmented_caption(row),
@@ -64,19 +67,19 @@ def augmentation_sheet(rows: Sequence[Augmented], labels: Sequence[LabelLike], *
 
 
 def example_caption(example: Example, metric: str = "Dice") -> str:
-    """`best · Dice 0.943 · p01/slice 3`."""
+    """Caption of an example: `best · Dice 0.943 · p01/slice 3`."""
     value = f"{metric} {score(example.score)}"
     return " · ".join(part for part in (example.rank, value, short(example.id, 60)) if part)
 
 
 def augmented_caption(row: Augmented) -> str:
-    """`p01/slice 3 · 12 % ignored`, the second part only where something is ignored."""
+    """Caption of an augmented image: `p01/slice 3 · 12 % ignored`, the second part only if pixels are ignored."""
     ignored = row.ignored_share
     return short(row.id, 40) + (f" · {max(1, round(100 * ignored))} % ignored" if ignored > 0 else "")
 
 
 def present(labels: Sequence[LabelLike], masks: Sequence[Pixels]) -> list[LabelLike | None]:
-    """The classes that a legend must explain, in order, background left out; None at the end for ignored pixels."""
+    """The classes that occur in the masks, without the background; None at the end if there are ignored pixels."""
     found = np.zeros(256, bool)
     for classes in masks:
         found[np.unique(classes)] = True
@@ -85,7 +88,7 @@ def present(labels: Sequence[LabelLike], masks: Sequence[Pixels]) -> list[LabelL
 
 
 def legend_name(label: LabelLike | None) -> str:
-    """What a legend calls a class; None is what is ignored."""
+    """The name of a class in a legend; None stands for ignored pixels."""
     return "ignored: padding or unlabelled, not scored" if label is None else short(label.name, 28)
 
 
@@ -121,7 +124,7 @@ def _sheet(
 def _legend(
     shown: Sequence[LabelLike | None], top: int, width: int
 ) -> tuple[list[Mark], list[tuple[int, int, Pixels]], int]:
-    """Names and squares of the classes, as many on a line as its width holds, and where they end."""
+    """Names and colour squares of the legend, wrapped at `width`, and the y coordinate below them."""
     marks: list[Mark] = []
     squares: list[tuple[int, int, Pixels]] = []
     left = 0

@@ -1,4 +1,4 @@
-"""A small vocabulary of SVG: marks whose colours are roles, drawn for the page's theme or for a file."""
+"""A minimal set of SVG elements whose colours are roles, resolved when a drawing is written to a page or a file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from html import escape
 
 Paint = Callable[[str], str]
-"""From a role (`ink`, `grid`, `series-3`, `heat-10`) to a colour as SVG writes it."""
+"""Function from a role (`ink`, `grid`, `series-3`, `heat-10`) to an SVG colour."""
 Value = str | float | None
 Place = tuple[float, float]
 
-_CORNERS = {  # of a marker of radius 1, by shape
+_CORNERS = {  # corners of a marker of radius 1, by shape
     1: [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
     2: [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
     3: [(0, -1.2), (1.15, 0.85), (-1.15, 0.85)],
@@ -33,7 +33,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Marks on a canvas of `width` x `height` units (CSS pixels at full size)."""
+    """Marks on a canvas of `width` x `height` drawing units (CSS pixels at full size)."""
 
     width: float
     height: float
@@ -41,7 +41,7 @@ class Drawing:
 
 
 def mark(tag: str, *children: Mark | str, **attributes: Value) -> Mark:
-    """Any element; underscores in names become hyphens, None leaves an attribute out."""
+    """An SVG element; underscores in attribute names become hyphens, attributes that are None are omitted."""
     given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value is not None}
     return Mark(tag, given, children)
 
@@ -60,7 +60,7 @@ def text(
     x: float, y: float, content: str, *, role: str = "ink", size: float = 12, anchor: str | None = None,
     bold: bool = False, turned: float | None = None, halo: bool = False,
 ) -> Mark:  # fmt: skip
-    """A line of text, `y` its baseline; `turned` in degrees around its start, `halo` clears lines below it."""
+    """A line of text; `y` is its baseline, `turned` a rotation in degrees around its start, `halo` hides lines behind it."""
     return mark(
         "text", printable(content), x=x, y=y, fill=role, font_size=size, text_anchor=anchor, font_weight=600 if bold else None,
         stroke="ground" if halo else None, stroke_width=4 if halo else None, paint_order="stroke" if halo else None,
@@ -69,18 +69,18 @@ def text(
 
 
 def polyline(points: Sequence[Place], role: str, width: float = 2, dash: str | None = None) -> Mark:
-    """An open line through points."""
+    """An open line through the points."""
     return mark("polyline", points=_along(points), fill="none", stroke=role, stroke_width=width, stroke_dasharray=dash,
                 stroke_linejoin="round")  # fmt: skip
 
 
 def area(points: Sequence[Place], role: str, opacity: float = 0.18) -> Mark:
-    """A closed, translucent region."""
+    """A filled, translucent polygon."""
     return mark("polygon", points=_along(points), fill=role, fill_opacity=opacity)
 
 
 def group(*marks: Mark, about: str = "", **attributes: Value) -> Mark:
-    """Marks that belong together; `about` is their title, which a pointer shows and a screen reader reads."""
+    """A group of marks; `about` is its title, shown as a tooltip and read by screen readers."""
     return mark("g", *((mark("title", printable(about)),) if about else ()), *marks, **attributes)
 
 
@@ -95,7 +95,7 @@ def point(x: float, y: float, shape: int, role: str, *, radius: float = 5, hollo
 
 
 def written(element: Mark, paint: Paint) -> str:
-    """The element as SVG text, every text from outside escaped."""
+    """The element as SVG source; all texts are escaped."""
     attributes = "".join(f' {name}="{_value(name, value, paint)}"' for name, value in element.attributes.items())
     if not element.children:
         return f"<{element.tag}{attributes}/>"
@@ -121,24 +121,24 @@ def number(value: float) -> str:
 
 
 def printable(content: str) -> str:
-    """The text without characters that XML can't hold."""
+    """The text with non-printable characters, which XML may not allow, replaced by spaces."""
     return "".join(c if c.isprintable() else " " for c in content)
 
 
 def text_width(content: str, size: float, *, bold: bool = False) -> float:
-    """An upper estimate of a text's width, by which room is left for it."""
+    """An upper estimate of a text's width in drawing units, used for layout."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in content)
     return size * ((0.68 if bold else 0.6) * (len(content) - wide) + 1.0 * wide)
 
 
 def fitting(content: str, size: float, room: float, *, bold: bool = False) -> str:
-    """The text, with an ellipsis in its middle where it is wider than `room`: names often differ only at their ends."""
+    """The text, shortened by an ellipsis in its middle if it is wider than `room`; names often differ only at their ends."""
     whole = " ".join(printable(content).split())
     if text_width(whole, size, bold=bold) <= room:
         return whole
     for kept in range(len(whole) - 1, 0, -1):
         tail = kept * 2 // 5
-        said = f"{whole[: kept - tail].rstrip()}…{whole[len(whole) - tail :].lstrip()}"
-        if text_width(said, size, bold=bold) <= room:
-            return said
+        shortened = f"{whole[: kept - tail].rstrip()}…{whole[len(whole) - tail :].lstrip()}"
+        if text_width(shortened, size, bold=bold) <= room:
+            return shortened
     return "…"

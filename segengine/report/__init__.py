@@ -1,1 +1,1 @@
-"""What a run looks like: figures, sheets of predictions, and one self-contained page."""
+"""The report of one run: charts, contact sheets and a self-contained HTML page."""

@@ -1,4 +1,4 @@
-"""The charts of one run: how training went, each class over the epochs, and the confusion matrix."""
+"""The charts of one run: training curves, scores per class over the epochs, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SERIES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (  # 
     ("Learning rate", (("learning rate", ("learning_rate",)),)),
 )  # fmt: skip
 MOST = 20
-"""Of more classes, the lowest and the highest ten come first, and the others on demand."""
+"""With more classes, the ten lowest and the ten highest are shown first and the others in a collapsed section."""
 _LOGARITHMIC = 30
-"""Losses that span more than this factor are drawn on a logarithmic axis."""
+"""The loss axis is logarithmic if losses span more than this factor."""
 
 
 def charts(report: RunReport) -> Iterator[Figure]:
-    """The figures of all numbers that the run has."""
+    """The figures of a run; those without data are omitted."""
     if report.rows:
         yield curves(report.rows, report.marked_epoch)
         if any(row.get("validation") for row in report.rows):
@@ -38,7 +38,7 @@ def charts(report: RunReport) -> Iterator[Figure]:
 
 
 def curves(rows: Rows, best: int | None = None) -> Figure:
-    """Loss, mean validation scores and learning rate over the epochs; `best` is marked, by default the epoch of the highest Dice."""
+    """Loss, mean validation scores and learning rate by epoch; `best` is marked, by default the epoch with the highest Dice."""
     best = best_epoch(rows) if best is None else best
     panels = [
         _panel(title, [_line(rows, name, place, *path) for place, (name, path) in enumerate(lines)])
@@ -56,7 +56,7 @@ def curves(rows: Rows, best: int | None = None) -> Figure:
 
 
 def class_curves(rows: Rows, labels: Sequence[LabelLike], best: int | None = None) -> Figure:
-    """Validation scores of each class over the epochs, on one scale 0..1; of many classes the mean, the lowest and the highest."""
+    """Validation scores per class by epoch; with more than 20 classes, the mean, the ten lowest and the ten highest classes."""
     last = {label.name: _last(rows, label.name) for label in labels}
     low, high = extremes([label.name for label in labels], last)
     shown_names = (*low, *high)
@@ -69,16 +69,16 @@ def class_curves(rows: Rows, labels: Sequence[LabelLike], best: int | None = Non
         panels, "epoch", columns=(_columns(len(panels)), 2 if len(panels) > 1 else 1), marked=_marked(best)
     )
     listed = [(label.name, *(score(_last(rows, label.name, key)) for key, _ in METRICS)) for label in labels]
-    table = Numbers(
-        "The last validation scores of each class", ("class", *(name for _, name in METRICS)), tuple(listed)
+    table = Numbers("Last validation scores per class", ("class", *(name for _, name in METRICS)), tuple(listed))
+    return Figure(
+        "classes", "Scores per class on the validation images", describe_classes(rows, labels), chart.draw, table
     )
-    return Figure("classes", "Each class on the validation images", describe_classes(rows, labels), chart.draw, table)
 
 
 def extremes(names: Sequence[str], scores: Mapping[str, float | None]) -> tuple[list[str], list[str]]:
-    """The ten classes of the lowest scores, the lowest first, and the ten of the highest, the highest first.
+    """The ten classes with the lowest scores (lowest first) and the ten with the highest (highest first).
 
-    Both are empty of at most 20 classes. Classes without a score are in neither.
+    Both are empty if there are at most 20 classes. Classes without a score are in neither.
     """
     if len(names) <= MOST:
         return [], []
@@ -89,9 +89,9 @@ def extremes(names: Sequence[str], scores: Mapping[str, float | None]) -> tuple[
 
 
 def describe_curves(rows: Rows, best: int | None = None) -> str:
-    """The curves in words, for readers who can't see them."""
+    """Text description of the curves, for screen readers."""
     if not rows:
-        return "No epoch was finished, so there are no curves."
+        return "No curves: no epoch was completed."
     best = best_epoch(rows) if best is None else best
     first, last = (look_up(row, ("train_loss",)) for row in (rows[0], rows[-1]))
     words = f"Curves over {plural(len(rows), 'epoch')}."
@@ -104,12 +104,12 @@ def describe_curves(rows: Rows, best: int | None = None) -> str:
 
 
 def describe_classes(rows: Rows, labels: Sequence[LabelLike]) -> str:
-    """The last validation Dice of each class, in words."""
+    """Text description of the scores per class, for screen readers."""
     if not any(row.get("validation") for row in rows):
-        return "There was no validation, so there are no scores over the epochs."
+        return "No scores: there was no validation."
     found = {label.name: _last(rows, label.name) for label in labels}
     known = {name: value for name, value in found.items() if value is not None}
-    words = f"Scores of {plural(len(labels), 'class', 'classes')} over the epochs."
+    words = f"Scores of {plural(len(labels), 'class', 'classes')} by epoch."
     return words + (f" Last validation Dice: {in_words(known, score)}." if known else "")
 
 
@@ -148,7 +148,7 @@ def _marked(best: int | None) -> tuple[float, str] | None:
 
 
 def _columns(number: int) -> int:
-    """As many columns as leave a panel readable and the last row the fullest."""
+    """The number of columns for `number` panels: readable panels, and as few empty cells in the last row as possible."""
     if number <= 3:
         return number
     if number <= 6:

@@ -1,4 +1,4 @@
-"""The page of one run: self-contained HTML that needs no script and no network."""
+"""The HTML page of one run: self-contained, without scripts or network access."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,12 +26,12 @@ COLUMNS = (  # key in a class's scores, heading
     ("iou_per_group", "IoU per group"),
     ("iou_per_image", "IoU per image"),
 )
-TILE, SMALL_TILE = 360, 270  # pixels of a tile's longer side
-MOST_TILE_BYTES, PICTURE_BYTES = 130_000, 600_000  # of one tile, of all together
+TILE, SMALL_TILE = 360, 270  # longer side of a tile in pixels
+MOST_TILE_BYTES, PICTURE_BYTES = 130_000, 600_000  # maximum size of one tile and of all tiles together
 
 
 def run_page(report: RunReport, figures: Sequence[Figure] | None = None) -> str:
-    """The whole page as HTML, every text from outside escaped; `figures` are the run's charts, where they are drawn already."""
+    """The page as HTML; all texts are escaped. `figures` are the run's charts, computed from the report if not given."""
     style = page_css(resource("segengine.report", "run.css"))
     pictures = 3 * len(report.examples) + 2 * len(report.augmentations)
     limit = min(MOST_TILE_BYTES, PICTURE_BYTES // max(1, pictures))
@@ -56,10 +56,10 @@ def run_page(report: RunReport, figures: Sequence[Figure] | None = None) -> str:
 
 
 def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLike]) -> dict[str, Any]:
-    """One split's scores as text: the mean with what it is over, and a row per class.
+    """The score table of one split: the mean, the classes that it covers, and one row per class.
 
-    Rows come in parts with a heading each; of many classes these are the ten lowest and the ten highest by Dice, and `rest` has
-    the others.
+    `parts` are pairs of a heading and rows; with more than 20 classes these are the ten lowest and the ten highest by Dice, and
+    `rest` has the others.
     """
     columns = [column for column in COLUMNS if column[0] in scores["mean"] or not column[0].endswith("_per_group")]
     over = scores["mean"].get("over", ())
@@ -98,7 +98,7 @@ def _row(label: LabelLike, values: Mapping[str, Any], keys: Sequence[str], *, co
 
 
 def fact_groups(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Facts as groups of name and text; what isn't in a group of its own comes first, under "Run"."""
+    """Facts as groups of (name, text); facts that are not nested form the first group, "Run"."""
     single = [(name, _text(value)) for name, value in facts.items() if not isinstance(value, Mapping)]
     groups = [
         (name, [(str(key), _text(inner)) for key, inner in value.items()])
@@ -153,7 +153,7 @@ def _augmented(row: Augmented, labels: Sequence[LabelLike], limit: int) -> dict[
     return {
         "caption": augmented_caption(row),
         "tiles": [
-            _tile("original", f"{row.id} as it is", row.image, row.classes, labels, side=SMALL_TILE, limit=limit),
+            _tile("original", f"{row.id} original", row.image, row.classes, labels, side=SMALL_TILE, limit=limit),
             _tile(
                 "augmented",
                 f"{row.id} augmented",
@@ -176,5 +176,5 @@ def _tile(
 
 
 def _legend(labels: Sequence[LabelLike], masks: Sequence[Pixels]) -> list[tuple[str, str | None]]:
-    """Names and colours of what is painted; no colour for ignored pixels, which are hatched."""
+    """Names and colours of the legend; the colour is None for ignored pixels, which are hatched."""
     return [(legend_name(label), hexadecimal(label.colour) if label else None) for label in present(labels, masks)]

@@ -1,4 +1,4 @@
-"""All that a run's report shows."""
+"""The content of a run's report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +16,23 @@ Scores = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class RunReport:
-    """What one run's report is made of; everything but the first five may be absent.
+    """The content of one run's report; all fields after `labels` are optional.
 
-    `rows` are those of metrics.jsonl. `scores` holds one evaluation by split, each shaped like a row's
-    "validation"; the headline is about "test" where it is there, else about the first. `confusion` int64 [K, K]
-    (rows truth, columns predicted) belongs to that same split. `best` is the epoch whose weights were evaluated.
-    `model` is the model in words ("VGG 16 and U-Net"), `training_images` how many it was trained on, `seeds` how
-    many seeds its experiment runs, `seconds` the whole run's. `facts` is shown as it is, nested mappings as groups.
+    Attributes:
+        status: the run's status, as in run.json.
+        rows: rows of metrics.jsonl.
+        scores: evaluation per split, each with the keys of a row's "validation"; the headline is about "test" if present, else
+            about the first split.
+        confusion: int64 [K, K], pixels of that same split; rows are true classes, columns predicted ones.
+        best: epoch whose weights were evaluated.
+        facts: shown unchanged; nested mappings are shown as groups.
+        warnings: notes shown at the top of the page.
+        spec: resolved experiment as YAML.
+        model: description of the model, such as "VGG 16 and U-Net".
+        message: reason of a failure or interruption.
+        training_images, planned_epochs: numbers of training images and of epochs in the experiment.
+        seeds: number of seeds in the experiment.
+        seconds: duration of the run.
     """
 
     title: str
@@ -48,10 +58,10 @@ class RunReport:
 
     @property
     def split(self) -> str | None:
-        """The split that the headline is about; None without any scores."""
+        """The split of the headline score; None if there are no scores."""
         return "test" if "test" in self.scores else next(iter(self.scores), None)
 
     @property
     def marked_epoch(self) -> int | None:
-        """The epoch that figures mark as the best."""
+        """The epoch marked as the best one in figures."""
         return best_epoch(self.rows) if self.best is None else self.best

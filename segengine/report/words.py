@@ -1,4 +1,4 @@
-"""What a run's report says in words: the headline, how it was trained, and what to keep in mind."""
+"""The sentences of a run's report: headline, training and notes."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from segengine.report.run_report import RunReport, Scores
 
 
 def headline(report: RunReport) -> str:
-    """The score with all that it takes to be understood: which mean, which classes, which images."""
+    """The main score with the kind of mean, the classes and the images that it covers."""
     split = report.split
     if split is None:
-        return "No score yet: the run ended before anything was evaluated."
+        return "No score: the run ended before the first evaluation."
     scores = report.scores[split]
     over = list(scores["mean"].get("over", ()))
     images = count(scores.get("images"))
@@ -26,7 +26,7 @@ def headline(report: RunReport) -> str:
 
 
 def classes(names: Sequence[str]) -> str:
-    """`liver and spleen`, or of many `20 classes`."""
+    """`2 classes (liver and spleen)`; of more than six classes only their number."""
     if len(names) == 1:
         return f"one class ({names[0]})"
     if len(names) > 6:
@@ -35,44 +35,46 @@ def classes(names: Sequence[str]) -> str:
 
 
 def training(report: RunReport) -> str:
-    """What was trained on what, how long, and which epoch's weights were kept."""
+    """Model, number of training images, duration, and the epoch whose weights were evaluated."""
     what = report.model or report.variant
     on = f" on {plural(report.training_images, 'image')}" if report.training_images else ""
     if not report.rows:
-        return f"{what}{on}: no epoch was finished."
+        return f"{what}{on}: no epoch was completed."
     trained = f"{what}, trained{on} for {plural(len(report.rows), 'epoch')}"
     step = report.rows[-1].get("step")
     trained += f" ({plural(step, 'step')})" if step else ""
     trained += f" in {duration(report.seconds)}" if report.seconds is not None else ""
     best = report.marked_epoch
-    kept = f" The scores are those of epoch {best}, the best on the validation images." if best is not None else ""
+    kept = (
+        f" Scores are of the weights after epoch {best}, the best on the validation images." if best is not None else ""
+    )
     return f"{trained}.{kept}"
 
 
 def notes(report: RunReport) -> list[str]:
-    """What a reader must keep in mind, the run's own warnings first."""
+    """Notes on the limits of the scores, after the run's own warnings."""
     found = list(report.warnings)
     if report.status != "finished":
         planned = f" of {report.planned_epochs}" if report.planned_epochs else ""
-        told = f": {report.message.rstrip('.')}" if report.message else ""
+        reason = f": {report.message.rstrip('.')}" if report.message else ""
         verb = {"failed": "failed", "interrupted": "was interrupted"}.get(report.status, f"is {report.status}")
-        found.insert(0, f"This run {verb} after {len(report.rows)}{planned} epochs{told}.")
+        found.insert(0, f"This run {verb} after {len(report.rows)}{planned} epochs{reason}.")
     if report.split == "validation":
         found.append(
-            "The score is on the validation images, which also chose the epoch: on new images expect somewhat less."
+            "The score is on the validation images, which were also used to select the epoch; expect a somewhat lower score on new images."
         )
     if report.split is not None:
         found += _about_scores(report.scores[report.split], report.split)
     found += _about_training(report)
     if report.seeds == 1:
         found.append(
-            "One seed: how much the score would change with another one is unknown, so small gaps to other runs mean nothing."
+            "One seed: the variation between seeds is unknown, so small differences to other runs are not evidence."
         )
     return found
 
 
 def _about_scores(scores: Scores, split: str) -> list[str]:
-    """Which classes the masks don't hold, or hardly, and what that does to the mean."""
+    """Notes on absent and rare classes and on small numbers of images."""
     over = scores["mean"].get("over", ())
     absent = {name: values for name, values in scores["classes"].items() if not values.get("pixels")}
     silent = [name for name, values in absent.items() if finite(values.get("dice")) is None]
@@ -81,30 +83,30 @@ def _about_scores(scores: Scores, split: str) -> list[str]:
     found = []
     if silent:
         found.append(
-            f"Without a score, as neither masks nor predictions of the {split} images hold them: {_all(silent)}."
+            f"No score, because neither masks nor predictions of the {split} images contain the class: {_all(silent)}."
         )
     if invented:
-        found.append(f"Predicted, though no mask of the {split} images holds them (Dice 0): {_all(invented)}.")
+        found.append(f"Predicted although no mask of the {split} images contains the class (Dice 0): {_all(invented)}.")
     if rare:
-        found.append(f"In fewer than 5 {split} images, so their scores hang on few objects: {_all(rare)}.")
+        found.append(f"In fewer than 5 {split} images, so the score depends on few objects: {_all(rare)}.")
     images = finite(scores.get("images"))
     if images is not None and images < 20:
-        found.append(f"Only {plural(int(images), f'{split} image')}: the score depends much on which ones they are.")
+        found.append(f"Only {plural(int(images), f'{split} image')}: the score depends strongly on their selection.")
     return found
 
 
 def _about_training(report: RunReport) -> list[str]:
-    """Whether the curves say that more, or fewer, epochs would do."""
+    """Notes on the number of epochs: still improving, or overfitting."""
     if report.status != "finished" or len(report.rows) < 5:
         return []
     last = int(report.rows[-1]["epoch"])
     if report.marked_epoch == last:
-        return ["The last epoch was the best: more epochs may still help."]
+        return ["The last epoch was the best: more epochs may improve the score."]
     loss = series(report.rows, "validation", "loss")
     known = loss[~np.isnan(loss)]
     if known.size >= 5 and known[-1] > 1.25 * known.min() > 0:
         rise = 100 * (known[-1] / known.min() - 1)
-        return [f"The validation loss ended {rise:.0f} % above its lowest: the model has begun to overfit."]
+        return [f"The final validation loss is {rise:.0f} % above its minimum: the model overfits."]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Writing a run's report: its page, and its figures as files."""
+"""Writes a run's report: the page and the figure files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segengine.runs import names
 
 
 def write_run_report(folder: Path, report: RunReport) -> Path:
-    """Write the page and the figures into a run's folder, each file whole or not at all; returns the page's path."""
+    """Write the page and the figures into a run's folder, each file atomically; returns the path of the page."""
     figures = list(charts(report))
     page = folder / names.REPORT
     write_text(page, run_page(report, figures))

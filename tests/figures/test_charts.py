@@ -67,7 +67,7 @@ def test_a_map_of_errors_is_strongest_where_the_score_is_lowest():
     svg = figure.as_file()
     strong, weak = (of_file(f"heat-{step}") for step in (20, 0))
     assert svg.index(strong) < svg.index(weak)
-    assert "Hardest: liver with 9.000 at the highest." in figure.description
+    assert "Highest score: liver with 9.000." in figure.description
     assert "b, liver: 9.000" in svg
 
 
@@ -75,7 +75,7 @@ def test_a_class_without_true_pixels_is_neither_zero_nor_one():
     counts = np.diag([10, 0, 10]).astype(np.int64)
     names = ["background", "class 1", "class 2"]
     words = describe_confusion(counts, names)
-    assert words == "Confusion matrix of 3 classes. Found of the true pixels: background 100 %, class 2 100 %."
+    assert words == "Confusion matrix of 3 classes. Recall: background 100 %, class 2 100 %."
     figure = confusion_figure("c", "c", counts, names)
     assert [cell for row in figure.table.rows for cell in row].count("–") == 3
     assert "class 1 as class 1: no true pixel" in figure.as_file()

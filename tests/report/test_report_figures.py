@@ -72,7 +72,7 @@ def test_a_loss_without_validation_has_no_score_panel(rows_of, labels_of):
 def test_no_epoch_at_all_still_gives_a_figure(labels_of):
     assert "no value" in curves([]).as_file()
     assert class_curves([], labels_of(3)).as_file().count("no value") == 3
-    assert describe_curves([]) == "No epoch was finished, so there are no curves."
+    assert describe_curves([]) == "No curves: no epoch was completed."
 
 
 @pytest.mark.parametrize("name", ["$x_{1$", "肝臓", "a\nb\tc", "<script>", "\\frac", "x" * 300, ""])

@@ -177,7 +177,7 @@ def test_the_headline_says_which_mean_over_what_on_which_images(report_of):
     assert headline(report) == "Mean Dice 0.785 over 2 classes (class 1 and class 2), on 30 test images."
     assert training(report) == (
         "VGG 16 and U-Net, trained on 120 images for 4 epochs (40 steps)."
-        " The scores are those of epoch 4, the best on the validation images."
+        " Scores are of the weights after epoch 4, the best on the validation images."
     )
 
 
@@ -193,7 +193,7 @@ def test_a_run_without_an_epoch_says_so(report_of):
         status="failed",
         message="no disk left.",
     )
-    assert headline(empty) == "No score yet: the run ended before anything was evaluated."
+    assert headline(empty) == "No score: the run ended before the first evaluation."
     assert notes(empty)[0] == "This run failed after 0 epochs: no disk left."
     parsed = Tags(run_page(empty))
     assert not parsed.all("img")
@@ -204,20 +204,20 @@ def test_notes_are_honest_about_seeds_splits_and_rare_classes(report_of):
     report = report_of(3, 6)
     found = notes(report)
     assert found[-1].startswith("One seed:")
-    assert "The last epoch was the best: more epochs may still help." in found
+    assert "The last epoch was the best: more epochs may improve the score." in found
     validated = report_of(
         3, 2, scores={"validation": report.scores["test"]}, seeds=3, warnings=["2 images are missing."]
     )
     assert notes(validated) == [
         "2 images are missing.",
-        "The score is on the validation images, which also chose the epoch: on new images expect somewhat less.",
+        "The score is on the validation images, which were also used to select the epoch; expect a somewhat lower score on new images.",
     ]
     scores = report.scores["test"]
     rare = {**scores["classes"], "class 1": {**scores["classes"]["class 1"], "images": 2}}
     few = report_of(3, 2, seeds=2, scores={"test": {**scores, "images": 4, "classes": rare}})
     assert notes(few) == [
-        "In fewer than 5 test images, so their scores hang on few objects: class 1.",
-        "Only 4 test images: the score depends much on which ones they are.",
+        "In fewer than 5 test images, so the score depends on few objects: class 1.",
+        "Only 4 test images: the score depends strongly on their selection.",
     ]
 
 
@@ -225,7 +225,7 @@ def test_a_rising_validation_loss_is_named(report_of):
     report = report_of(3, 6, seeds=2)
     rows = [{**row, "validation": {**row["validation"], "loss": 0.2 + 0.1 * k}} for k, row in enumerate(report.rows)]
     assert notes(report_of(3, 6, seeds=2, rows=rows, best=2)) == [
-        "The validation loss ended 250 % above its lowest: the model has begun to overfit."
+        "The final validation loss is 250 % above its minimum: the model overfits."
     ]
 
 
