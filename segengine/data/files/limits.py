@@ -12,7 +12,7 @@ from segengine.errors import DataError
 LIMIT_SETTING = "SEGENGINE_MAX_IMAGE_GIB"
 """Environment variable with the limit in GiB of decoded values; it affects no result, only which files are refused."""
 DEFAULT_GIB = 1.0
-_GIB = 1024**3
+GIB = 1024**3
 
 
 def limit_bytes() -> int:
@@ -24,7 +24,7 @@ def limit_bytes() -> int:
         gib = math.nan
     if not 0 < gib < math.inf:
         raise DataError(f"{LIMIT_SETTING} is '{text}'; it must be a positive number of GiB, such as 4")
-    return int(gib * _GIB)
+    return int(gib * GIB)
 
 
 def check_size(path: Path, height: int, width: int, bytes_per_pixel: float) -> None:
@@ -39,9 +39,9 @@ def check_size(path: Path, height: int, width: int, bytes_per_pixel: float) -> N
     limit = limit_bytes()
     if needed > limit:
         raise DataError(
-            f"{path}: declares {width:,} x {height:,} pixels (width x height), {needed / _GIB:.3g} GiB decoded, above the limit "
-            f"of {limit / _GIB:.3g} GiB; if this size is correct, cut it into tiles, or raise the limit with the "
-            f"environment variable {LIMIT_SETTING}={math.ceil(needed / _GIB)}"
+            f"{path}: declares {width:,} x {height:,} pixels (width x height), {needed / GIB:.3g} GiB decoded, above the limit "
+            f"of {limit / GIB:.3g} GiB; if this size is correct, cut it into tiles, or raise the limit with the "
+            f"environment variable {LIMIT_SETTING}={math.ceil(needed / GIB)}"
         )
 
 
@@ -57,8 +57,8 @@ def file_bytes(path: Path) -> bytes:
             raise DataError(f"{path}: is not a regular file; give the path of an image file")
         if found.st_size > limit_bytes():
             raise DataError(
-                f"{path}: is {found.st_size / _GIB:.3g} GiB large, above the limit of {limit_bytes() / _GIB:.3g} GiB; cut it into "
-                f"tiles, or raise the limit with the environment variable {LIMIT_SETTING}={math.ceil(found.st_size / _GIB)}"
+                f"{path}: is {found.st_size / GIB:.3g} GiB large, above the limit of {limit_bytes() / GIB:.3g} GiB; cut it into "
+                f"tiles, or raise the limit with the environment variable {LIMIT_SETTING}={math.ceil(found.st_size / GIB)}"
             )
         return path.read_bytes()
     except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,16 @@ def read(path: Path, content: bytes) -> Stored:
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
         picture = choose_picture(path, tiff)
         page = picture.page
-        _check_kind(path, page)
+        check_kind(path, page)
         for part in picture.pages:
-            _check_segments(path, part, len(content))
+            check_segments(path, part, len(content))
         height, width, channels = picture.shape
         check_size(path, height, width, channels * page.dtype.itemsize)
         values = _decoded(path, picture)
-        nodata = _nodata(tiff, page)
-        return _stored(picture, values, nodata, _missing(picture, values, nodata), _spacing(tiff, page))
+        nodata = nodata_of(tiff, page)
+        validity = None if picture.mask is None else np.asarray(picture.mask.asarray())
+        missing = invalid_pixels(values, nodata, validity)
+        return stored_image(picture, values, nodata, missing, spacing_of(tiff, page))
 
 
 def read_pages(path: Path, content: bytes) -> list[Stored]:
@@ -57,35 +61,43 @@ def read_pages(path: Path, content: bytes) -> list[Stored]:
     found = []
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
         for picture in all_pages(path, tiff):
-            _check_kind(path, picture.page)
-            _check_segments(path, picture.page, len(content))
+            check_kind(path, picture.page)
+            check_segments(path, picture.page, len(content))
             height, width, channels = picture.shape
             check_size(path, height, width, channels * picture.page.dtype.itemsize)
             values = _decoded(path, picture)
-            nodata, spacing = _nodata(tiff, picture.page), _spacing(tiff, picture.page)
-            found.append(_stored(picture, values, nodata, _missing(picture, values, nodata), spacing))
+            nodata, spacing = nodata_of(tiff, picture.page), spacing_of(tiff, picture.page)
+            found.append(stored_image(picture, values, nodata, invalid_pixels(values, nodata, None), spacing))
     return found
 
 
 def _decoded(path: Path, picture: Picture) -> NDArray[Any]:
-    try:
+    with named_codecs(path, picture.page):
         return picture.values()
+
+
+@contextmanager
+def named_codecs(path: Path, page: tifffile.TiffPage) -> Iterator[None]:
+    """Turns tifffile's error for a missing decoder into a DataError that names the compression and the package."""
+    try:
+        yield
     except Exception as error:
         if "imagecodecs" in str(error):
-            compression = getattr(picture.page.compression, "name", picture.page.compression)
+            compression = getattr(page.compression, "name", page.compression)
             raise DataError(
                 f"{path}: is compressed with {compression}, which needs imagecodecs; install it with `{CODECS_COMMAND}`"
             ) from error
         raise
 
 
-def _stored(
+def stored_image(
     picture: Picture,
     values: NDArray[Any],
     nodata: float | None,
     missing: NDArray[np.bool_] | None,
     spacing: tuple[float, float] | None,
 ) -> Stored:
+    """Decoded values [H, W] or [H, W, C] of an image, or of a window of it, with what its tags say about them, upright."""
     page, notes = picture.page, list(picture.notes)
     photometric = int(page.photometric)
     bits = 8 * values.dtype.itemsize
@@ -106,8 +118,7 @@ def _stored(
             notes.append(f"the colours of the {bits}-bit palette are not used; the indices are read as values")
     extra = tuple(int(kind) for kind in page.extrasamples)
     alpha = bool(extra) and extra[-1] in (1, 2) and values.ndim == 3 and values.shape[2] == page.samplesperpixel
-    tag = page.tags.get(_ORIENTATION)
-    turn = int(tag.value) if tag is not None else 1
+    turn = orientation_of(page)
     return Stored(
         upright(values, turn),
         bits,
@@ -121,7 +132,13 @@ def _stored(
     )
 
 
-def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
+def orientation_of(page: tifffile.TiffPage) -> int:
+    """The orientation tag, 1 (upright) where there is none."""
+    tag = page.tags.get(_ORIENTATION)
+    return int(tag.value) if tag is not None else 1
+
+
+def check_kind(path: Path, page: tifffile.TiffPage) -> None:
     """Refuse colour spaces other than gray and RGB, and complex numbers."""
     photometric, compression = int(page.photometric), int(page.compression)
     if photometric not in _KNOWN_PHOTOMETRIC or (photometric == _YCBCR and compression not in _JPEG):
@@ -132,7 +149,7 @@ def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
         raise DataError(f"{path}: holds values of {kind}; save whole or floating-point numbers")
 
 
-def _check_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
+def check_segments(path: Path, page: tifffile.TiffPage, size: int) -> None:
     """Refuse a page with missing or truncated strips or tiles, which tifffile would fill with zeros."""
     expected = math.prod(page.chunked)
     kind = "tiles" if page.is_tiled else "strips"
@@ -161,7 +178,7 @@ def _colours(page: tifffile.TiffPage) -> tuple[tuple[int, int, int], ...] | None
     return tuple((int(r), int(g), int(b)) for r, g, b in eight.T)
 
 
-def _nodata(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
+def nodata_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
     """The value of GDAL's tag for pixels without measurement, of the first page where this one has none; else None."""
     tag = page.tags.get(_NODATA) or tiff.pages.first.tags.get(_NODATA)
     try:
@@ -170,17 +187,20 @@ def _nodata(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
         return None
 
 
-def _missing(picture: Picture, values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+def invalid_pixels(
+    values: NDArray[Any], nodata: float | None, validity: NDArray[Any] | None
+) -> NDArray[np.bool_] | None:
+    """Pixels without a measurement, bool [H, W]; None if there are none. `validity` [H, W]: 0 outside the validity mask."""
     missing = missing_pixels(values, nodata)
-    if picture.mask is None:
+    if validity is None:
         return missing
-    invalid = np.asarray(picture.mask.asarray()) == 0
+    invalid = validity == 0
     if not invalid.any():
         return missing
     return np.asarray(invalid if missing is None else missing | invalid)
 
 
-def _spacing(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
+def spacing_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
     """(row, column) pixel spacing: in map units for a GeoTIFF, in the file's unit for ImageJ."""
     scale = page.tags.get(_PIXEL_SCALE)
     if scale is not None and len(scale.value) >= 2 and scale.value[0] > 0 and scale.value[1] > 0:

@@ -38,7 +38,10 @@ class Picture:
 
     def values(self) -> NDArray[Any]:
         """The stored values, [H, W] or [H, W, C]."""
-        values = np.asarray(self.page.asarray() if self.series is None else self.series.asarray())
+        return self.arranged(np.asarray(self.page.asarray() if self.series is None else self.series.asarray()))
+
+    def arranged(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values in the order of `axes` as [H, W] or [H, W, C]."""
         axes = self.axes
         for axis in reversed(range(values.ndim)):
             if values.shape[axis] == 1 and axes[axis] not in "YX":
@@ -60,7 +63,7 @@ def choose_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
         inner = [sub for page in pages for sub in _chain(path, page.pages or ())]
         full = [page for page in inner if not _is_reduced(page) and not _is_mask(page)]
     if not full:
-        raise DataError(f"{path}: holds only thumbnails; export it again")
+        raise DataError(f"{path}: holds {'only thumbnails' if pages else 'no image'}; export it again")
     if pages and _is_reduced(pages[0]):
         notes = ("a thumbnail before the image is ignored",)
     page = full[0]
