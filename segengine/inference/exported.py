@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
-from segengine.data.files.reading import check_fits, to_picture
+from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.windows import Windowing
+from segengine.engine.checkpoint_hash import sha256_of
 from segengine.errors import NotARunError, RunError
 from segengine.inference.load import Trained, load_trained, stored_array
 
@@ -36,6 +37,14 @@ class Exported:
     def channels(self) -> int:
         """Number of image channels."""
         return int(self.model.facts["image"]["channels"])
+
+    def window_of(self, path: Path) -> AnyWindow:  # noqa: ARG002 (its windows don't depend on the image)
+        """As `Trained.window_of`."""
+        return self.windowing.common
+
+    def identity(self) -> str:
+        """sha256 of the file."""
+        return sha256_of(self.path)
 
     def for_images(self, paths: Sequence[Path]) -> Exported:  # noqa: ARG002 (its windows don't depend on other images)
         """Returns self: an exported file has no windows per group."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.stored import Stored, missing_pixels
 from segengine.data.files.windows import Windowing
 from segengine.engine.checkpoint import load_weights
+from segengine.engine.checkpoint_hash import sha256_of
 from segengine.engine.distributed import pick_device
 from segengine.engine.precision import Precision, pick_precision
 from segengine.engine.prediction import Predictor
@@ -57,14 +60,23 @@ class Trained:
         """The image, and a mask bool [H, W] of pixels without measurement; None if all pixels are valid."""
         stored = decode(path)
         check_fits(stored, path, channels=self.run["data"]["channels"], deep=self.windowing.common is not None)
-        window = self.windowing.of(self.group_of(path))
-        return to_picture(stored, path, channels=self.run["data"]["channels"], window=window), stored.missing
+        channels = self.run["data"]["channels"]
+        return to_picture(stored, path, channels=channels, window=self.window_of(path)), stored.missing
 
     def group_of(self, path: Path) -> str:
         """The group of a file by the run's `data.split.group`; its path without a match."""
         pattern = (self.folder.spec()["data"].get("split") or {}).get("group")
         found = re.search(pattern, path.stem) if pattern else None
         return str(path) if found is None else found[1] if found.re.groups else found[0]
+
+    def window_of(self, path: Path) -> AnyWindow:
+        """The windows that map this file's values to 0..255."""
+        return self.windowing.of(self.group_of(path))
+
+    def identity(self) -> str:
+        """sha256 over the weights and everything in run.json that affects a prediction."""
+        digest = sha256_of(self.folder / names.WEIGHTS)
+        return identity_of([digest, *(self.run.get(key) for key in ("labels", "ignored", "masks", "precision"))])
 
     def for_images(self, paths: Sequence[Path]) -> Trained:
         """The model with windows computed for groups unseen in training, if windows are per group."""
@@ -92,6 +104,11 @@ class Trained:
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""
         return self.predictor.image_probabilities(image)
+
+
+def identity_of(facts: Sequence[Any]) -> str:
+    """sha256 of facts as JSON."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def stored_array(

@@ -11,15 +11,15 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from segengine_runtime import Encoding, Label, ModelError, Prediction
+from segengine_runtime import Encoding, Label, Prediction
 from segengine_runtime.prediction import IGNORE
 
 from segengine.errors import DataError, RunError
+from segengine.inference import tta
 from segengine.inference.exported import Exported, load_any
 from segengine.inference.load import Trained
 
 Source = str | os.PathLike[str] | NDArray[Any]
-_MIRRORED_AXES = ((0,), (1,), (0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +68,12 @@ class Model:
         else:
             source = Path(os.fspath(image))
             pixels, missing = self.trained.for_images([source]).read_with_missing(source)
-        probabilities = partial(self._probabilities, pixels, flips=flips)
-        classes = probabilities().argmax(0).astype(np.uint8) if flips else self.trained.classes(pixels)
+        probabilities = partial(tta.probabilities, self.trained, pixels, flips=flips)
+        classes = tta.classes(self.trained, pixels, flips=flips)
         if missing is not None:
             classes = np.where(missing, np.uint8(IGNORE), classes)
         mask = self.trained.mapping.to_raw(classes)
         return Prediction(mask, classes, pixels, self.labels, self.encoding, source, probabilities)
-
-    def _probabilities(self, pixels: NDArray[np.uint8], *, flips: bool) -> NDArray[np.float32]:
-        mean = self.trained.probabilities(pixels)
-        if not flips:
-            return mean
-        for axes in _MIRRORED_AXES:
-            mirrored = self.trained.probabilities(np.ascontiguousarray(np.flip(pixels, axes)))
-            mean = mean + np.flip(mirrored, tuple(axis + 1 for axis in axes))
-        return np.asarray(mean / 4, dtype=np.float32)
 
     def predict_folder(
         self,
@@ -94,20 +85,22 @@ class Model:
     ) -> list[Path]:
         """Predict image files and folders, write masks below `out` under the images' names, and list these files.
 
+        As with the command, files that this model wrote for the same images are complete and stay, and other existing files
+        are replaced only with `overwrite`.
+
         Raises:
-            DataError: missing path, unreadable file, or existing mask.
+            DataError: missing path, or an existing file, before anything is predicted; unreadable images, after all others
+                were predicted.
         """
-        from segengine.inference.predict import images_in
+        from segengine.inference.predict.files import predict_files
+        from segengine.inference.predict.inputs import images_in
 
         given = [images] if isinstance(images, str | os.PathLike) else list(images)
-        written = []
-        for image, place in images_in([Path(path) for path in given], Path(out)):
-            target = Path(out) / place.with_suffix(self.encoding.suffix)
-            try:
-                written.append(self.predict(image, flips=flips).save(target, overwrite=overwrite))
-            except ModelError as error:
-                raise DataError(str(error)) from error
-        return written
+        found = images_in([Path(path) for path in given], Path(out))
+        done = list(predict_files(self.trained, found, Path(out), flips=flips, overwrite=overwrite))
+        if problems := [each.problem for each in done if each.problem]:
+            raise DataError("\n".join(problems))
+        return [path for each in done for path in (*each.written, *each.complete)]
 
     def evaluate(
         self, data: str | os.PathLike[str] | None = None, *, split: str | None = None, overrides: Sequence[str] = ()

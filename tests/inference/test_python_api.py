@@ -70,13 +70,6 @@ def test_a_saved_mask_is_as_the_training_masks_and_overwrites_nothing(model: seg
         prediction.save(tmp_path / "mask.jpg")
 
 
-def test_a_folder_is_predicted_once(model: segengine.Model, study: Study, tmp_path: Path) -> None:
-    images = study.folder / "data/test/images"
-    assert [path.name for path in model.predict_folder(images, tmp_path)] == ["te0.png", "te1.png"]
-    with pytest.raises(DataError, match="exists"):
-        model.predict_folder(images, tmp_path)
-
-
 @pytest.mark.parametrize(
     ("array", "said"),
     [

@@ -24,8 +24,13 @@ def write_mask(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> None:
     Raises:
         DataError: a suffix that would lose values, or values that the encoding can't hold.
     """
+    write_bytes(path, mask_bytes(path, raw, encoding))
+
+
+def mask_bytes(path: Path, raw: NDArray[Any], encoding: MaskEncoding) -> bytes:
+    """The content of the mask file `path`; arguments and errors as in `write_mask`."""
     encode = writer_of(path)
     most = 65535 if encoding.bits == 16 else 2**encoding.bits - 1
     if raw.ndim == 2 and raw.size and int(raw.max()) > most:
         raise DataError(f"{path}: value {int(raw.max())} doesn't fit the masks' {encoding.bits} bits (at most {most})")
-    write_bytes(path, encode(raw, encoding, path))
+    return encode(raw, encoding, path)
