@@ -15,7 +15,7 @@ from tests.training.small import SPEC, Study, segengine, write_problem
 
 
 def predicted(out: Path) -> list[str]:
-    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png") if path.is_file())
 
 
 def test_hidden_files_and_folders_are_no_images(study: Study, tmp_path: Path) -> None:
