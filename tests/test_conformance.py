@@ -10,6 +10,8 @@ from segengine.components.lookup import checked_class, registry
 from segengine.registry import Provider
 from segengine.testing import check, sample_folder
 from segengine.testing.conformance import missing_parameters
+from tests.data.annotations.sets import coco
+from tests.data.annotations.test_rasterised import WHEEL_FIRST, cvat_set, label_studio_set, labelme_set, yolo_set
 
 PARAMETERS = {
     ("backbones", "timm"): {"model": "convnext_atto"},
@@ -19,6 +21,11 @@ PARAMETERS = {
     ("metrics", "nsd"): {"tolerance": 1.0},
     ("sources", "folders"): {"root": "SAMPLE"},
     ("sources", "table"): {"root": "SAMPLE", "file": "TABLE"},
+    ("sources", "coco"): {"root": "COCO"},
+    ("sources", "labelme"): {"root": "LABELME"},
+    ("sources", "yolo"): {"root": "YOLO"},
+    ("sources", "cvat"): {"root": "CVAT"},
+    ("sources", "label-studio"): {"root": "LABEL STUDIO"},
     ("trackers", "mlflow"): {"uri": "DATABASE"},
 }
 """For components with required fields, and the smallest of those with a depth; SAMPLE is a folder of sample files, DATABASE a new one."""
@@ -56,6 +63,11 @@ def _given(kind: str, name: str, folder: Path) -> dict[str, object]:
     made = {
         "SAMPLE": lambda: sample_folder(folder),
         "TABLE": lambda: _table(Path(sample_folder(folder))),
+        "COCO": lambda: str(coco(folder, WHEEL_FIRST)),
+        "LABELME": lambda: str(labelme_set(folder)),
+        "YOLO": lambda: str(yolo_set(folder)),
+        "CVAT": lambda: str(cvat_set(folder)),
+        "LABEL STUDIO": lambda: str(label_studio_set(folder)),
         "DATABASE": lambda: f"sqlite:///{folder / 'mlflow.db'}",
     }
     return {key: made[value]() if str(value) in made else value for key, value in parameters.items()}

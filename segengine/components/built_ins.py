@@ -45,7 +45,15 @@ _TABLE: dict[str, dict[str, str]] = {
         "cutmix": "augmentations:CutMix",
         "copy-paste": "augmentations:CopyPaste",
     },
-    "sources": {"folders": "sources:Folders", "table": "sources:Table"},
+    "sources": {
+        "folders": "sources:Folders",
+        "table": "sources:Table",
+        "coco": "annotation_sources:Coco",
+        "labelme": "annotation_sources:Labelme",
+        "yolo": "annotation_sources:Yolo",
+        "cvat": "annotation_sources:Cvat",
+        "label-studio": "annotation_sources:LabelStudio",
+    },
     "optimizers": {"adamw": "optimizers:AdamW", "adam": "optimizers:Adam", "sgd": "optimizers:Sgd"},
     "schedules": {
         "cosine": "schedules:Cosine",

@@ -63,7 +63,7 @@ class Folders(Source):
     @field_validator("root")
     @classmethod
     def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
-        return _from_the_file(root, info)
+        return from_the_file(root, info)
 
     @field_validator("images", "masks", "lists")
     @classmethod
@@ -100,7 +100,7 @@ class Table(Source):
     @field_validator("root")
     @classmethod
     def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
-        return _from_the_file(root, info)
+        return from_the_file(root, info)
 
     def build(self) -> list[Record]:
         """One record per row, sorted by id; raises DataError for a missing table, column or file."""
@@ -110,7 +110,7 @@ class Table(Source):
         return read_pairs(TablePlan(self.root, self.file, self.image, self.mask, self.split, self.group, skip))
 
 
-def _from_the_file(root: Path, info: ValidationInfo) -> Path:
+def from_the_file(root: Path, info: ValidationInfo) -> Path:
     """A root as an absolute path, relative ones from the experiment file's folder."""
     if str(root).startswith("~"):
         raise ValueError(f"'{root}' is not expanded; write the full path, or a path relative to the experiment file")

@@ -67,6 +67,9 @@ FORMATS = (
     Format("NPY", (".npy",), (b"\x93NUMPY",), f"{_ROOM}.arrays", f"{_ROOM}.arrays", picture=False),
     Format("NPZ", (".npz",), (b"PK\x03\x04",), f"{_ROOM}.arrays", f"{_ROOM}.arrays", picture=False),
 )
+SHAPES_SIGNATURE = b"segengine shapes"
+_SHAPES = Format("shapes", (".shapes",), (SHAPES_SIGNATURE,), "segengine.data.annotations.drawing", picture=False)
+"""Masks drawn from annotations; written and read by segengine only, so not among the formats that users are told of."""
 SUFFIXES = tuple(suffix for entry in FORMATS for suffix in entry.suffixes)
 """Suffixes of all files that can be read."""
 PICTURE_SUFFIXES = tuple(suffix for entry in FORMATS if entry.picture for suffix in entry.suffixes)
@@ -81,7 +84,7 @@ def format_of(path: Path, content: bytes) -> Format:
     Raises:
         DataError: the content matches no known format.
     """
-    for entry in FORMATS:
+    for entry in (*FORMATS, _SHAPES):
         if entry.matches(content[:HEAD_BYTES]):
             return entry
     known = ", ".join(entry.name for entry in FORMATS)
@@ -91,7 +94,7 @@ def format_of(path: Path, content: bytes) -> Format:
 def import_readers(paths: Iterable[str | os.PathLike[str]]) -> None:
     """Import the readers of the files' suffixes, so that threads that read them import none."""
     suffixes = {os.path.splitext(path)[1].lower() for path in paths}
-    for entry in FORMATS:
+    for entry in (*FORMATS, _SHAPES):
         if suffixes.intersection(entry.suffixes):
             import_module(entry.reader)
 

@@ -176,9 +176,11 @@ def choose_indices(
         DataError: an index beyond the names, or masks without classes.
     """
     diagnosis = diagnose(survey)
-    if diagnosis.kind in ("numbered objects", "blurred", "compressed", "picture"):
-        raise DataError(f"{survey.folder}: {diagnosis.message}")
     occurring = [int(v) for v in survey.values if isinstance(v, int) and v not in ignored]
+    # Where each index has a name, many classes with one area each are classes all the same.
+    named = count is not None and max(occurring, default=0) < count
+    if diagnosis.kind in ("numbered objects", "blurred", "compressed", "picture") and not named:
+        raise DataError(f"{survey.folder}: {diagnosis.message}")
     if count is not None:
         values = tuple(v for v in range(count + sum(1 for i in ignored if i < count)) if v not in ignored)[:count]
         beyond = [v for v in occurring if v not in values]
