@@ -22,6 +22,7 @@ _UNPAIRED = "images without annotation: background in every pixel, or skipped wi
 class AnnotationSource(Source):
     """Images with annotations that are drawn as masks: 0 is the background, 1, 2 ... are the labels in order."""
 
+    reader: ClassVar[str] = ""
     one_each: ClassVar[bool] = False
     root: Path = Field(description="folder that holds images and annotations; relative to the experiment file")
     annotations: str = Field(description="pattern of the annotation files under root; may have {split}")
@@ -92,7 +93,10 @@ class AnnotationSource(Source):
         return class_labels(self._plan(), self.read()[0])
 
     def _reader(self) -> Any:
-        raise NotImplementedError(type(self).__name__)
+        from importlib import import_module
+
+        module, _, function = self.reader.partition(":")
+        return getattr(import_module(f"segengine.data.annotations.{module}"), function)
 
     def _plan(self) -> AnnotationPlan:
         from segengine.data.annotations.records import AnnotationPlan
@@ -107,6 +111,7 @@ class Coco(AnnotationSource):
     """COCO JSON: polygons and run lengths of instances, with categories as classes."""
 
     name: Literal["coco"] = "coco"
+    reader: ClassVar[str] = "coco:add_coco"
     annotations: str = Field(
         default="annotations/instances_{split}*.json",
         description="pattern of the JSON files under root; may have {split}",
@@ -116,16 +121,12 @@ class Coco(AnnotationSource):
         description="regions marked iscrowd: ignored where no other object is, or pixels of their class",
     )
 
-    def _reader(self) -> Any:
-        from segengine.data.annotations.coco import add_coco
-
-        return add_coco
-
 
 class Labelme(AnnotationSource):
     """labelme: one JSON file per image with polygons, rectangles, circles and masks."""
 
     name: Literal["labelme"] = "labelme"
+    reader: ClassVar[str] = "labelme:add_labelme"
     one_each: ClassVar[bool] = True
     annotations: str = Field(
         default="**/*.json",
@@ -134,11 +135,6 @@ class Labelme(AnnotationSource):
     unpaired: Literal["background", "skip"] = Field(
         default="skip", description=f"{_UNPAIRED}; an image whose file lists no shapes is annotated"
     )
-
-    def _reader(self) -> Any:
-        from segengine.data.annotations.labelme import add_labelme
-
-        return add_labelme
 
 
 class Yolo(AnnotationSource):
@@ -167,6 +163,7 @@ class Cvat(AnnotationSource):
     """CVAT for images 1.1: polygons, boxes, ellipses and masks in one XML file."""
 
     name: Literal["cvat"] = "cvat"
+    reader: ClassVar[str] = "cvat:add_cvat"
     annotations: str = Field(
         default="annotations.xml", description="pattern of the XML files under root; may have {split}"
     )
@@ -176,22 +173,13 @@ class Cvat(AnnotationSource):
         "z_order, then the later one, as CVAT shows them",
     )
 
-    def _reader(self) -> Any:
-        from segengine.data.annotations.cvat import add_cvat
-
-        return add_cvat
-
 
 class LabelStudio(AnnotationSource):
     """Label Studio's JSON export: polygons, rectangles, ellipses and brushes."""
 
     name: Literal["label-studio"] = "label-studio"
+    reader: ClassVar[str] = "label_studio:add_label_studio"
     annotations: str = Field(default="*.json", description="pattern of the JSON files under root; may have {split}")
     unpaired: Literal["background", "skip"] = Field(
         default="skip", description=f"{_UNPAIRED}; a task that was submitted without regions is annotated"
     )
-
-    def _reader(self) -> Any:
-        from segengine.data.annotations.label_studio import add_label_studio
-
-        return add_label_studio
