@@ -25,7 +25,7 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(wildcard plugins/*/pypro
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml $(wildcard plugins/*/pyproject.toml)
-	$(BIN)/python -m pip install -q -e '.[dev]' -e plugins/segengine-runtime -e plugins/segengine-resnet
+	$(BIN)/python -m pip install -q -e '.[dev]' $(addprefix -e ,$(wildcard plugins/*))
 	touch $@ $(VENV)/.installed
 
 # Lint, format, types, layers, tests: what continuous integration runs.

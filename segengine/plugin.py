@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segengine.components.backbones import Weights, check_weights
+from segengine.components.backbones import InitialWeights, Weights, check_weights
 from segengine.components.base import (
     Augmentation,
     Backbone,
@@ -21,6 +21,7 @@ from segengine.components.base import (
     MaskMapper,
     Metric,
     Optimizer,
+    RelativePath,
     Schedule,
     Source,
     Tracker,
@@ -100,18 +101,26 @@ def check_timm_model(model: str) -> None:
 
 
 def load_backbone_weights(
-    backbone: nn.Module, path: str | Path, *, in_channels: int, whole_model: Callable[[], Collection[str]] = tuple
+    backbone: nn.Module,
+    path: str | Path,
+    *,
+    in_channels: int,
+    whole_model: Callable[[], Collection[str]] = tuple,
+    rename: Callable[[str], str] | None = None,
 ) -> None:
-    """Copy a .safetensors or .pth file into a backbone; its first convolution is adapted to `in_channels`.
+    """Copy a .safetensors or .pth file, or `store:NAME`, into a backbone; its first convolution is adapted to `in_channels`.
 
     Tensors of a classification head may be unused; `whole_model` returns the keys of the backbone's original network.
+    `rename` converts a key of the file to the backbone's naming, for the same network written under other names.
 
     Raises:
         SpecError: no such file, not plain tensors, or a tensor of the backbone missing or of another shape.
     """
     from segengine.nn.weights import load_backbone, read_weights
 
-    state = read_weights(Path(path))
+    state = read_weights(path)
+    if rename is not None:
+        state = {rename(key): tensor for key, tensor in state.items()}
     load_backbone(backbone, state, in_channels=in_channels, source=str(path), whole_model=whole_model)
 
 
@@ -144,6 +153,7 @@ __all__ = [
     "IGNORE",
     "ImageMetric",
     "ImagePair",
+    "InitialWeights",
     "Job",
     "JobEnded",
     "JobPlacement",
@@ -163,6 +173,7 @@ __all__ = [
     "RareCentred",
     "Record",
     "RegistryError",
+    "RelativePath",
     "RunError",
     "Schedule",
     "SegengineError",

@@ -32,6 +32,7 @@ COMMANDS = {
     "runs": "runs",
     "schema": "schema",
     "validate": "validate",
+    "weights": "weights",
 }
 """Command name -> module in this package; each module has an object `command`."""
 

@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from segengine.components.base import Backbone, RelativePath
 from segengine.errors import SpecError
 from segengine.registry import suggest
+from segengine.weight_store import PREFIX, SUFFIXES, weights_path
 
 if TYPE_CHECKING:
     from segengine.nn.contracts import BackboneModule
 
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+WEIGHT_SUFFIXES = SUFFIXES
 _WORDS = ("none", "pretrained")
 
 
-def _resolved(weights: str, info: ValidationInfo) -> str:
-    """`none`, `pretrained`, or a file's path, made absolute if validation has the spec's folder (`base_folder`)."""
-    if weights in _WORDS:
-        return weights
-    if not weights.endswith(WEIGHT_SUFFIXES):
-        hint = suggest(weights, _WORDS) or "write none, pretrained, or the path of a .safetensors or .pth file"
-        message = f"'{weights}' is not none, pretrained or a weights file; {hint}"
-        # Curly braces are pydantic's placeholders in custom messages.
-        raise PydanticCustomError("weights", "{message}", {"message": message})
-    folder = (info.context or {}).get("base_folder")
-    return str((Path(folder) / weights).resolve()) if folder else weights
+class InitialWeights:
+    """Marker in `Annotated` for a backbone's field of initial weights: one of `words`, `store:NAME`, or a file.
+
+    A relative path becomes absolute if validation has the spec's folder (context `base_folder`).
+    """
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._resolved, handler(source))
+
+    def _resolved(self, weights: str, info: core_schema.ValidationInfo) -> str:
+        if weights in self.words or re.fullmatch(rf"{PREFIX}[\w.-]+", weights):
+            return weights
+        if not weights.endswith(WEIGHT_SUFFIXES):
+            words = ", ".join(self.words)
+            hint = (
+                suggest(weights, self.words) or f"write {words}, store:NAME, or the path of a .safetensors or .pth file"
+            )
+            message = f"'{weights}' is not {words}, store:NAME or a weights file; {hint}"
+            # Curly braces are pydantic's placeholders in custom messages.
+            raise PydanticCustomError("weights", "{message}", {"message": message})
+        folder = (info.context or {}).get("base_folder")
+        return str((Path(folder) / weights).resolve()) if folder else weights
 
 
-Weights = Annotated[str, AfterValidator(_resolved), RelativePath]
-"""A backbone's initial weights: `none` (random), `pretrained` (downloads), or a file, relative to the spec's folder."""
+Weights = Annotated[str, InitialWeights(*_WORDS), RelativePath]
+"""A backbone's initial weights: `none` (random), `pretrained` (downloads), `store:NAME` (an entry of the local weight store),
+or a file, relative to the spec's folder."""
 
 
-def check_weights(weights: str) -> None:
-    """Check that a file of weights exists; `none` and `pretrained` always pass.
+def check_weights(weights: str, words: Sequence[str] = _WORDS) -> None:
+    """Check that a file of weights exists, and that `store:NAME` is in the local store; `words` always pass.
 
     Raises:
-        SpecError: no such file.
+        SpecError: no such file or entry, or a file of the store that has changed.
     """
-    if weights not in _WORDS and not Path(weights).is_file():
-        raise SpecError(f"weights file {weights} does not exist; give an existing file, pretrained or none")
+    if weights not in words and not weights_path(weights).is_file():
+        raise SpecError(f"weights file {weights} does not exist; give an existing file, {' or '.join(reversed(words))}")
 
 
 class Vgg(Backbone):
@@ -58,7 +76,7 @@ class Vgg(Backbone):
     weights: Weights = Field(
         default="none",
         description="initial weights: none (random), pretrained (ImageNet, from torchvision, needs a network), "
-        "or the path of a .safetensors or .pth file in torchvision's naming",
+        "store:NAME, or the path of a .safetensors or .pth file in torchvision's naming",
     )
 
     def preflight(self) -> None:
@@ -84,7 +102,7 @@ class Timm(Backbone):
     weights: Weights = Field(
         default="none",
         description="initial weights: none (random), pretrained (timm's for the model, needs a network), "
-        "or the path of a .safetensors or .pth file in timm's naming",
+        "store:NAME, or the path of a .safetensors or .pth file in timm's naming",
     )
     drop_path: float = Field(
         default=0.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -124,7 +123,7 @@ def build_timm(
     if output_stride < 32 and max(backbone.strides) > output_stride:
         raise SpecError(_cannot_dilate(model, output_stride, max(backbone.strides)))
     if weights not in ("none", "pretrained"):
-        state = read_weights(Path(weights))
+        state = read_weights(weights)
         load_backbone(
             backbone, state, in_channels=in_channels, source=weights, whole_model=lambda: _keys_of_whole(model)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.error import URLError
 
 from torch import Tensor, nn
@@ -82,7 +81,7 @@ def build_vgg(depth: int, *, batch_norm: bool, in_channels: int, output_stride: 
     if weights == "pretrained":
         load_backbone(backbone, _downloaded(depth, batch_norm), in_channels=in_channels, source="torchvision's file")
     elif weights != "none":
-        load_backbone(backbone, read_weights(Path(weights)), in_channels=in_channels, source=weights)
+        load_backbone(backbone, read_weights(weights), in_channels=in_channels, source=weights)
     return backbone
 
 

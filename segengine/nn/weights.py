@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,21 @@ from torch import Tensor, nn
 
 from segengine.errors import SpecError
 from segengine.nn.input_channels import convolution_for
+from segengine.weight_store import PREFIX, find, sha256_of, weights_path
 
 _NAMED = 4  # maximum number of keys named in a message
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a .pth file that holds nothing but tensors.
+def read_weights(weights: str | Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth file that holds nothing but tensors; `store:NAME` is looked up.
 
     A checkpoint's `state_dict` or `model` entry is taken, the prefix `module.` (DDP) dropped, and of a whole
     segmenter the part `backbone.`.
 
     Raises:
-        SpecError: no such file, or not a file of plain tensors.
+        SpecError: no such file or entry of the store, or not a file of plain tensors.
     """
+    path = weights_path(weights)
     if not path.is_file():
         raise SpecError(f"weights file {path} does not exist; give an existing .safetensors or .pth file")
     try:
@@ -104,16 +105,18 @@ def load_backbone(
 
 
 def _loaded(source: str, tensors: int, counters: list[str], left_over: list[str], adapted: bool) -> dict[str, Any]:
-    """Record of loaded weights: file and sha256 (None: no local file), number of tensors loaded, missing counters without
-    influence, unused keys of the file, and whether the first layer was adapted.
+    """Record of loaded weights.
+
+    `file` and `sha256` (None: not a local file), `licence` and `source` of an entry of the store, numbers of `tensors` of the
+    backbone and of those `loaded`, `missing` counters without influence, `unused` keys of the file, and whether the first
+    layer was adapted to the images' channels.
     """
+    stored = find(source.removeprefix(PREFIX)) if source.startswith(PREFIX) else None
     path = Path(source)
-    digest = None
-    if path.is_file():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = stored.sha256 if stored else sha256_of(path) if path.is_file() else None
+    origin = {"licence": stored.licence, "source": stored.source} if stored else {}
     return {
-        "file": source, "sha256": digest, "tensors": tensors, "loaded": tensors - len(counters), "missing": counters,
+        "file": source, "sha256": digest, **origin, "tensors": tensors, "loaded": tensors - len(counters), "missing": counters,
         "unused": left_over, "first_layer_adapted": adapted,
     }  # fmt: skip
 

@@ -178,6 +178,7 @@ def _weights_text(loaded: Mapping[str, Any]) -> dict[str, str]:
     more = f": {', '.join(unused[:4])}{', ...' if len(unused) > 4 else ''}" if unused else ""
     return {
         "file": loaded["file"], "sha256": loaded["sha256"] or "",
+        **{key: loaded[key] for key in ("licence", "source") if loaded.get(key)},
         "coverage": f"{loaded['loaded']} of the backbone's {loaded['tensors']} tensors; {len(unused)} keys of the file unused{more}"
         + ("; first layer adapted to the images' channels" if loaded["first_layer_adapted"] else ""),
     }  # fmt: skip

@@ -170,14 +170,14 @@ def test_a_relative_path_of_weights_is_relative_to_the_spec(tmp_path):
 
 @pytest.mark.parametrize(
     ("weights", "hint"),
-    [("pretraned", "did you mean 'pretrained'?"), ("imagenet", "write none, pretrained, or the path")],
+    [("pretraned", "did you mean 'pretrained'?"), ("imagenet", "write none, pretrained, store:NAME, or the path")],
 )
 def test_weights_that_are_neither_a_word_nor_a_file_are_refused(weights, hint):
     with pytest.raises(ValidationError) as caught:
         Vgg(weights=weights)
     (error,) = caught.value.errors()
     assert error["loc"] == ("weights",)
-    assert f"'{weights}' is not none, pretrained or a weights file; {hint}" in error["msg"]
+    assert f"'{weights}' is not none, pretrained, store:NAME or a weights file; {hint}" in error["msg"]
     check_weights("none")
 
 
