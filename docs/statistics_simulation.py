@@ -1,7 +1,8 @@
 """Simulates comparisons whose truth is known: how often verdicts are wrong, intervals cover, gaps are found, advice holds.
 
 `python docs/statistics_simulation.py` prints the rows behind the tables of statistics.md and writes them to statistics_simulation.jsonl:
-4,000 repeats of each case. Every case has random numbers of its own, so that no two rows share their luck.
+4,000 repeats of each case, 1,000 of a case in which advice is taken. Rows that the file has are kept, so that a stopped simulation goes
+on. Every case has random numbers of its own, so that no two rows share their luck.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import Pool
@@ -25,11 +27,12 @@ from segengine.comparison.statistics.intervals import (
     MINIMUM_UNITS_OF_TRAINING,
     Estimate,
     Floats,
+    Parts,
     estimate,
     jackknife,
 )
 from segengine.comparison.statistics.pair_estimates import judge_pairs
-from segengine.comparison.statistics.power import Sources, more
+from segengine.comparison.statistics.power import POWER, Sources, more, power
 from segengine.comparison.statistics.ratios import ratios, summed
 from segengine.comparison.statistics.sample import Sample
 
@@ -65,11 +68,6 @@ class Case:
     paired: bool = False
     equal_at_gap: bool = False
 
-    def generators(self, count: int) -> list[np.random.Generator]:
-        """Independent generators that belong to this case alone."""
-        children = np.random.SeedSequence(list(repr(self).encode())).spawn(count)
-        return [np.random.default_rng(child) for child in children]
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -86,6 +84,12 @@ class Outcome:
     equal: NDArray[np.bool_]
     variances: Floats
     truth: float
+
+
+def generators(case: Case | Advice, repeats: int) -> list[np.random.Generator]:
+    """A generator per `AT_ONCE` repeats, independent of each other, that belong to this case alone."""
+    children = np.random.SeedSequence(list(repr(case).encode())).spawn(-(-repeats // AT_ONCE))
+    return [np.random.default_rng(child) for child in children]
 
 
 def places(units: int, rng: np.random.Generator, *, grouped: bool) -> NDArray[np.int64]:
@@ -150,7 +154,7 @@ def true_difference(case: Case) -> float:
     if not case.gap and not case.failures:
         return 0.0
     sums: list[list[Floats]] = [[], []]
-    for rng in replace(case, equal_at_gap=False).generators(150):
+    for rng in generators(replace(case, equal_at_gap=False), 150 * AT_ONCE):
         many = replace(case, seeds=1, variants=2)
         place = places(4000, rng, grouped=case.grouped)
         for side, (model,) in zip(sums, drawn(many, place, np.arange(len(place)), rng), strict=True):
@@ -164,9 +168,7 @@ def simulate(case: Case, repeats: int, resamples: int = 2000) -> Outcome:
     truth = true_difference(case)
     rules = Rules(0.05, abs(truth) if case.equal_at_gap else 0.005, resamples, 0)
     batch = _training if case.seeds >= 3 and case.variants == 2 and case.units >= 20 and not case.held else _batch
-    table = np.concatenate([batch(case, rng, truth, rules) for rng in case.generators(-(-repeats // AT_ONCE))])[
-        :repeats
-    ]
+    table = np.concatenate([batch(case, rng, truth, rules) for rng in generators(case, repeats)])[:repeats]
     return Outcome(*table[:, :5].astype(bool).T, variances=table[:, 5:7], truth=truth)
 
 
@@ -183,10 +185,10 @@ def samples(case: Case, rng: np.random.Generator) -> list[Sample]:
     ]  # fmt: skip
 
 
-def _sums(case: Case, rng: np.random.Generator) -> tuple[list[list[Floats]], NDArray[np.bool_]]:
+def _sums(case: Case, rng: np.random.Generator, repeats: int = AT_ONCE) -> tuple[list[list[Floats]], NDArray[np.bool_]]:
     """Numerators and denominators [R, S, G, K] of each variant, and where the truth has each class [R, G, K]."""
-    place = places(AT_ONCE * case.units, rng, grouped=case.grouped)
-    shape = (AT_ONCE, case.units, len(PRESENCE))
+    place = places(repeats * case.units, rng, grouped=case.grouped)
+    shape = (repeats, case.units, len(PRESENCE))
     sums, present = [], np.zeros(shape, dtype=bool)
     for models in drawn(case, place, place // case.units, rng):
         each = [[x.reshape(shape) for x in ratios(model, place, "dice", case.kind)] for model in models]
@@ -229,50 +231,107 @@ def _training(case: Case, rng: np.random.Generator, truth: float, rules: Rules) 
 
 @dataclass(frozen=True)
 class Advice:
-    """A comparison that is undecided, in which as many more seeds are trained as advised; the gap is `target`."""
+    """Undecided comparisons that take the advice. Their true gap is what `more_seeds` more seeds per variant and
+    `more_units` more images would show with a power of 80 %: less than that is too little, much more is waste.
+    """
 
     seeds: int
     sd_seed: float
     units: int
-    target: float
+    more_seeds: int = 5
+    more_units: int = 0
+
+    def pilot(self, units: int = 0, seeds: int = 0) -> Case:
+        """The comparison with so many more units and seeds."""
+        return Case(self.seeds + seeds, self.sd_seed, self.units + units, kind="per_image")
 
 
-def _single(found: Estimate, r: int) -> Estimate:
-    """The estimate of one repeat."""
+def components(case: Case) -> Sources:
+    """The components of variance of the mean's difference, from many more images and seeds than a case has."""
+    many, units = replace(case, seeds=200, units=1000), case.units
+    found = _estimate(many, generators(many, 1)[0], 1)
     parts = found.parts
     assert parts is not None
-    return replace(
-        found, difference=found.difference[r], units=found.units[r], seeds=found.seeds[r], df=found.df[r],
-        influence=found.influence[r], parts=replace(
-            parts, units=parts.units[r], units_df=parts.units_df[r], seeds=tuple(x[r] for x in parts.seeds),
-            interaction=tuple(x[r] for x in parts.interaction),
-        ),
-    )  # fmt: skip
+    images = (parts.units - sum(parts.interaction))[:, -1] * 1000 / units
+    both = sum(parts.interaction)[:, -1] / 2 * 200 * 1000 / units
+    seed = np.maximum(sum(parts.seeds) - sum(parts.interaction), 0.0)[:, -1] / 2 * 200
+    counts, df = np.full(1, float(case.seeds)), np.full(1, units - 1.0)
+    if case.seeds == 1:  # the verdict is about two models: what images and seeds add together is part of the images'
+        return Sources(images + 2 * both, df, units, 0 * seed, 0 * both)
+    return Sources(images, df, units, seed, both, (counts, counts))
+
+
+def _estimate(case: Case, rng: np.random.Generator, repeats: int = AT_ONCE) -> Estimate:
+    sums, _ = _sums(case, rng, repeats)
+    return estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
+
+
+def target(case: Advice) -> float:
+    """The gap that is found with a power of 80 % by as many more seeds and images as the case says."""
+    sources, low, high, level = components(case.pilot()), 0.0, 1.0, np.full(1, 0.05)
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = power(sources, np.full(1, middle), level, case.units + case.more_units, case.more_seeds)[0] >= POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def advised(case: Advice, repeats: int) -> dict[str, Any]:
-    """Whether the advice holds: the share of repeats that find the target once its number of seeds is trained."""
-    found, numbers, none = [], [], 0
-    pilot = Case(case.seeds, case.sd_seed, case.units, kind="per_image")
-    for rng in pilot.generators(-(-repeats // AT_ONCE)):
-        sums, _ = _sums(pilot, rng)
-        first = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
-        each = [_single(first, r) for r in range(AT_ONCE)]
-        targets, levels = np.full(AT_ONCE, case.target), np.full(AT_ONCE, 0.05)
-        for needed in more(Sources.of(each, case.units), targets, levels):
-            if needed.seeds is None:
-                none += 1
-            else:
-                numbers.append(needed.seeds)
+    """The share of undecided comparisons that find the gap when they are made anew with the numbers advised.
+
+    `enough`: the share that the truly sufficient numbers find. `seeds_alone`, `units_alone`, `both`, `none`: how often
+    advice has which form; seeds are taken where several are given. `median`: of the seeds advised alone.
+    """
+    gap, pilot = target(case), case.pilot()
+    designs: Counter[tuple[int, int] | None] = Counter()
+    forms: Counter[str] = Counter()
+    alone: list[int] = []
+    for rng in generators(case, repeats):
+        found = _estimate(pilot, rng)
+        open_ = (np.abs(found.difference + gap) <= found.half_width(0.05))[:, -1]
+        sources = Sources.of_parts(_of_mean(found.parts)) if found.parts else _of_models(found, pilot)
+        count = int(open_.sum())
+        for needed in more(sources.at(open_), np.full(count, gap), np.full(count, 0.05)):
+            form = (
+                "seeds_alone" if needed.seeds else "units_alone" if needed.units else "both" if needed.both else "none"
+            )
+            forms[form] += 1
+            alone += [needed.seeds] if needed.seeds else []
+            designs[(0, needed.seeds) if needed.seeds else (needed.units, 0) if needed.units else needed.both] += 1
     rng = np.random.default_rng(list(repr(case).encode()))
-    for number in np.unique(numbers):
-        after = replace(pilot, seeds=case.seeds + int(number))
-        sums, _ = _sums(after, rng)
-        again = estimate(*(jackknife(a, b, range(len(PRESENCE))) for a, b in sums))
-        power = (np.abs(again.difference + case.target) > again.half_width(0.05))[:, -1].mean()
-        found += [float(power)] * numbers.count(number)
-    return {**asdict(case), "advised": float(np.median(numbers)) if numbers else None, "none": none / (none + len(numbers)),
-            "power": float(np.mean(found)) if found else None}  # fmt: skip
+    total, none = forms.total(), designs.pop(None, 0)
+    hit = sum(_hits(case.pilot(*design), gap, rng, times) for design, times in sorted(designs.items()))
+    enough = _hits(case.pilot(case.more_units, case.more_seeds), gap, rng, repeats) / repeats
+    return {
+        **asdict(case), "gap": gap, "repeats": repeats, "undecided": total / repeats, "enough": enough,
+        "median": float(np.median(alone)) if alone else None,
+        **{form: forms[form] / total for form in ("seeds_alone", "units_alone", "both", "none")},
+        "power": hit / (total - none),
+    }  # fmt: skip
+
+
+def _of_mean(parts: Parts) -> Parts:
+    """The parts of the mean alone, [R]."""
+    seeds, interaction = (tuple(each[:, -1] for each in part) for part in (parts.seeds, parts.interaction))
+    return replace(
+        parts, units=parts.units[:, -1], units_df=parts.units_df[:, -1], seeds=seeds, interaction=interaction
+    )
+
+
+def _of_models(found: Estimate, pilot: Case) -> Sources:
+    own = found.units[:, -1]
+    return Sources(own, found.df[:, -1], pilot.units, 0 * own, 0 * own)
+
+
+def _hits(case: Case, gap: float, rng: np.random.Generator, times: int) -> int:
+    """In how many of some comparisons a true difference of `gap` is found."""
+    hits = 0
+    while times > 0:
+        count = min(times, AT_ONCE)
+        found = _estimate(case, rng, count)
+        hits += int((found.difference + gap > found.half_width(0.05))[:, -1].sum())
+        times -= count
+    return hits
 
 
 def null_cases() -> list[Case]:
@@ -307,13 +366,12 @@ def other_cases() -> list[Case]:
 
 
 def advice_cases() -> list[Advice]:
-    """The grid on which advice must hold."""
-    return [
-        Advice(seeds, sd, units, round(max(0.01, 1.25 * sd * 0.12), 4))
-        for seeds in (2, 3, 5)
-        for sd in (0.05, 0.1, 0.2, 0.4)
-        for units in (20, 60, 200)
+    """The grid on which advice must hold: what 5 more seeds would find; and where images limit, three times as many."""
+    grid = [
+        Advice(seeds, sd, units) for seeds in (2, 3, 4, 5) for sd in (0.05, 0.1, 0.2, 0.4) for units in (20, 60, 200)
     ]
+    images = [Advice(seeds, 0.05, units, 0, 2 * units) for seeds in (1, 5) for units in (20, 60, 200)]
+    return [*grid, *images]
 
 
 def measured(case: Case, repeats: int) -> dict[str, Any]:
@@ -358,24 +416,39 @@ def smallest_gap(units: int, seeds: int, sd_unit: float = 10.0, sd_seed: float =
 
 def _measured(task: tuple[Case | Advice, int]) -> dict[str, Any]:
     case, repeats = task
-    return measured(case, repeats) if isinstance(case, Case) else advised(case, repeats)
+    return measured(case, repeats) if isinstance(case, Case) else advised(case, repeats // 4)
 
 
 def main() -> None:
-    """Write the results as JSON lines, one row at a time."""
+    """Write the results as JSON lines, one row at a time; rows that the file has are kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=4000)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     given = parser.parse_args()
     start = time.perf_counter()
-    tasks = [(case, given.repeats) for case in (*null_cases(), *other_cases(), *advice_cases())]
-    with Pool(given.processes) as pool, given.out.open("w", encoding="utf-8") as file:
+    kept = given.out.read_text(encoding="utf-8").splitlines() if given.out.exists() else []
+    tasks = [
+        (case, given.repeats) for case in all_cases() if not any(is_row_of(case, json.loads(line)) for line in kept)
+    ]
+    with Pool(given.processes) as pool, given.out.open("a", encoding="utf-8") as file:
         for row in pool.imap(_measured, tasks):
             line = json.dumps(row)
             print(line, flush=True)
             file.write(line + "\n")
+            file.flush()
     print(f"{time.perf_counter() - start:.0f} s")
+
+
+def all_cases() -> list[Case | Advice]:
+    """A case per row, in the order of the page."""
+    return [*null_cases(), *other_cases(), *advice_cases()]
+
+
+def is_row_of(case: Case | Advice, row: dict[str, Any]) -> bool:
+    """Whether a row is of this case."""
+    of = json.loads(json.dumps(asdict(case)))
+    return ("more_seeds" in row) == isinstance(case, Advice) and all(row[name] == value for name, value in of.items())
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def statistics(found: Differences) -> str:
         f"within ±{found.measure.factor * found.choices.margin:g} {found.measure.unit}"
     )
     said.append(
-        "How many more images or seeds are needed is for a power of 80 % to find the difference seen, or the margin if "
-        "that is larger"
+        "Numbers of further images or seeds are those with which the same test has a power of 80 % to find the difference, or "
+        "to show that it is within the margin, were the true difference the one observed"
     )
     return ". ".join(said) + "."

@@ -10,9 +10,9 @@ from segengine.comparison.pairs import needs, sentence
 from segengine.comparison.samples import differences
 from segengine.comparison.sentences import order
 from segengine.comparison.statistics.differences import Choices, Differences
-from segengine.comparison.statistics.intervals import Jackknife, estimate, jackknife, unit_variance
+from segengine.comparison.statistics.intervals import Estimate, Jackknife, estimate, jackknife, unit_variance
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS, Null, exact_count, exchanged, holm, share, signs
-from segengine.comparison.statistics.power import Needed, Sources, more, power
+from segengine.comparison.statistics.power import Needed, Sources, more, needed, power
 from segengine.comparison.statistics.ranking import fair_ranks, ranking, tau_b
 from segengine.comparison.statistics.ratios import places, ratios
 from segengine.comparison.summary import ClassFacts, Comparison
@@ -156,7 +156,8 @@ def test_holm_is_holms_and_leaves_out_what_is_untested():
 def test_power_of_units_alone_is_that_of_a_paired_t_test():
     from statsmodels.stats.power import TTestPower
 
-    sources, one = Sources(images=np.array([0.01**2]), units_df=np.array([49.0]), unit_count=50), np.ones(1)
+    one = np.ones(1)
+    sources = Sources(0.01**2 * one, 49.0 * one, 50, seed=0 * one, interaction=0 * one)
     for units in (60, 100, 200):
         expected = TTestPower().power(0.02 / (0.01 * np.sqrt(50)), units, 0.05)
         assert power(sources, 0.02 * one, 0.05 * one, units, 0) == pytest.approx(expected, abs=0.005)
@@ -167,17 +168,41 @@ def test_power_of_units_alone_is_that_of_a_paired_t_test():
 
 
 def seeds_alone(spreads):
-    """Differences whose variance is only that of 3 seeds each, with these standard errors."""
+    """Differences whose variance is only that of 3 seeds each, with these standard errors of each variant."""
     each = np.array(spreads) ** 2
     counts = np.full(len(each), 3.0)
-    return Sources(0 * each, 0 * each + 49.0, 50, (each, each), (0 * each, 0 * each), (counts, counts))
+    return Sources(0 * each, 0 * each + 49.0, 50, 3 * each, 0 * each, (counts, counts))
 
 
 def test_no_number_of_images_cures_seeds_that_differ_and_impossible_numbers_are_none():
+    from statsmodels.stats.power import TTestIndPower
+
     found, hopeless = more(seeds_alone([0.01, 0.01]), np.array([0.02, 1e-6]), np.full(2, 0.05))
     assert found.units is None
-    assert 5 < found.seeds < 60
+    assert found.seeds == np.ceil(TTestIndPower().solve_power(0.02 / (0.01 * np.sqrt(3)), alpha=0.05, power=0.8)) - 3
     assert (hopeless, hopeless.realistic) == (Needed(None, None, None), False)
+
+
+@pytest.mark.parametrize("seen", [0.0, 0.001, 0.003, 0.0049, 0.008])
+def test_what_is_undecided_never_needs_just_a_few_more_images(seen):
+    """Also where a difference of the margin would nearly have been found: with this one it wasn't."""
+    one, units, margin = np.ones(2), 50, 0.005
+    advised = 0
+    for error in np.linspace(0.0005, 0.02, 100):
+        found = Estimate(seen * one, error**2 * one, 0 * one, 49 * one, np.zeros((0, 2)))
+        width = found.half_width(0.05)[:1]
+        (advice,) = needed([found], units, margin, width)
+        if seen > width[0] or found.tail(np.array([margin - seen]))[0] <= 0.05 or advice.units is None:
+            continue
+        advised += 1
+        assert advice.units >= units / 3
+        sources = Sources(error**2 * one[:1], 49 * one[:1], units, 0 * one[:1], 0 * one[:1])
+        reached = [
+            power(sources, max(distance, 0) * one[:1], level * one[:1], units + advice.units, 0)[0]
+            for distance, level in ((seen, 0.05), (margin - seen, 0.1))
+        ]
+        assert max(reached) >= 0.8 - 1e-9
+    assert advised > 10
 
 
 def test_advice_about_many_differences_is_that_about_each():

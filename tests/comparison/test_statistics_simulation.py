@@ -47,7 +47,7 @@ def test_a_class_in_fewer_than_six_images_is_never_tested(few):
 def test_all_repeats_at_a_time_are_the_comparisons_that_the_command_makes():
     case = SIM.Case(3, 0.1, units=20)
     rules = SIM.Rules(0.05, 0.005, 100, 0)
-    one, together = (batch(case, case.generators(1)[0], 0.0, rules) for batch in (SIM._batch, SIM._training))
+    one, together = (batch(case, SIM.generators(case, 1)[0], 0.0, rules) for batch in (SIM._batch, SIM._training))
     held = one[:, 0] * together[:, 0] == 1
     assert held.any()
     np.testing.assert_allclose(one[held], together[held], rtol=1e-9)
@@ -66,4 +66,4 @@ def test_a_case_has_random_numbers_of_its_own_and_the_first_repeats_are_the_same
     some, longer = (SIM.simulate(case, repeats) for repeats in (300, 500))
     assert np.array_equal(some.variances, longer.variances[:300])
     other = SIM.replace(case, sd_seed=0.0)
-    assert case.generators(1)[0].random() != other.generators(1)[0].random()
+    assert SIM.generators(case, 1)[0].random() != SIM.generators(other, 1)[0].random()

@@ -1,4 +1,4 @@
-"""How many more units or seeds would show a difference: the power of the test with more of both."""
+"""How many more units or seeds would settle a difference: the power of the same test with more of both."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ MOST_SEEDS = 100
 """The most additional seeds per variant that are advised."""
 MOST_TIMES = 100
 """The most additional units that are advised, in multiples of those there are."""
-_QUANTILES = (np.arange(20) + 0.5) / 20
 
 
 @dataclass(frozen=True)
 class Needed:
-    """What would do: more units at these seeds, or more seeds on these units; or only both. None: it can't alone."""
+    """More units at these seeds; or more seeds on these units; or, where neither suffices, both. None: no number does."""
 
     units: int | None
     seeds: int | None
@@ -34,17 +33,19 @@ class Needed:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """The three components of variance of P differences, float64 [P], as contributions with the units and seeds at hand.
+    """The three components of variance of P differences, float64 [P].
 
-    `images`: units alone, `seeds` and `interaction` of each set of independent seeds (see `intervals.Parts`), `counts`
-    their seeds; none where a variant has one seed. `units_df`: degrees of freedom of the units' part at `unit_count`.
+    `images`: units alone, with the `unit_count` units at hand, `units_df` the degrees of freedom of the units' part.
+    `seed` and `interaction`: what one seed of one variant adds, to all units alike and to each by itself (the latter with
+    the units at hand). `counts`: the seeds of each set drawn independently (two variants, or one where seeds are paired);
+    empty where a variant has one seed.
     """
 
     images: Floats
     units_df: Floats
     unit_count: int
-    seeds: tuple[Floats, ...] = ()
-    interaction: tuple[Floats, ...] = ()
+    seed: Floats
+    interaction: Floats
     counts: tuple[Floats, ...] = ()
 
     @classmethod
@@ -52,33 +53,52 @@ class Sources:
         """Of one column of estimates without leading axes, all with the same number of sets of seeds."""
 
         def stacked(values: Iterable[Floats | float]) -> Floats:
-            return np.array([float(np.asarray(value)) for value in values])
+            return np.array([float(value if np.ndim(value) == 0 else np.asarray(value)[column]) for value in values])
 
         parts = [each.parts for each in found if each.parts is not None]
         if not parts:
-            return cls(stacked(each.units[column] for each in found), stacked(each.df[column] for each in found), units)
-        sets = range(len(parts[0].seeds))
-        interaction = tuple(stacked(each.interaction[s][column] for each in parts) for s in sets)
-        seeds = tuple(
-            np.maximum(stacked(each.seeds[s][column] for each in parts) - i, 0.0)
-            for s, i in zip(sets, interaction, strict=True)
+            own = stacked(each.units for each in found)
+            return cls(own, stacked(each.df for each in found), units, 0 * own, 0 * own)
+        seeds, interaction, counts = (
+            tuple(map(stacked, zip(*each, strict=True)))
+            for each in ([p.seeds for p in parts], [p.interaction for p in parts], [p.counts for p in parts])
         )
-        images = np.maximum(stacked(each.units[column] for each in parts) - sum(interaction), 0.0)
-        counts = tuple(stacked(each.counts[s] for each in parts) for s in sets)
-        return cls(images, stacked(each.units_df[column] for each in parts), units, seeds, interaction, counts)
+        own, df = stacked(p.units for p in parts), stacked(p.units_df for p in parts)
+        return cls.of_parts(Parts(own, df, seeds, interaction, counts, units))
+
+    @classmethod
+    def of_parts(cls, parts: Parts) -> Sources:
+        """Of P differences, every part [P].
+
+        Both variants' seeds are taken to vary alike: each with a variance of its own would be estimated from too few. What
+        they add is scaled to be too large as often as too small: the median of a chi-squared variable is below its mean.
+        """
+        free = [np.asarray(count, dtype=np.float64) - 1 for count in parts.counts]
+        df = np.sum(free, axis=0)
+        total, both = (
+            np.sum([f * (f + 1) * each for f, each in zip(free, part, strict=True)], axis=0) / df
+            for part in (parts.seeds, parts.interaction)
+        )
+        seed = np.maximum(total - both, 0.0) / (1 - 2 / (9 * df)) ** 3  # Wilson & Hilferty (1931)
+        images = np.maximum(parts.units - np.sum(parts.interaction, axis=0), 0.0)
+        counts = tuple(np.broadcast_to(f + 1, images.shape) for f in free)
+        return cls(images, parts.units_df, parts.unit_count, seed, both, counts)
 
     def at(self, rows: NDArray[np.bool_]) -> Sources:
         """Of some of the differences."""
-        parts = [tuple(each[rows] for each in part) for part in (self.seeds, self.interaction, self.counts)]
-        return Sources(self.images[rows], self.units_df[rows], self.unit_count, *parts)
+        counts = tuple(each[rows] for each in self.counts)
+        return Sources(
+            self.images[rows], self.units_df[rows], self.unit_count, self.seed[rows], self.interaction[rows], counts
+        )
 
 
 def needed(found: Sequence[Estimate], units: int, margin: float, widths: Floats) -> list[Needed]:
-    """More units or seeds to find the differences seen, or one of the margin if that is larger, with a power of 80 %.
+    """More units or seeds that would settle each undecided difference with a power of 80 %, were it just as large as seen.
 
-    `units`: how many there are; `widths` [P]: half of the interval that decided, from which the level that its family of
-    tests left to it follows. With two seeds, too, seeds are advised, at least as many as a verdict about training needs.
-    Where a difference as large as the margin would be found already, it is the difference seen that isn't.
+    Settled is what is found, or shown to be within the margin: whichever takes less. `units`: how many there are;
+    `widths` [P]: half of the interval that decided, from which the level that its family of tests left to it follows. With
+    two seeds, too, seeds are advised, at least as many as a verdict about training needs. An undecided difference is
+    below its critical value, where the power is under 50 %, so that one more image is never the advice.
     """
     result: list[Needed | None] = [None] * len(found)
     sets: dict[int, list[int]] = {}
@@ -93,36 +113,42 @@ def needed(found: Sequence[Estimate], units: int, margin: float, widths: Floats)
 
 
 def _needed(found: Sequence[Estimate], units: int, margin: float, widths: Floats) -> list[Needed]:
-    from scipy.special import stdtr
+    from scipy.special import stdtr, stdtrit
 
-    sources = Sources.of(found, units)
     seen = np.abs([float(each.difference[-1]) for each in found])
     error, df = (np.array([float(getattr(each, name)[-1]) for each in found]) for name in ("error", "df"))
     some = error > 0
     level = np.where(some, 2 * stdtr(df, -widths / np.where(some, error, 1.0)), 0.05)
     level = np.clip(level, 1e-12, 0.05)
-    target = np.maximum(seen, margin)
-    already = (seen < margin) & (power(sources, target, level, sources.unit_count, 0) >= POWER)
-    return more(sources, np.where(already, seen, target), level)
+    inside = np.maximum(margin - seen, 0.0)
+    # Two one-sided tests have the whole level each, as only one of them can be wrong.
+    equal = inside / stdtrit(df, 1 - level) > seen / stdtrit(df, 1 - level / 2)
+    return more(Sources.of(found, units), np.where(equal, inside, seen), np.where(equal, 2 * level, level))
 
 
 def more(sources: Sources, target: Floats, level: Floats) -> list[Needed]:
     """The least numbers with which a true difference of `target` [P] is found at `level` [P] with a power of 80 %.
 
-    They are found by bisection, for all differences together.
+    They are found by bisection, for all differences together. Where neither more units nor more seeds suffice, both grow
+    by the same factor.
     """
     n = sources.unit_count
     units = _least(sources, target, level, MOST_TIMES * n, lambda extra: (n + extra, np.zeros_like(extra)))
-    seeds, both = np.zeros_like(units), np.zeros_like(units)
+    seeds = np.zeros_like(units)
+    both = np.zeros((2, len(units)), dtype=np.int64)
     if sources.counts:
         seeds = _least(sources, target, level, MOST_SEEDS, lambda extra: (np.full_like(extra, n), extra))
         open_ = (units == 0) & (seeds == 0)
-        both[open_] = _least(
-            sources.at(open_), target[open_], level[open_], MOST_SEEDS, lambda extra: (n + -(-n * extra // 4), extra)
-        )
+        each = n / np.min(sources.counts, axis=0)[open_]
+
+        def grown(extra: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            return n + np.ceil(each * extra).astype(np.int64), extra
+
+        found = _least(sources.at(open_), target[open_], level[open_], MOST_SEEDS, grown)
+        both[:, open_] = grown(found)[0] - n, found
     return [
-        Needed(u or None, s or None, (-(-n * b // 4), b) if b else None)
-        for u, s, b in zip(units.tolist(), seeds.tolist(), both.tolist(), strict=True)
+        Needed(u or None, s or None, (a, b) if b else None)
+        for u, s, a, b in zip(units.tolist(), seeds.tolist(), *both.tolist(), strict=True)
     ]
 
 
@@ -135,52 +161,27 @@ def power(
 ) -> Floats:
     """The chance [P] that the test with `units` units and `extra_seeds` more seeds per variant finds `target`.
 
-    Averaged over what the variance between seeds may be, given what it was estimated as from few of them: its degrees of
-    freedom times the estimate over a chi-squared variable. The test is that of `intervals.combined` with expected parts.
+    The test is that of `intervals.combined`, its components of variance as estimated. An average over what they might be,
+    given so few seeds, asked for three times as many seeds as were needed (docs/statistics.md has the simulation).
     """
     from scipy.special import stdtr, stdtrit
 
     kept = sources.unit_count / np.broadcast_to(units, target.shape)
     df = np.minimum(sources.units_df / kept, sources.unit_count / kept - 1.0)
-    if not sources.counts:
-        variance, joint = (sources.images * kept)[:, None], df[:, None]
-    else:
-        variance, joint = _with_seeds(sources, kept, df, np.broadcast_to(extra_seeds, target.shape))
+    variance = sources.images * kept
+    if sources.counts:
+        counts = tuple(np.maximum(count + extra_seeds, 2.0) for count in sources.counts)
+        both = tuple(sources.interaction * kept / count for count in counts)
+        seeds = tuple(sources.seed / count + each for count, each in zip(counts, both, strict=True))
+        own = variance + np.sum(both, axis=0)
+        variance, df = combined(Parts(own, df, seeds, both, counts, 0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.where(target[:, None] > 0, target[:, None] / np.sqrt(variance), 0.0)
-    chance = stdtr(joint, np.minimum(shift, 1e6) - stdtrit(joint, 1 - level[:, None] / 2)).mean(axis=1)
+        shift = np.where(target > 0, target / np.sqrt(variance), 0.0)
+    chance = stdtr(df, np.minimum(shift, 1e6) - stdtrit(df, 1 - level / 2))
     if sources.counts:
         few = np.min(sources.counts, axis=0) + extra_seeds < MINIMUM_SEEDS
         chance = np.where(few, 0.0, chance)
     return np.asarray(chance)
-
-
-def _with_seeds(sources: Sources, kept: Floats, df: Floats, extra_seeds: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Variance and degrees of freedom [P, Q] over the quantiles of what the variance between seeds may be.
-
-    `kept` [P]: units at hand over those that there would be; `df` [P]: degrees of freedom of the units' part.
-    """
-    from scipy.special import chdtri
-
-    total = [s + i for s, i in zip(sources.seeds, sources.interaction, strict=True)]
-    spread = sum(t**2 / (c - 1) for t, c in zip(total, sources.counts, strict=True))
-    old = sum(total) ** 2 / np.maximum(spread, 1e-300)
-    some = old > 0
-    stretch = old[:, None] / chdtri(np.where(some, old, 1.0)[:, None], 1 - _QUANTILES)
-    stretch = np.where(some[:, None], stretch, 1.0)
-    counts = [np.maximum(c + extra_seeds, 2) for c in sources.counts]
-    ratio = [(old_count / count)[:, None] for old_count, count in zip(sources.counts, counts, strict=True)]
-    both = [
-        np.broadcast_to(i[:, None] * r * kept[:, None], stretch.shape)
-        for i, r in zip(sources.interaction, ratio, strict=True)
-    ]
-    seeds = [
-        np.maximum(t[:, None] * stretch - i[:, None], 0.0) * r + b
-        for t, i, r, b in zip(total, sources.interaction, ratio, both, strict=True)
-    ]
-    own = (sources.images * kept)[:, None] + sum(both)
-    each = tuple(count[:, None] for count in counts)
-    return combined(Parts(own, np.broadcast_to(df[:, None], own.shape), tuple(seeds), tuple(both), each, 0))
 
 
 def _least(
