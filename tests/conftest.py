@@ -33,34 +33,14 @@ def datasets() -> Path:
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """Installs a fake plugin: `install("acme", {"backbones": {"x": "acme:X"}}, "class X: ...")`."""
-    from segengine.components.lookup import forget_installed
+    from tests.fake_plugins import Site
 
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    modules: list[str] = []
-
-    def add(
-        package: str, entries: dict[str, dict[str, str]], code: str = "", *, api: str = "v1", version: str = "1.0"
-    ) -> Path:
-        info = site / f"{package.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        groups = [
-            f"[segengine.{api}.{kind}]\n" + "".join(f"{name} = {target}\n" for name, target in table.items())
-            for kind, table in entries.items()
-        ]
-        (info / "entry_points.txt").write_text("\n".join(groups))
-        module = package.replace("-", "_")
-        (site / f"{module}.py").write_text(code)
-        modules.append(module)
-        forget_installed()
-        return site
-
-    yield add
-    for module in modules:
-        sys.modules.pop(module, None)
-    forget_installed()
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    site = Site(folder)
+    yield site.add
+    site.close()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from segengine.data.batches.dataset import Dataset
     from segengine.nn.segmenter import Segmenter
     from segengine.specs.experiment import Experiment
-    from segengine.specs.sections import TrainingSection
+    from segengine.specs.sections import ModelSection, TrainingSection
 
 
 def preflight(experiment: Experiment) -> None:
@@ -44,19 +44,23 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, 
 
     With `training`, including auxiliary heads and gradient checkpointing if enabled in the experiment.
     """
-    from segengine.nn.segmenter import Segmenter
-
-    model = experiment.model
-    backbone = model.backbone.build(in_channels=channels, output_stride=model.decoder.wanted_stride)
-    decoder = model.decoder.build(channels=backbone.channels, strides=backbone.strides)
-    segmenter = Segmenter(backbone, decoder, num_classes)
-    if training and model.auxiliary_weight:
+    segmenter = build_network(experiment.model, channels=channels, num_classes=num_classes)
+    if training and experiment.model.auxiliary_weight:
         segmenter.add_auxiliary_heads()
-    if model.freeze_backbone:
+    if experiment.model.freeze_backbone:
         segmenter.freeze_backbone()
     if training and experiment.training.gradient_checkpointing:
         segmenter.recompute_activations()
     return segmenter
+
+
+def build_network(model: ModelSection, *, channels: int, num_classes: int) -> Segmenter:
+    """Backbone, decoder and classifier, as used in inference."""
+    from segengine.nn.segmenter import Segmenter
+
+    backbone = model.backbone.build(in_channels=channels, output_stride=model.decoder.wanted_stride)
+    decoder = model.decoder.build(channels=backbone.channels, strides=backbone.strides)
+    return Segmenter(backbone, decoder, num_classes)
 
 
 def build_pipeline(experiment: Experiment, dataset: Dataset) -> Pipeline:

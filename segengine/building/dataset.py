@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from segengine.events import Doing, Listener
 
@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from segengine.data.sources.records import Record
     from segengine.data.sources.splits import SplitPlan
     from segengine.specs.experiment import Experiment
-    from segengine.specs.sections import SplitSection
+    from segengine.specs.sections import DataSection, SplitSection
 
 TRAIN, VALIDATION, TEST = 0.7, 0.15, 0.15
 
 
-def load_dataset(experiment: Experiment, fold: int | None, listener: Listener) -> Dataset:
+class HasData(Protocol):
+    """An experiment, or the saved sections of one."""
+
+    @property
+    def data(self) -> DataSection:
+        """Images, masks and the meaning of mask values."""
+
+
+def load_dataset(experiment: HasData, fold: int | None, listener: Listener) -> Dataset:
     """Find, split, survey, map and decode the images of an experiment.
 
     Raises:

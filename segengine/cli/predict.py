@@ -44,6 +44,7 @@ def command(
     from segengine.cli.console import ConsoleListener
     from segengine.events import Doing
     from segengine.inference.exported import load_any
+    from segengine.inference.load import Trained
     from segengine.inference.predict.files import predict_files
     from segengine.inference.predict.inputs import images_in
 
@@ -52,6 +53,8 @@ def command(
     console = ConsoleListener()
     done = []
     try:
+        for note in trained.notes if isinstance(trained, Trained) else ():
+            console.say(note)
         for predicted in predict_files(trained, found, out, overlay=overlay, truth=masks, overwrite=overwrite):
             done.append(predicted)
             console(Doing("predicting", len(done), len(found)))

@@ -53,10 +53,16 @@ if TYPE_CHECKING:
     "suggests a rate, with a plot.",
 )
 @click.option("--fresh", is_flag=True, help="Start over; earlier runs are set aside, not deleted.")
+@click.option(
+    "--accept-plugins",
+    "accept",
+    is_flag=True,
+    help="Resume interrupted runs although plugins of their networks have changed since; recorded in run.json.",
+)
 @json_option
 def command(
     spec: Path, overrides: tuple[str, ...], out: Path, variants: tuple[str, ...], seeds: tuple[int, ...], device: str,
-    gpus: int | None, executor: str | None, jobs: int | None, find_rate: bool, fresh: bool, as_json: bool,
+    gpus: int | None, executor: str | None, jobs: int | None, find_rate: bool, fresh: bool, accept: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Train every variant and seed of an experiment file, and compare them.
 
@@ -82,12 +88,14 @@ def command(
         return _multi_process(gpus, device)
 
     from segengine.building.build import preflight
-    from segengine.study.local import unfinished
+    from segengine.study.local import accept_plugins, unfinished
     from segengine.study.threads import single_threaded
 
     with single_threaded():  # building networks must leave no thread pool behind
         for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
             preflight(experiment)
+    if accept and int(os.environ.get("RANK", "0")) == 0:
+        accept_plugins(chosen, _print_note)
     alone = "WORLD_SIZE" in os.environ or not hasattr(os, "fork")
     if not alone and loaded.executor.name == "local":
         alone = len(chosen if fresh else unfinished(chosen)) < 2
@@ -183,6 +191,11 @@ def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
         say(f"Suggested for {plan.variant}: training.optimizer.learning_rate: {found.rate:.2g}")
     say(f"Loss by learning rate: {found.table} and {found.picture}")
     return 0
+
+
+def _print_note(event: Any) -> None:
+    """Print a note that belongs to no running console."""
+    say(event.text, err=True)
 
 
 def _silent(event: Any) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 from segengine.comparison.load import LoadedRun
 from segengine.runs import names
+from segengine.runs.plugins import deciding_packages
 from segengine.runs.tables import read_metrics
 
 FACTS = (
     "budget", "trained", "data.channels", "data.window", "training_size", "checkpoint_rule", "precision", "device",
-    "processes", "initial_weights", "micro_batch", "augmented_on", "versions", "plugins",
+    "processes", "initial_weights", "micro_batch", "augmented_on", "versions", "plugins", "plugin_files",
 )  # fmt: skip
 """Paths, or path prefixes, of recorded facts that are compared in addition to settings."""
 
@@ -36,7 +37,17 @@ def circumstances(runs: Sequence[LoadedRun], settings: Iterable[str]) -> list[di
     ]
     if not any(path.startswith("model.backbone") for path in differing):
         facts = [{**each, "initial_weights": _initial(run)} for each, run in zip(facts, runs, strict=True)]
-    return _only_differing(facts)
+    return _without_repetition(_only_differing(facts))
+
+
+def _without_repetition(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Files of a plugin differ in any case if its version does."""
+    return [
+        {
+            path: value for path, value in each.items()
+            if not (path.startswith("plugin_files.") and path.replace("plugin_files.", "plugins.", 1) in each)
+        } for each in facts
+    ]  # fmt: skip
 
 
 def _facts(run: LoadedRun) -> dict[str, Any]:
@@ -54,8 +65,19 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
         "micro_batch": "as set" if record.micro_batch is None else record.micro_batch.get("images"),
         "augmented_on": record.augmented_on,
         **{f"versions.{name}": value for name, value in record.versions.items() if name not in _NO_NUMBERS},
-        **{f"plugins.{name}": value for name, value in record.plugins.items()},
+        **_plugins(run),
     }
+
+
+def _plugins(run: LoadedRun) -> dict[str, str]:
+    """Versions and shortened file hashes of the plugins that affect the trained network."""
+    record, known = run.record, deciding_packages(run.settings)
+    versions = {f"plugins.{name}": value for name, value in record.plugins.items() if name in known}
+    files = {
+        f"plugin_files.{name}": " and ".join(part[:12] for part in value.split(" and "))
+        for name, value in record.plugin_files.items() if name in known
+    }  # fmt: skip
+    return versions | files
 
 
 def _initial(run: LoadedRun) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from segengine.comparison.circumstances import circumstances
 from segengine.comparison.load import LoadedRun
+from segengine.specs.load import completed
 
 Paths = tuple[tuple[str, ...], ...]
 CHANGES_NO_NUMBER: Paths = (
@@ -63,6 +64,9 @@ def setting_differences(
     """All settings that differ, in the order of the file, but those at or below the paths `free`."""
     documents = [run.settings for run in runs]
     found = list(_differences(documents, variants, free))
+    if any(_ABSENT in difference.values for difference in found):  # settings that older runs didn't have yet
+        documents = [completed(document) for document in documents]
+        found = list(_differences(documents, variants, free))
     pretraining = _pretraining(documents)
     if len(set(pretraining)) > 1:
         found.append(_difference(PRETRAINING, pretraining, variants))

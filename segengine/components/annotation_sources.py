@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from segengine.components.base import Source
-from segengine.components.sources import from_the_file
 
 if TYPE_CHECKING:
     from segengine.data.annotations.image_files import ImageFiles
@@ -47,11 +46,6 @@ class AnnotationSource(Source):
     splits: tuple[Literal["train", "validation", "test"], ...] | None = Field(
         default=None, description="splits that are used, such as [train, validation]; default: all"
     )
-
-    @field_validator("root")
-    @classmethod
-    def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
-        return from_the_file(root, info)
 
     @field_validator("annotations", "images")
     @classmethod

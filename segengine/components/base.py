@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import ValidationInfo, field_validator
 
 from segengine.components.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from segengine.components.jobs import Execute
@@ -30,6 +31,21 @@ class Component(Settings):
 
     kind: ClassVar[str]
     name: str
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _path_from_the_file(cls, value: Any, info: ValidationInfo) -> Any:
+        """A relative path is relative to the experiment file's folder, whatever the working directory is."""
+        if isinstance(value, list | tuple):
+            return type(value)(cls._path_from_the_file(item, info) for item in value)
+        if not isinstance(value, Path):
+            return value
+        if str(value).startswith("~"):
+            raise ValueError(
+                f"'{value}' is not expanded; write the full path, or a path relative to the experiment file"
+            )
+        base = (info.context or {}).get("base_folder")
+        return value if base is None or value.is_absolute() else Path(base) / value
 
     def preflight(self) -> None:
         """Checks that need heavy imports or file access, run before any data is read.

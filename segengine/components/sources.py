@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from segengine.components.base import Source
 
@@ -60,11 +60,6 @@ class Folders(Source):
         "pages of a file form one group",
     )
 
-    @field_validator("root")
-    @classmethod
-    def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
-        return from_the_file(root, info)
-
     @field_validator("images", "masks", "lists")
     @classmethod
     def _usable(cls, pattern: str | None) -> str | None:
@@ -97,22 +92,9 @@ class Table(Source):
         default="error", description="rows with missing files: an error, or skipped with a note"
     )
 
-    @field_validator("root")
-    @classmethod
-    def _resolved(cls, root: Path, info: ValidationInfo) -> Path:
-        return from_the_file(root, info)
-
     def build(self) -> list[Record]:
         """One record per row, sorted by id; raises DataError for a missing table, column or file."""
         from segengine.data.sources.table import TablePlan, read_pairs
 
         skip = self.unpaired == "skip"
         return read_pairs(TablePlan(self.root, self.file, self.image, self.mask, self.split, self.group, skip))
-
-
-def from_the_file(root: Path, info: ValidationInfo) -> Path:
-    """A root as an absolute path, relative ones from the experiment file's folder."""
-    if str(root).startswith("~"):
-        raise ValueError(f"'{root}' is not expanded; write the full path, or a path relative to the experiment file")
-    base = (info.context or {}).get("base_folder")
-    return root if base is None or root.is_absolute() else Path(base) / root

@@ -15,13 +15,12 @@ from segengine.engine.evaluation import evaluate_and_measure
 from segengine.errors import DataError, SpecError
 from segengine.events import Doing, Listener, Note
 from segengine.inference.load import Trained, check_overrides, load_trained
+from segengine.inference.saved import SavedData, saved_data
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.metrics.values import MetricValues
-from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.runs.values import MetricRecord
-from segengine.specs.load import load_experiment
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,8 @@ def evaluate_run(
         DataError: the data has different classes, no image in the split, or isn't the run's own with `keep`.
     """
     trained = load_trained(path, device)
-    loaded = load_experiment(path / names.SPEC, [*_chosen(metrics), *windows_of_training(trained), *overrides])
     check_overrides(overrides)
-    experiment = next(iter(loaded.variants.values()))
+    experiment = data_of(trained, [*_chosen(metrics), *windows_of_training(trained), *overrides], listener)
     if keep and not experiment.evaluation.metrics:
         raise SpecError("--save needs a metric; name one with --metric")
     dataset = load_dataset(experiment, trained.run.get("fold"), listener)
@@ -99,6 +97,14 @@ def evaluate_run(
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
     scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
     return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records)
+
+
+def data_of(trained: Trained, overrides: Sequence[str], listener: Listener) -> SavedData:
+    """Data and evaluation sections of the run with `overrides`; notes on changed and missing plugins go to the listener."""
+    sections, notes = saved_data(trained.folder, trained.run, overrides)
+    for note in dict.fromkeys([*trained.notes, *notes]):
+        listener(Note(note))
+    return sections
 
 
 def save_metrics(path: Path, found: Evaluated) -> None:

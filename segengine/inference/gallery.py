@@ -9,7 +9,6 @@ import numpy as np
 
 from segengine.comparison.gallery import MOST_VARIANTS, Chosen, Disagreement, Gallery, Picture
 from segengine.errors import DataError, SegengineError, unexpected
-from segengine.runs import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,10 +97,9 @@ def _of_run(
 
 def _files(run: LoadedRun) -> dict[str, tuple[Path, Path]]:
     """Image and mask file of every record of the run's data."""
-    from segengine.specs.load import load_experiment
+    from segengine.inference.saved import saved_data
 
-    loaded = load_experiment(run.folder / names.SPEC)
-    records = next(iter(loaded.variants.values())).data.source.build()
+    records = saved_data(run.folder, run.folder.read())[0].data.source.build()
     return {record.id: (record.image, record.mask) for record in records if record.mask is not None}
 
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from segengine.building.build import build_segmenter
+from segengine.building.build import build_network
 from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
 from segengine.data.files.images import readable_group_windows
@@ -27,10 +26,10 @@ from segengine.engine.distributed import pick_device
 from segengine.engine.precision import Precision, pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.wrap_model import placed
-from segengine.errors import DataError, NotARunError, RegistryError, RunError, SpecError
+from segengine.errors import DataError, NotARunError, RunError, SpecError
+from segengine.inference.saved import saved_network
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
-from segengine.specs.experiment import Experiment
 from segengine.specs.trees import parse_override
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's best checkpoint, for prediction of files."""
+    """A run's best checkpoint, for prediction of files. `notes`: plugins of the network that changed since training."""
 
     folder: RunFolder
     run: dict[str, Any]
@@ -47,6 +46,7 @@ class Trained:
     predictor: Predictor
 
     windowing: Windowing
+    notes: tuple[str, ...] = ()
 
     def read(self, path: Path) -> NDArray[np.uint8]:
         """Read an image as in training: uint8 [H, W, C].
@@ -133,6 +133,7 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
 
     Raises:
         RunError: not a run folder, training isn't finished, or inconsistent files.
+        RegistryError: a plugin of the network isn't installed; names package and version.
     """
     _check_no_file(path)
     folder = RunFolder(path)
@@ -144,23 +145,12 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
         )
     mapping = StoredMapping(run)
     windowing = Windowing.from_record(run["data"])
-    spec = folder.spec()
-    _without_initial_weights(spec)
-    try:
-        experiment = Experiment.model_validate({**spec, "variants": {}})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RunError(
-            f"{folder / names.SPEC}: {where}: {first['msg']}; is a plugin missing, or of another version?"
-        ) from error
-    except RegistryError as error:
-        raise RunError(f"{folder / names.SPEC}: {error}") from error
+    network, notes = saved_network(folder, run)
     chosen = pick_device(device)
-    model = build_segmenter(experiment, channels=run["data"]["channels"], num_classes=len(mapping.labels))
+    model = build_network(network, channels=run["data"]["channels"], num_classes=len(mapping.labels))
     load_weights(weights, model, (run.get("weights") or {}).get("sha256"))
     model = placed(model, chosen).eval()
-    return Trained(folder, run, mapping, Predictor(model, chosen, run_precision(run, chosen)), windowing)
+    return Trained(folder, run, mapping, Predictor(model, chosen, run_precision(run, chosen)), windowing, notes)
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -196,10 +186,3 @@ def _check_no_file(path: Path) -> None:
         f"{path}: is a file of a run; give the run folder {folder} instead, which also records how images are read and masks "
         "are written (its best checkpoint is used)"
     )
-
-
-def _without_initial_weights(spec: dict[str, Any]) -> None:
-    """Disable initial weights, which the trained weights replace, so that their file isn't needed."""
-    backbone = spec.get("model", {}).get("backbone", {})
-    if isinstance(backbone, dict) and "weights" in backbone:
-        backbone["weights"] = "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,8 +130,14 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Model:
         path: the run folder (`runs/abdomen/vgg11-seed0`) or an .onnx file.
         device: auto, cpu, cuda or cuda:N for run folders.
 
+    Warns if a plugin of the network has another version, or other files, than in training.
+
     Raises:
         RunError: neither a finished run folder nor a valid exported file.
+        RegistryError: a plugin of the network isn't installed; names package and version.
     """
     place = Path(path)
-    return Model(place, load_any(place, device))
+    trained = load_any(place, device)
+    for note in trained.notes if isinstance(trained, Trained) else ():
+        warnings.warn(note, stacklevel=2)
+    return Model(place, trained)

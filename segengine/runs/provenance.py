@@ -7,7 +7,6 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,11 +32,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def plugin_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of the named plugin packages."""
-    return {name: metadata.version(name) for name in sorted(set(packages))}
 
 
 def host() -> dict[str, Any]:

@@ -62,6 +62,7 @@ class RunRecord(_Block):
     `threads` are torch's threads on a CPU; `strides` those of the backbone's feature maps; `training_size` is height and width in
     pixels of training samples, None if they differ; `micro_batch` the images per pass, and the step since which it applies;
     `augmented_on` the devices that augmented training batches: cpu, device, or both in order for a resumed run;
+    `plugins` the version and `plugin_files` the SHA-256 of each plugin package, joined by " and " if the run was resumed with another;
     `compilation` whether the network was compiled, and why; `initial_weights` the backbone's file, its sha256 and keys;
     `weights` the sha256 of weights.safetensors; `found_batch` the batch size chosen by training.batch_size: auto, and the reason.
     """
@@ -79,6 +80,7 @@ class RunRecord(_Block):
     precision: str = ""
     versions: dict[str, str] = {}
     plugins: dict[str, str] = {}
+    plugin_files: dict[str, str] = {}
     parameters: int | None = None
     macs: int | None = None
     macs_size: tuple[int, int] | None = None

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from segengine.components.base import Executor, RelativePath
-from segengine.errors import SpecError, printable
+from segengine.errors import RegistryError, SpecError, printable
 from segengine.registry import suggest
 from segengine.specs.declared import block_of, field_at
 from segengine.specs.experiment import FOLDER_NAME, OF_THE_FILE, Experiment
@@ -22,6 +22,7 @@ from segengine.specs.trees import Override, Tree, merged, overridden, parse_over
 from segengine.yaml_source import Path as SettingPath
 from segengine.yaml_source import parse
 
+M = TypeVar("M", bound=BaseModel)
 ONLY_VARIANT = "default"
 """The variant's name where a file has none."""
 
@@ -97,11 +98,63 @@ def read_experiment(path: Path, text: str, overrides: Sequence[str] = ()) -> Loa
     return loaded
 
 
-def _checked(tree: Tree, path: Path, but: Collection[str] = ()) -> tuple[Experiment | None, list[str]]:
+def read_sections(path: Path, overrides: Sequence[str] = ()) -> tuple[Tree, Callable[[type[M]], M]]:
+    """A run's spec.yaml with overrides as plain data, and a function that validates it with a model of some sections.
+
+    Raises:
+        SpecError: all problems at once (the function too).
+    """
+    source = parse(_read(path), str(path))
+    if not isinstance(source.data, dict):
+        raise SpecError(f"{path}: holds no settings")
+    tree = Tree.of(source)
+    for override in map(parse_override, overrides):
+        tree = overridden(tree, _with_path_from_here(override, tree), _block_of)
+    tree = _without_variants(tree)
+
+    def checked(model: type[M]) -> M:
+        found, wrong = _validated(model, tree, path)
+        if found is None:
+            raise SpecError("\n".join(sorted(dict.fromkeys(map(printable, wrong)), key=_place)))
+        return found
+
+    return tree, checked
+
+
+def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a spec.yaml, with the defaults of settings that didn't exist yet when it was written.
+
+    Unchanged if it is no longer valid, or a plugin is missing.
+    """
+    known = {key: value for key, value in spec.items() if key not in ("variants", "trackers")}
     try:
-        return Experiment.model_validate(tree.data, context={"base_folder": path.parent.resolve()}), []
+        experiment = Experiment.model_validate(known)
+    except (ValidationError, RegistryError):
+        return dict(spec)
+    filled: dict[str, Any] = _filled(
+        spec, experiment.model_dump(mode="json", exclude={"executor", "variants", "trackers"})
+    )
+    return filled
+
+
+def _filled(given: Any, full: Any) -> Any:
+    """`given` with the keys that only `full` has."""
+    if isinstance(given, Mapping) and isinstance(full, Mapping):
+        return {**full, **{key: _filled(value, full.get(key)) for key, value in given.items()}}
+    if isinstance(given, list) and isinstance(full, list) and len(given) == len(full):
+        return [_filled(*pair) for pair in zip(given, full, strict=True)]
+    return given
+
+
+def _checked(tree: Tree, path: Path, but: Collection[str] = ()) -> tuple[Experiment | None, list[str]]:
+    return _validated(Experiment, tree, path, but)
+
+
+def _validated(model: type[M], tree: Tree, path: Path, but: Collection[str] = ()) -> tuple[M | None, list[str]]:
+    try:
+        return model.model_validate(tree.data, context={"base_folder": path.parent.resolve()}), []
     except ValidationError as error:
-        return None, problems(error, tree, Experiment, but)
+        return None, problems(error, tree, model, but)
 
 
 def _block_of(path: SettingPath, data: Any, value: Any) -> Mapping[str, Any] | None:

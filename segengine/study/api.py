@@ -71,6 +71,7 @@ def run(
     seeds: Sequence[int] = (),
     device: str = "auto",
     fresh: bool = False,
+    accept_changed_plugins: bool = False,
     listener: Listener | None = None,
 ) -> list[Run]:
     """Train every variant and seed of an experiment in this process: finished runs are kept, interrupted runs resume.
@@ -83,6 +84,7 @@ def run(
         seeds: seeds to run; default: all.
         device: auto, cpu, cuda or cuda:N.
         fresh: start over; earlier runs are set aside, not deleted.
+        accept_changed_plugins: resume interrupted runs with other versions of their plugins, which run.json records.
         listener: receives the runs' events (`segengine.events`).
 
     Raises:
@@ -92,13 +94,15 @@ def run(
     """
     from segengine.building.build import preflight
     from segengine.engine.distributed import open_world
-    from segengine.study.local import execute, prepare_folders
+    from segengine.study.local import accept_plugins, execute, prepare_folders
 
     listen = listener or (lambda _: None)
     chosen = plans(_loaded(spec, overrides), Path(out), variants, seeds)
     for experiment in {id(plan.experiment): plan.experiment for plan in chosen}.values():
         preflight(experiment)
     with open_world(device) as world:
+        if accept_changed_plugins:
+            accept_plugins(chosen, listen)
         prepare_folders(chosen, fresh=fresh, listener=listen)
         outcomes = list(execute(chosen, world, listen, lambda: False))
     failed = [f"{outcome.plan.folder}: {outcome.message}" for outcome in outcomes if outcome.status == "failed"]

@@ -16,6 +16,7 @@ from segengine.engine.machine_errors import MachineError, explained
 from segengine.errors import RunError, SegengineError, unexpected
 from segengine.events import Listener, Note, RunEnded
 from segengine.runs.folder import RunFolder
+from segengine.runs.plugins import PluginChange, changes, deciding_packages
 from segengine.specs.experiment import Experiment
 from segengine.study.finished_data import check_finished_data
 from segengine.study.plan import Outcome, RunPlan
@@ -39,11 +40,18 @@ def unfinished(plans: Iterable[RunPlan]) -> list[RunPlan]:
     return [plan for plan in plans if request_of(plan).state() != "finished"]
 
 
+def accept_plugins(plans: Iterable[RunPlan], listener: Listener) -> None:
+    """Record changed plugins of interrupted runs in run.json, so that the runs can be resumed with them."""
+    for plan in plans:
+        for change in request_of(plan).accept_plugins():
+            listener(Note(f"{plan.folder}: resumes with {change.package} {change.now}, started with {change.then}"))
+
+
 def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener) -> None:
     """Check every run's folder before training; with `fresh`, set existing runs aside.
 
     Raises:
-        SpecError: a folder contains a run with different settings, or a finished run with different data.
+        SpecError: a folder contains a run with different settings or plugins, or a finished run with different data.
     """
     finished = []
     for plan in plans:
@@ -55,7 +63,15 @@ def prepare_folders(plans: Iterable[RunPlan], *, fresh: bool, listener: Listener
             listener(Note(f"{request.folder.path}: the earlier run was moved to {aside}"))
         if request.state() == "finished":
             finished.append(plan)
+            for change in changes(request.folder.read(), deciding_packages(request.resolved())):
+                listener(Note(f"{plan.folder}: finished with {change.package} {change.then}, {_installed(change)}"))
     check_finished_data(finished, listener)
+
+
+def _installed(change: PluginChange) -> str:
+    if change.only_files:
+        return "whose files have changed since; compare lists that as a difference to new runs"
+    return f"installed is {change.now}; compare lists that as a difference to new runs; {change.install}"
 
 
 def execute(

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from segengine.building.labels import mapping_facts
-from segengine.components.lookup import qualified_name
 from segengine.data.batches.dataset import Dataset
 from segengine.engine.checkpoint import Progress
 from segengine.engine.distributed import World, device_name
@@ -36,7 +35,8 @@ from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.scores import MetricPolicy, as_row, evaluate_counts
 from segengine.runs import names
 from segengine.runs.changed_data import changed_data
-from segengine.runs.provenance import command, git_state, host, now, plugin_versions, versions
+from segengine.runs.plugins import packages, recorded
+from segengine.runs.provenance import command, git_state, host, now, versions
 from segengine.runs.tables import ImageRow, append_metrics, keep_epochs, write_counts, write_digests, write_images
 from segengine.specs.sections import TrainingSection
 from segengine.training.context import MemoryPlan
@@ -179,12 +179,11 @@ class Recorder:
             write_text(folder / names.GRAY_VALUES, text)
         (folder / names.METRICS).unlink(missing_ok=True)
         training = request.experiment.training
-        packages = [n.split("/")[0] for n in map(qualified_name, request.experiment.components()) if "/" in n]
         folder.update(
             status="running", message="", experiment=request.loaded.name, title=request.experiment.title, variant=request.variant,
             seed=request.seed, fold=request.fold, started=now(), ended=None, seconds=0.0, command=command(), host=host(),
             devices=[device_name(self.world.device)] * self.world.size, precision=precision, versions=versions(),
-            plugins=plugin_versions(packages), git=git_state(request.loaded.path.resolve().parent),
+            **recorded(packages(request.resolved())), git=git_state(request.loaded.path.resolve().parent),
             overrides=list(request.loaded.overrides), parameters=cost["parameters"], strides=list(cost["strides"]),
             training_size=cost["training_size"], augmented_on=cost["augmented_on"],
             compilation=cost["compilation"], initial_weights=cost["initial_weights"],

@@ -15,12 +15,11 @@ from segengine.components.base import Exporter
 from segengine.data.batches.dataset import Dataset
 from segengine.errors import DataError, RunError, SpecError
 from segengine.events import Doing, Listener
+from segengine.inference.evaluate import data_of
 from segengine.inference.export.components import Onnx
 from segengine.inference.export.job import Example, ExportJob, check_exportable, pixels_for
 from segengine.inference.export.parity import LIMITS, Limits, Network, Parity, measure_parity
 from segengine.inference.load import Trained, check_overrides, load_trained
-from segengine.runs import names
-from segengine.specs.load import load_experiment
 
 _SPLITS = ("validation", "test", "train")
 
@@ -87,9 +86,8 @@ def export_run(
 
 
 def _dataset(trained: Trained, overrides: Sequence[str], listener: Listener) -> Dataset:
-    loaded = load_experiment(trained.folder / names.SPEC, overrides)
     check_overrides(overrides)
-    experiment = next(iter(loaded.variants.values()))
+    experiment = data_of(trained, overrides, listener)
     try:
         dataset = load_dataset(experiment, trained.run.get("fold"), listener)
     except DataError as error:
