@@ -65,8 +65,9 @@ def setting_differences(
     documents = [run.settings for run in runs]
     found = list(_differences(documents, variants, free))
     if any(_ABSENT in difference.values for difference in found):  # settings that older runs didn't have yet
-        documents = [completed(document) for document in documents]
-        found = list(_differences(documents, variants, free))
+        full = [document for document in map(completed, documents) if document is not None]
+        if len(full) == len(documents):
+            found = list(_differences(full, variants, free))
     pretraining = _pretraining(documents)
     if len(set(pretraining)) > 1:
         found.append(_difference(PRETRAINING, pretraining, variants))

@@ -121,16 +121,16 @@ def read_sections(path: Path, overrides: Sequence[str] = ()) -> tuple[Tree, Call
     return tree, checked
 
 
-def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
+def completed(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     """The settings of a spec.yaml, with the defaults of settings that didn't exist yet when it was written.
 
-    Unchanged if it is no longer valid, or a plugin is missing.
+    None if it is no longer valid, or a plugin is missing.
     """
     known = {key: value for key, value in spec.items() if key not in ("variants", "trackers")}
     try:
         experiment = Experiment.model_validate(known)
     except (ValidationError, RegistryError):
-        return dict(spec)
+        return None
     filled: dict[str, Any] = _filled(
         spec, experiment.model_dump(mode="json", exclude={"executor", "variants", "trackers"})
     )

@@ -74,7 +74,7 @@ class RunRequest:
         source = self.experiment.data.source
         paths = {("data", "source", name) for name, value in source if isinstance(value, Path)}
         free = {*CHANGES_NO_NUMBER, *paths}
-        return list(differences(old, new, free=free)) and list(differences(completed(old), new, free=free))
+        return list(differences(old, new, free=free)) and list(differences(completed(old) or old, new, free=free))
 
     def changed_plugins(self) -> list[PluginChange]:
         """Plugins of the trained network that differ from those that the run's checkpoint was made with."""
