@@ -7,7 +7,7 @@ from typing import Any
 
 from segengine.comparison.load import LoadedRun
 from segengine.runs import names
-from segengine.runs.plugins import deciding_packages
+from segengine.runs.plugins import deciding_packages, packages
 from segengine.runs.tables import read_metrics
 
 FACTS = (
@@ -70,12 +70,12 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
 
 
 def _plugins(run: LoadedRun) -> dict[str, str]:
-    """Versions and shortened file hashes of the plugins that affect the trained network."""
-    record, known = run.record, deciding_packages(run.settings)
-    versions = {f"plugins.{name}": value for name, value in record.plugins.items() if name in known}
+    """Versions and shortened file hashes of plugins, without those of trackers, metrics and sources only."""
+    record, free = run.record, set(packages(run.settings)) - set(deciding_packages(run.settings))
+    versions = {f"plugins.{name}": value for name, value in record.plugins.items() if name not in free}
     files = {
         f"plugin_files.{name}": " and ".join(part[:12] for part in value.split(" and "))
-        for name, value in record.plugin_files.items() if name in known
+        for name, value in record.plugin_files.items() if name not in free
     }  # fmt: skip
     return versions | files
 
