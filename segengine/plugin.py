@@ -21,6 +21,7 @@ from segengine.components.base import (
     MaskMapper,
     Metric,
     Optimizer,
+    Reader,
     RelativePath,
     Schedule,
     Source,
@@ -49,6 +50,9 @@ from segengine.data.augment.transforms import (
     RareCentred,
     Transform,
 )
+from segengine.data.files.limits import check_size
+from segengine.data.files.stored import FileReader, Stored, missing_pixels
+from segengine.data.files.volumes import Volume
 from segengine.data.masks.mapping import (
     IGNORE,
     Evidence,
@@ -148,6 +152,7 @@ __all__ = [
     "Executor",
     "ExecutorContext",
     "Exporter",
+    "FileReader",
     "GeometricTransform",
     "Geometry",
     "IGNORE",
@@ -171,6 +176,7 @@ __all__ = [
     "PixelTransform",
     "Place",
     "RareCentred",
+    "Reader",
     "Record",
     "RegistryError",
     "RelativePath",
@@ -179,14 +185,18 @@ __all__ = [
     "SegengineError",
     "Source",
     "SpecError",
+    "Stored",
     "Tracker",
     "Transform",
     "ValueFound",
+    "Volume",
     "WORKER",
     "Weights",
     "build_timm_backbone",
+    "check_size",
     "check_timm_model",
     "check_weights",
     "load_backbone_weights",
+    "missing_pixels",
     "suggest",
 ]

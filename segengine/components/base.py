@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from segengine.components.jobs import Execute
     from segengine.data.augment.transforms import Transform
+    from segengine.data.files.stored import FileReader
     from segengine.data.masks.mapping import Mapper, MaskSurvey
     from segengine.data.sources.records import Record
     from segengine.metrics.pairs import ImageMetric
@@ -139,6 +140,30 @@ class Source(Component):
         raise NotImplementedError(type(self).__name__)
 
 
+class Reader(Component):
+    """Reads image and mask files of one format.
+
+    `name` lists the suffixes, without the leading dot and separated by hyphens: `nrrd-nhdr` reads .nrrd and .nhdr.
+    `signatures`: leading bytes of the files, "?" matches any byte; empty for formats without. `holds`: a file has one
+    image, one or several pages, or the slices of a volume. A reader has no settings.
+    """
+
+    kind = "readers"
+    signatures: ClassVar[tuple[bytes, ...]] = ()
+    holds: ClassVar[Literal["image", "pages", "volume"]] = "image"
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The suffixes that the name lists, with the leading dot."""
+        from segengine.data.files.plugin_readers import suffixes_of_name
+
+        return suffixes_of_name(self.name)
+
+    def build(self) -> FileReader:
+        """An object with `read(path, content)`, and with `read_pages` or `read_volume` as declared by `holds`."""
+        raise NotImplementedError(type(self).__name__)
+
+
 class Optimizer(Component):
     """The optimizer of the network's weights."""
 
@@ -242,5 +267,7 @@ class RelativePath:
 
 KINDS: dict[str, type[Component]] = {
     base.kind: base
-    for base in (Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Optimizer, Schedule, Tracker, Executor, Exporter, Metric)
+    for base in (
+        Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Reader, Optimizer, Schedule, Tracker, Executor, Exporter, Metric,
+    )
 }  # fmt: skip

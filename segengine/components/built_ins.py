@@ -54,6 +54,18 @@ _TABLE: dict[str, dict[str, str]] = {
         "cvat": "annotation_sources:Cvat",
         "label-studio": "annotation_sources:LabelStudio",
     },
+    "readers": {
+        "png": "readers:Png",
+        "jpg-jpeg": "readers:Jpeg",
+        "tif-tiff": "readers:Tiff",
+        "bmp": "readers:Bmp",
+        "gif": "readers:Gif",
+        "webp": "readers:WebP",
+        "npy": "readers:Npy",
+        "npz": "readers:Npz",
+        "nii-nii.gz": "readers:Nifti",
+        "dcm": "readers:Dicom",
+    },
     "optimizers": {"adamw": "optimizers:AdamW", "adam": "optimizers:Adam", "sgd": "optimizers:Sgd"},
     "schedules": {
         "cosine": "schedules:Cosine",

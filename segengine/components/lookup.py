@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from segengine.components.base import KINDS, Component
 from segengine.components.built_ins import BUILT_INS
+from segengine.data.files.plugin_readers import forget_plugins
 from segengine.errors import RegistryError
 from segengine.registry import Provider, Registry, installed_providers, singular, suggest, with_article
 
@@ -36,6 +37,7 @@ def registry(kind: str) -> Registry:
 def forget_installed() -> None:
     """Discard the registries, so that the next look-up rereads installed plugins (after an installation in this process)."""
     _registries.cache_clear()
+    forget_plugins()
 
 
 def component_class(kind: str, name: str) -> type[Component]:

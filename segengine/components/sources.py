@@ -21,7 +21,7 @@ class Folders(Source):
     images: str | None = Field(
         default=None,
         description="pattern under root, such as {split}/images/*.png; default: the usual layouts, any image suffix. "
-        "{channel} marks channels in separate files, {group} the patient or video",
+        "{channel} marks channels in separate files, {slice} the slices of a DICOM series, {group} the patient or video",
     )
     masks: str | None = Field(
         default=None,
@@ -56,8 +56,14 @@ class Folders(Source):
 
     pages: Literal["refuse", "all"] = Field(
         default="refuse",
-        description="TIFF stacks of several pages: refuse them, or read each page with its mask's page as a separate image; all "
-        "pages of a file form one group",
+        description="files of several pages (TIFF stacks, DICOM frames): refuse them, or read each page with its mask's page as a "
+        "separate image; all pages of a file form one group",
+    )
+
+    slices: Literal["auto", "axial", "coronal", "sagittal"] = Field(
+        default="auto",
+        description="plane of the slices into which volumes (NIfTI, DICOM series with {slice}) are divided, all slices of a "
+        "volume forming one group; auto: the plane of acquisition, across the largest spacing, or axial if spacings are alike",
     )
 
     @field_validator("images", "masks", "lists")
@@ -73,7 +79,7 @@ class Folders(Source):
 
         plan = FolderPlan(
             self.root, self.images, self.masks, self.lists, self.unpaired, self.outside == "allow",
-            self.splits, self.class_order, self.tiles, self.pages == "all",
+            self.splits, self.class_order, self.tiles, self.pages == "all", self.slices,
         )  # fmt: skip
         return read_folders(plan)
 

@@ -22,7 +22,8 @@ def check(
     Args:
         component_class: the class behind the entry point.
         parameters: settings to construct it with; needed where fields have no default, welcome where others are faster.
-        folder: files for kinds that read them: masks that a mask mapper is tried on instead of small made-up ones.
+        folder: files for kinds that read them: masks that a mask mapper is tried on instead of small made-up ones, or files
+            of a reader's format.
 
     Raises:
         AssertionError: all findings, a line each.

@@ -22,6 +22,7 @@ _MODULES = {
     "mask_mappers": "mask_mappers",
     "augmentations": "augmentations",
     "sources": "sources",
+    "readers": "readers",
     "optimizers": "optimizers",
     "schedules": "schedules",
     "metrics": "metrics",

@@ -18,6 +18,7 @@ from segengine.testing.subject import Check, Subject
 from segengine.yaml_source import parse
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SUFFIXES = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")  # a reader's name, such as nii-nii.gz
 
 
 def is_of_a_kind(cls: object) -> bool:
@@ -46,7 +47,7 @@ def _name(cls: type[Component]) -> Iterator[str]:
     example = choices[0] if len(choices) == 1 else field.default if isinstance(field.default, str) else "my-name"
     if len(choices) != 1 or field.default != choices[0]:
         yield f'`name` must be a Literal with itself as default; write name: Literal["{example}"] = "{example}"'
-    elif not _NAME.fullmatch(str(choices[0])):
+    elif not (_SUFFIXES if cls.kind == "readers" else _NAME).fullmatch(str(choices[0])):
         near = re.sub(r"[^a-z0-9]+", "-", str(choices[0]).lower()).strip("-") or "my-name"
         yield f"name {choices[0]!r} must be lower-case letters, digits and single hyphens; write {near!r}"
 

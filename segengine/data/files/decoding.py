@@ -1,13 +1,18 @@
-"""Decodes an image file to its stored values: palette indices, bit depth and bands are kept as in the file."""
+"""Decodes files to their stored values: palette indices, bit depth and bands are kept as in the file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from segengine.data.files.formats import format_of
+from segengine.data.files.formats import Format, format_of
 from segengine.data.files.limits import file_bytes
 from segengine.data.files.stored import Stored
+from segengine.data.files.volumes import Volume
 from segengine.errors import DataError
+
+_T = TypeVar("_T")
 
 
 def decode(path: Path, data: bytes | None = None) -> Stored:
@@ -21,11 +26,28 @@ def decode(path: Path, data: bytes | None = None) -> Stored:
         DataError: any problem of this file: missing, empty, corrupt or truncated, several images in one file,
             an unsupported format or compression, or a size above the limit.
     """
+    return _read(path, data, lambda entry, content: entry.read(path, content))
+
+
+def read_pages(path: Path) -> list[Stored]:
+    """Each page of a file as a separate image; raises DataError as `decode`, for any page."""
+    return _read(path, None, lambda entry, content: entry.read_pages(path, content))
+
+
+def read_volume(path: Path) -> Volume:
+    """A volume; raises DataError as `decode`."""
+    return _read(path, None, lambda entry, content: entry.read_volume(path, content))
+
+
+def _read(path: Path, data: bytes | None, read: Callable[[Format, bytes], _T]) -> _T:
     content = file_bytes(path) if data is None else data
     if not content:
         raise DataError(f"{path}: the file is empty; export it again or remove it")
     try:
-        return format_of(path, content).read(path, content)
+        entry = format_of(path, content)
+        if command := entry.missing_library():
+            raise DataError(f"{path}: is a {entry.name} file, which needs a further package: {command}")
+        return read(entry, content)
     except DataError:
         raise
     except MemoryError as error:
@@ -35,4 +57,4 @@ def decode(path: Path, data: bytes | None = None) -> Stored:
         raise DataError(f"{path}: can't be decoded ({reason}); export it again or remove it") from error
 
 
-__all__ = ["Stored", "decode", "file_bytes"]
+__all__ = ["Stored", "decode", "file_bytes", "read_pages", "read_volume"]

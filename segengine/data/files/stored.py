@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ class Stored:
     few, else the dtype's. `palette`: (red, green, blue) of each index. `alpha`: the last channel is transparency.
     `lossy`: lossy compression. `nodata`: the value declared as no measurement; `missing`: bool
     [H, W], True for pixels without a measurement (nodata in all bands, NaN in any, or outside the validity mask),
-    None if all pixels are valid. `spacing`: (row, column) distance of pixels in the file's unit. `notes`: remarks for
-    the user on how the file was read.
+    None if all pixels are valid. `spacing`: (row, column) distance of pixels in the file's unit, with `millimetres` in
+    millimetres. `notes`: remarks for the user on how the file was read.
     """
 
     values: NDArray[Any]
@@ -30,11 +31,26 @@ class Stored:
     missing: NDArray[np.bool_] | None = None
     spacing: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    millimetres: bool = False
 
     @property
     def deep(self) -> bool:
         """Whether a window is needed to map the values to 0..255: True except for unsigned integers of at most 8 bits."""
         return self.values.dtype != np.uint8
+
+
+class FileReader(Protocol):
+    """What a reader builds. Files of several images also have `read_pages(path, content) -> list[Stored]`, volumes
+    `read_volume(path, content) -> Volume`.
+    """
+
+    def read(self, path: Path, content: bytes) -> Stored:
+        """The single image of a file with these bytes; `path` is for messages.
+
+        Raises:
+            DataError: several images, or a size above the limit, checked before pixels are decoded; any other exception
+                is reported as "can't be decoded", with its text.
+        """
 
 
 def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -68,6 +68,8 @@ def read_pages(path: Path, content: bytes) -> list[Stored]:
             values = _decoded(path, picture)
             nodata, spacing = nodata_of(tiff, picture.page), spacing_of(tiff, picture.page)
             found.append(stored_image(picture, values, nodata, invalid_pixels(values, nodata, None), spacing))
+    if not found:
+        raise DataError(f"{path}: can't be decoded (holds no pages); export it again or remove it")
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.files.decoding import Stored, decode, file_bytes
+from segengine.data.files.formats import suffix_of
 from segengine.data.files.reading import mask_encoding, mask_values
 from segengine.data.masks.mapping import MaskEncoding, MaskFacts, Raw
 from segengine.errors import DataError
@@ -34,7 +35,7 @@ def facts_of(path: Path, stored: Stored, digest: str) -> MaskFacts:
         DataError: too many colours for a mask, or values that are not valid in a mask.
     """
     raw = mask_values(stored, path)
-    encoding = mask_encoding(stored, raw, path.suffix)
+    encoding = mask_encoding(stored, raw, suffix_of(path))
     encoding = _encodings.setdefault(encoding, encoding)
     codes, pixels = count_values(raw)
     if raw.ndim == 3 and len(codes) > _MOST_COLOURS:

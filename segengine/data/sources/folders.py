@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from segengine.data.files.formats import SUFFIXES
+from segengine.data.files.formats import SUFFIXES, holds_of, missing_libraries, readable_suffixes, stem_of, suffix_of
 from segengine.data.files.parallel import in_threads
+from segengine.data.files.volumes import Plane
 from segengine.data.sources.lists import listed_splits
 from segengine.data.sources.pairing import Pairs, missing_partners, pair
 from segengine.data.sources.patterns import Match, find, finds_any
@@ -36,7 +37,7 @@ class FolderPlan:
     without an image are handled. `outside`: allow patterns and links that lead out of the root. `splits`: the splits to
     use, None for all. `class_order`: the texts matched by `{class}` in the order of classes 1, 2 ...; None: sorted.
     `tiles`: maximum side of tiles, in pixels, into which images and masks are cut. `pages`: read each page of a TIFF
-    stack as a separate image, before tiling.
+    stack as a separate image, before tiling. `slices`: the plane in which volumes are divided into slices.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class FolderPlan:
     class_order: tuple[str, ...] | None = None
     tiles: int | None = None
     pages: bool = False
+    slices: Plane = "auto"
 
 
 def read_folders(plan: FolderPlan) -> Records:
@@ -70,7 +72,7 @@ def read_folders(plan: FolderPlan) -> Records:
         if not matches:
             raise DataError(f"{plan.root}: no {what} matches '{pattern}'; there: {_what_is_there(plan.root)}")
     images, masks = [_used(plan, found) for found in (images, masks)]
-    image_parts, mask_parts = together(images, ("channel",)), together(masks, ("class", "object"))
+    image_parts, mask_parts = together(images, ("channel", "slice")), together(masks, ("class", "object"))
     images, masks = [parts[0] for parts in image_parts], [parts[0] for parts in mask_parts]
     splits: dict[Path, str] = {}
     if plan.lists is not None:
@@ -89,7 +91,7 @@ def read_folders(plan: FolderPlan) -> Records:
         notes.append(f"masks are paired by the rule '{pairs.rule}'")
     _about_missing(plan, pairs, notes, images_pattern, masks_pattern)
     files = Parts(plan, image_parts, mask_parts)
-    return Records(_tiled(plan, _records(plan.root, pairs, splits, files)), notes, plan.root)
+    return Records(_tiled(plan, _joined(plan, _records(plan.root, pairs, splits), files)), notes, plan.root)
 
 
 def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
@@ -122,9 +124,12 @@ def _patterns(plan: FolderPlan, notes: list[str]) -> tuple[str, str]:
 
 def _used(plan: FolderPlan, matches: Sequence[Match]) -> list[Match]:
     """Matches in the selected splits; each must be a readable file."""
+    readable = readable_suffixes()
     for match in matches:
-        if match.path.suffix.lower() not in SUFFIXES:
+        if suffix_of(match.path) not in readable:
             raise DataError(f"{match.path}: not a supported image format ({', '.join(SUFFIXES)}); correct the pattern")
+    if unread := missing_libraries([match.path for match in matches]):
+        raise DataError(unread)
     used = [m for m in matches if plan.splits is None or m.split is None or m.split in plan.splits]
     if matches and not used:
         raise DataError(
@@ -161,6 +166,21 @@ class Parts:
             )
         self._merged = any(m.value(name) is not None for parts in masks for m in parts for name in ("class", "object"))
 
+    def is_volume(self, first: Path) -> bool:
+        """Whether an image is a volume: a file of one, or a series with a file per slice."""
+        return self._images[first][0].value("slice") is not None or holds_of(first) == "volume"
+
+    def slices(self, first: Path, mask: Path, plane: Plane) -> list[tuple[str, Path, Path]]:
+        """The slices of a volume and its mask: (name, image, mask) per slice."""
+        from segengine.data.sources.slices import series_slices, volume_slices
+
+        images, masks = ([match.path for match in of] for of in (self._images[first], self._masks[mask]))
+        if self._merged:
+            raise DataError(f"{mask}: volumes have one mask file each; write masks: without {{class}} and {{object}}")
+        if self._images[first][0].value("slice") is not None:
+            return series_slices(images, masks, plane)
+        return volume_slices(images, mask, plane)
+
     @property
     def as_they_are(self) -> bool:
         """Whether each image and each mask is one file, used unchanged."""
@@ -187,24 +207,14 @@ class Parts:
 
 def _tiled(plan: FolderPlan, records: list[Record]) -> list[Record]:
     """Split records into pages and tiles that share one group; unchanged without both."""
-    from segengine.data.sources.parts import pages, tiles
+    from segengine.data.sources.parts import divided_records, pages, tiles
 
     if plan.pages:
-        records = _divided(records, pages)
+        records = divided_records(records, pages)
     if plan.tiles is not None:
         largest = plan.tiles
-        records = _divided(records, lambda image, mask: tiles(image, mask, largest))
+        records = divided_records(records, lambda image, mask: tiles(image, mask, largest))
     return records
-
-
-def _divided(records: list[Record], divide: Callable[[Path, Path], list[tuple[str, Path, Path]]]) -> list[Record]:
-    alone = len(records) == 1  # a single image's pieces must be split; those of several images stay in one group
-    return [
-        Record(f"{r.id}_{name}", image, mask, f"{r.id}_{name}" if alone else r.group, r.split)
-        for r in records
-        if r.mask is not None
-        for name, image, mask in divide(r.image, r.mask)
-    ]
 
 
 def _about_missing(plan: FolderPlan, pairs: Pairs, notes: list[str], images: str, masks: str) -> None:
@@ -221,7 +231,7 @@ def _about_missing(plan: FolderPlan, pairs: Pairs, notes: list[str], images: str
     notes.append(f"skipped (unpaired: skip): {missing}")
 
 
-def _records(root: Path, pairs: Pairs, splits: dict[Path, str], files: Parts) -> list[Record]:
+def _records(root: Path, pairs: Pairs, splits: dict[Path, str]) -> list[Record]:
     by_id: dict[str, Record] = {}
     for image, mask in pairs.pairs:
         identity = _identity(root, image.path)
@@ -232,11 +242,19 @@ def _records(root: Path, pairs: Pairs, splits: dict[Path, str], files: Parts) ->
         group = image.value("group") or identity
         split = splits.get(image.path, image.split)
         by_id[identity] = Record(identity, image.path, mask.path, group, split)
-    records = list(by_id.values())
-    return records if files.as_they_are else in_threads(lambda r: _joined(r, files), records, "files")
+    return list(by_id.values())
 
 
-def _joined(record: Record, files: Parts) -> Record:
+def _joined(plan: FolderPlan, records: list[Record], files: Parts) -> list[Record]:
+    """Records whose files are merged, and volumes divided into slices that share one group."""
+    if any(files.is_volume(record.image) for record in records):
+        from segengine.data.sources.parts import divided_records
+
+        return divided_records(records, lambda image, mask: files.slices(image, mask, plan.slices))
+    return records if files.as_they_are else in_threads(lambda r: _merged(r, files), records, "files")
+
+
+def _merged(record: Record, files: Parts) -> Record:
     assert record.mask is not None
     return replace(record, image=files.image(record.image), mask=files.mask(record.mask))
 
@@ -245,8 +263,7 @@ def _identity(root: Path, path: Path) -> str:
     """The path relative to the root, without suffix, with "/" as separator."""
     text, base = path.as_posix(), f"{root.as_posix().rstrip('/')}/"
     folder, slash, name = text.removeprefix(base).rpartition("/")
-    dot = name.rfind(".")
-    return folder + slash + (name[:dot] if 0 < dot < len(name) - 1 else name)
+    return folder + slash + stem_of(name)
 
 
 def _what_is_there(root: Path) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from segengine.data.files.formats import stem_of, with_suffix
 from segengine.data.sources.patterns import ALIASES, Match, find
 from segengine.data.sources.records import counted, listed
 from segengine.errors import DataError
@@ -94,9 +95,9 @@ def _by_name(root: Path, images: Sequence[Match]) -> dict[str, Path]:
         inside = match.path.relative_to(root) if match.path.is_relative_to(root) else match.path
         names = (
             "/".join(match.key),
-            match.path.stem,
+            stem_of(match.path),
             match.path.name,
-            inside.with_suffix("").as_posix(),
+            with_suffix(inside, "").as_posix(),
             inside.as_posix(),
         )
         for name in names:
@@ -115,7 +116,7 @@ def _lookup(line: str, by_name: Mapping[str, Path]) -> Path | None:
         parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
         for start in range(len(parts)):
             tail = "/".join(parts[start:])
-            found = by_name.get(tail) or by_name.get(tail.rpartition(".")[0])
+            found = by_name.get(tail) or by_name.get(tail.rpartition(".")[0]) or by_name.get(stem_of(tail))
             if found is not None:
                 return found
     return None

@@ -18,17 +18,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segengine.data.batches.cache_folder import default_folder
-from segengine.data.files.decoding import Stored, decode, file_bytes
-from segengine.data.files.formats import format_of
+from segengine.data.files.decoding import Stored, decode, read_pages
+from segengine.data.files.formats import stem_of
+from segengine.data.files.parallel import in_threads
 from segengine.data.files.reading import colours, mask_values
-from segengine.data.files.tiff import read_pages
-from segengine.data.sources.records import counted
+from segengine.data.sources.records import Record, counted
 from segengine.errors import DataError
 from segengine.files import write_bytes
 
 _VERSION = "3"
-_NODATA_TAG = 42113
-_Piece = tuple[str, tuple[Stored, NDArray[Any]], tuple[Stored, NDArray[Any]]]
+_NODATA_TAG, _SCALE_TAG = 42113, 33550
+Piece = tuple[str, tuple[Stored, NDArray[Any]], tuple[Stored, NDArray[Any]]]
+"""Name, and image and mask, each as the file that it comes from and its own values."""
 
 
 def merged_mask(parts: Sequence[Path], classes: Sequence[int]) -> Path:
@@ -56,7 +57,7 @@ def merged_mask(parts: Sequence[Path], classes: Sequence[int]) -> Path:
         assert merged is not None
         return _png(Image.fromarray(merged))
 
-    return _made("mask", parts, tuple(classes), f"{parts[0].stem}.png", make)
+    return _made("mask", parts, tuple(classes), f"{stem_of(parts[0])}.png", make)
 
 
 def stacked_channels(parts: Sequence[Path]) -> Path:
@@ -73,7 +74,7 @@ def stacked_channels(parts: Sequence[Path]) -> Path:
             raise DataError(f"{parts[0]}: the image's channels have different types; save all with the same bit depth")
         return _tiff(planes)
 
-    return _made("channels", parts, (), f"{parts[0].stem}.tif", make)
+    return _made("channels", parts, (), f"{stem_of(parts[0])}.tif", make)
 
 
 def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]:
@@ -82,20 +83,36 @@ def tiles(image: Path, mask: Path, largest: int) -> list[tuple[str, Path, Path]]
     Raises:
         DataError: an image and a mask of different sizes.
     """
-    return _divided(image, mask, ("tiles", largest), lambda: _cut(image, mask, largest))
+    return divided((image,), (mask,), ("tiles", largest), lambda: _cut(image, mask, largest))
 
 
 def pages(image: Path, mask: Path) -> list[tuple[str, Path, Path]]:
-    """The pages of two TIFF stacks: (name, image, mask) per page.
+    """The pages of two files, such as TIFF stacks: (name, image, mask) per page.
 
     Raises:
         DataError: an image and a mask with different numbers of pages.
     """
-    return _divided(image, mask, ("pages",), lambda: _paged(image, mask))
+    return divided((image,), (mask,), ("pages",), lambda: _paged(image, mask))
 
 
-def _paged(image: Path, mask: Path) -> Iterator[_Piece]:
-    pictures, masks = (_all_pages(path) for path in (image, mask))
+def divided_records(
+    records: Sequence[Record], divide: Callable[[Path, Path], list[tuple[str, Path, Path]]]
+) -> list[Record]:
+    """Records of pieces, in the order of `records`; the pieces of an image share its group.
+
+    The pieces of a single image have groups of their own, since they must be split.
+    """
+    alone = len(records) == 1
+    pieces = in_threads(lambda r: [] if r.mask is None else divide(r.image, r.mask), records, "files")
+    return [
+        Record(f"{r.id}_{name}", image, mask, f"{r.id}_{name}" if alone else r.group, r.split)
+        for r, of in zip(records, pieces, strict=True)
+        for name, image, mask in of
+    ]
+
+
+def _paged(image: Path, mask: Path) -> Iterator[Piece]:
+    pictures, masks = (read_pages(path) for path in (image, mask))
     if len(pictures) != len(masks):
         raise DataError(
             f"{image}: has {counted(len(pictures), 'page')} but its mask {mask} has {len(masks)}; save both with the same number of pages"
@@ -104,36 +121,32 @@ def _paged(image: Path, mask: Path) -> Iterator[_Piece]:
         yield f"page{number:04d}", (picture, picture.values), (truth, truth.values)
 
 
-def _all_pages(path: Path) -> list[Stored]:
-    content = file_bytes(path)
-    return read_pages(path, content) if format_of(path, content).name == "TIFF" else [decode(path, content)]
-
-
-def _divided(
-    image: Path, mask: Path, how: tuple[object, ...], cut: Callable[[], Iterable[_Piece]]
+def divided(
+    images: Sequence[Path], masks: Sequence[Path], how: tuple[object, ...], cut: Callable[[], Iterable[Piece]]
 ) -> list[tuple[str, Path, Path]]:
     """Pieces of an image and its mask as files; written once, then found by a hash of their sources."""
-    key = hashlib.sha256(repr((_VERSION, *how, _stamp(image), _stamp(mask))).encode()).hexdigest()
+    stamps = [_stamp(path) for path in (*images, *masks)]
+    key = hashlib.sha256(repr((_VERSION, *how, *stamps)).encode()).hexdigest()
     folder = default_folder() / "made" / key[:2] / key[2:]
-    listing = folder / "pieces.txt"
+    listing, stem = folder / "pieces.txt", stem_of(images[0])
     if not listing.is_file():
         lines = []
         for name, *both in cut():
             words = [name]
             for kind, (stored, values) in zip(("image", "mask"), both, strict=True):
                 content, suffix = _encoded(stored, _spread(stored, values) if kind == "image" else values)
-                _write(folder / kind / f"{image.stem}_{name}{suffix}", content)
+                _write(folder / kind / f"{stem}_{name}{suffix}", content)
                 words.append(suffix)
             lines.append(" ".join(words))
         _write(listing, "\n".join(lines).encode())  # written last: marks all pieces as complete
     found = [line.split() for line in listing.read_text("utf-8").splitlines()]
     return [
-        (name, folder / "image" / f"{image.stem}_{name}{of_image}", folder / "mask" / f"{image.stem}_{name}{of_mask}")
+        (name, folder / "image" / f"{stem}_{name}{of_image}", folder / "mask" / f"{stem}_{name}{of_mask}")
         for name, of_image, of_mask in found
     ]
 
 
-def _cut(image: Path, mask: Path, largest: int) -> Iterator[_Piece]:
+def _cut(image: Path, mask: Path, largest: int) -> Iterator[Piece]:
     pictures, masks = decode(image), decode(mask)
     height, width = masks.values.shape[:2]
     _check_size(masks.values.shape[:2], pictures.values.shape[:2], mask, image)
@@ -157,6 +170,9 @@ def _spread(stored: Stored, values: NDArray[Any]) -> NDArray[Any]:
 
 def _encoded(stored: Stored, values: NDArray[Any]) -> tuple[bytes, str]:
     """Encode stored values losslessly: the file's content and suffix."""
+    if stored.millimetres:
+        planes = [values] if values.ndim == 2 else list(np.moveaxis(values, -1, 0))
+        return _tiff(planes, spacing=stored.spacing), ".tif"
     if stored.palette is not None:
         picture = Image.fromarray(np.ascontiguousarray(values))
         picture.putpalette([part for colour in stored.palette for part in colour])
@@ -220,9 +236,13 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _tiff(planes: Sequence[NDArray[Any]], nodata: float | None = None) -> bytes:
+def _tiff(
+    planes: Sequence[NDArray[Any]], nodata: float | None = None, spacing: tuple[float, float] | None = None
+) -> bytes:
     buffer = io.BytesIO()
-    tags = [] if nodata is None else [(_NODATA_TAG, "s", 0, f"{nodata:.17g}", True)]
+    tags: list[tuple[object, ...]] = [] if nodata is None else [(_NODATA_TAG, "s", 0, f"{nodata:.17g}", True)]
+    if spacing is not None:
+        tags.append((_SCALE_TAG, "d", 3, (spacing[1], spacing[0], 0.0), True))
     if len(planes) == 1:
         tifffile.imwrite(
             buffer, np.ascontiguousarray(planes[0]), photometric="minisblack", compression="zlib", extratags=tags

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segengine.data.files.formats import PICTURE_SUFFIXES
+from segengine.data.files.formats import picture_suffixes
 from segengine.errors import DataError
 
 ALIASES = {
@@ -17,18 +17,17 @@ ALIASES = {
     "test": "test", "testing": "test",
     "trainval": "train", "train_val": "train", "train-val": "train", "tr": "train", "ts": "test", "dev": "validation", "eval": "validation",
 }  # fmt: skip
-NAMED = ("class", "object", "channel", "group")
-"""Placeholders besides `{split}`; `class`, `object` and `channel` mark parts of one image or mask."""
+NAMED = ("class", "object", "channel", "group", "slice")
+"""Placeholders besides `{split}`; `class`, `object`, `channel` and `slice` mark parts of one image or mask."""
 _SPLIT = "(?P<split>(?i:" + "|".join(sorted(ALIASES, key=len, reverse=True)) + "))"
 _PLACEHOLDER = re.compile(r"\{(?:split|any|" + "|".join(NAMED) + r")\}")
-_ANY_SUFFIX = r"(?i:" + "|".join(re.escape(s) for s in PICTURE_SUFFIXES) + ")"
 
 
 @dataclass(frozen=True)
 class Match:
     """A matching file: `key` is the text matched by wildcards; `split` is train, validation, test or None.
 
-    `named`: the texts matched by `{class}`, `{object}`, `{channel}` and `{group}`, as (name, text).
+    `named`: the texts matched by `{class}`, `{object}`, `{channel}`, `{slice}` and `{group}`, as (name, text).
     `link`: whether the file is a symbolic link.
     """
 
@@ -74,8 +73,8 @@ def find(root: Path, pattern: str, *, outside: bool = False, suffixes: bool = Tr
     """Files under `root` that match, sorted by path.
 
     `*` matches within a name, `**` any number of folders, `?` one character, `[..]` one of several, `{split}` a
-    split's name in any usual spelling. `{class}`, `{object}`, `{channel}` and `{group}` match the class, object, channel
-    or group of a file; `{any}` matches text that is ignored. The key consists of the text matched by `*`, `**`, `?`,
+    split's name in any usual spelling. `{class}`, `{object}`, `{channel}`, `{slice}` and `{group}` match the class, object,
+    channel, slice or group of a file; `{any}` matches text that is ignored. The key consists of the text matched by `*`, `**`, `?`,
     `[..]` and `{group}`. `[x]` with a single character is that literal character. A last part that ends in a bare `*`
     matches any supported image suffix. Names that begin with a dot are never matched.
 
@@ -172,13 +171,18 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
+def _any_suffix() -> str:
+    """A regular expression for the suffixes that a bare `*` includes."""
+    return r"(?i:" + "|".join(re.escape(suffix) for suffix in picture_suffixes()) + ")"
+
+
 def _regex(part: str, *, last: bool) -> str:
     """A part of a pattern as a regular expression; wildcards are named groups w0, w1 ..."""
     tail = ""
     if last and part.endswith(".*"):
-        part, tail = part[:-2], _ANY_SUFFIX
+        part, tail = part[:-2], _any_suffix()
     elif last and part.endswith(("*", "}")):
-        tail = _ANY_SUFFIX
+        tail = _any_suffix()
     elif last and "." in part and not any(c in part.rpartition(".")[2] for c in "*?[{"):
         part, _, suffix = part.rpartition(".")
         tail = rf"\.(?i:{re.escape(suffix)})"
@@ -191,7 +195,7 @@ def _regex(part: str, *, last: bool) -> str:
         elif piece == "{any}":
             out += ".*"
         elif piece[1:-1] in NAMED and piece[0] == "{":
-            out += f"(?P<{piece[1:-1]}>{'.*' if piece == '{object}' else '.+?' if piece == '{group}' else '.+'})"
+            out += f"(?P<{piece[1:-1]}>{'.*' if piece in ('{object}', '{slice}') else '.+?' if piece == '{group}' else '.+'})"
         elif len(piece) == 3 and piece[0] == "[":
             out += re.escape(piece[1])
         elif piece and (piece[0] in "*?" or (piece[0] == "[" and piece[-1] == "]")):

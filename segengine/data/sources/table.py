@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from segengine.data.files.formats import holds_of, missing_libraries, suffix_of, with_suffix
 from segengine.data.sources.lists import read_table
 from segengine.data.sources.patterns import ALIASES, find, leaves_root
 from segengine.data.sources.records import Record, Records, counted, listed
@@ -47,7 +48,7 @@ def read_pairs(plan: TablePlan) -> Records:
         if image is None or mask is None:
             missing.append(row[plan.image if image is None else plan.mask])
             continue
-        identity = image.relative_to(plan.root).with_suffix("").as_posix()
+        identity = with_suffix(image.relative_to(plan.root), "").as_posix()
         if identity in records:
             raise DataError(f"{path}: {row[plan.image]} is in two rows; list each image once")
         group = row[plan.group] if plan.group else identity
@@ -60,7 +61,19 @@ def read_pairs(plan: TablePlan) -> Records:
     notes = (
         [f"skipped (unpaired: skip): {counted(len(missing), 'row')} of {path} with a missing file"] if missing else []
     )
-    return Records(records.values(), notes, plan.root)
+    if unread := missing_libraries([record.image for record in records.values()]):
+        raise DataError(unread)
+    return Records(_with_slices(list(records.values())), notes, plan.root)
+
+
+def _with_slices(records: list[Record]) -> list[Record]:
+    """Volumes divided into slices in their plane of acquisition; other records as they are."""
+    if all(holds_of(record.image) != "volume" for record in records):
+        return records
+    from segengine.data.sources.parts import divided_records
+    from segengine.data.sources.slices import volume_slices
+
+    return divided_records(records, lambda image, mask: volume_slices((image,), mask, "auto"))
 
 
 def _check_columns(plan: TablePlan, rows: list[dict[str, str]], path: Path) -> None:
@@ -91,7 +104,7 @@ class FilesByName:
             for start in range(len(parts)):
                 end = "/".join(parts[start:])
                 self._by_end[end].add(path)
-                self._by_end[end.rpartition(".")[0]].add(path)
+                self._by_end[end[: len(end) - len(suffix_of(end))]].add(path)
 
     def find(self, text: str) -> Path | None:
         """The file, None if there is none. Raises DataError if several files match."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.data.files.formats import with_suffix
 from segengine.data.files.reading import AnyWindow, read_mask
 from segengine.data.files.writing import mask_bytes
 from segengine.data.masks.mapping import IGNORE
@@ -159,8 +160,8 @@ def _limits(trained: Trained | Exported) -> str:
 def _partners(images: Sequence[tuple[Path, Path]], folder: Path) -> dict[Path, Path]:
     """Image -> true mask in `folder`, paired by name as in training: equal, or with a common prefix or suffix."""
     masks = find(folder, "**/*", outside=True)
-    wanted = [Match(image, place.with_suffix("").parts, None) for image, place in images]
-    known = [Match(mask.path, mask.path.relative_to(folder).with_suffix("").parts, None) for mask in masks]
+    wanted = [Match(image, with_suffix(place, "").parts, None) for image, place in images]
+    known = [Match(mask.path, with_suffix(mask.path.relative_to(folder), "").parts, None) for mask in masks]
     return {image.path: mask.path for image, mask in pair(wanted, known).pairs}
 
 
@@ -174,11 +175,11 @@ def _jobs(
     suffix = trained.mapping.encoding.suffix
     jobs = []
     for image, place in images:
-        picture = place.with_suffix(".png")
+        picture = with_suffix(place, ".png")
         jobs.append(
             Job(
                 image,
-                out / place.with_suffix(suffix),
+                out / with_suffix(place, suffix),
                 out / OVERLAYS / picture if overlay else None,
                 out / TRIPTYCHS / picture if truth is not None else None,
                 known.get(image),

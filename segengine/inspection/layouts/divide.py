@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 
+from segengine.data.files.formats import stem_of
 from segengine.data.sources.lists import table_splits
 from segengine.data.sources.patterns import literal
 from segengine.data.sources.records import Record, counted
@@ -40,7 +41,7 @@ class Group:
 def split_lists(tree: Tree, hypothesis: Hypothesis) -> str | None:
     """The pattern of text or CSV files that say which image is of which split; None where there are none."""
     images = [image.parts for image, _ in hypothesis.matched.pairs]
-    names = {n for parts in images for n in (parts[-1], PurePosixPath(parts[-1]).stem)}
+    names = {n for parts in images for n in (parts[-1], stem_of(parts[-1]))}
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for parts in tree.texts:
         path = tree.path(parts)
@@ -59,7 +60,7 @@ def split_lists(tree: Tree, hypothesis: Hypothesis) -> str | None:
 
 
 def _list_pattern(parts: Parts) -> tuple[str, str]:
-    stem = PurePosixPath(parts[-1]).stem
+    stem = stem_of(parts[-1])
     spoken = split_of(stem)
     if spoken is None:
         return "", ""
@@ -88,7 +89,7 @@ def find_group(records: Sequence[Record], hypothesis: Hypothesis) -> tuple[Group
     for group in _candidates(records, hypothesis):
         members: dict[str, set[str | None]] = defaultdict(set)
         for record in records:
-            match = re.search(group.pattern, record.image.stem)
+            match = re.search(group.pattern, stem_of(record.image))
             assert match is not None
             members[match[1]].add(record.split)
         shared = sum(len(splits) > 1 for splits in members.values())
@@ -102,7 +103,7 @@ def find_group(records: Sequence[Record], hypothesis: Hypothesis) -> tuple[Group
 
 
 def _candidates(records: Sequence[Record], hypothesis: Hypothesis) -> Iterator[Group]:
-    stems = [r.image.stem for r in records]
+    stems = [stem_of(r.image) for r in records]
     for known in recognised(hypothesis.images, hypothesis.masks):
         if known.group and (found := _grouped(stems, known.group)):
             yield Group(known.group, f"as in {known.title}", len(set(found)))
@@ -168,8 +169,7 @@ def folder_group(hypothesis: Hypothesis, records: Sequence[Record]) -> tuple[str
     if len(ours) != len(theirs) or not ours:
         return None
     folders = {
-        "/".join((*image.parts[:-1], PurePosixPath(image.parts[-1]).stem)): image.folder
-        for image, _ in hypothesis.matched.pairs
+        "/".join((*image.parts[:-1], stem_of(image.parts[-1]))): image.folder for image, _ in hypothesis.matched.pairs
     }
     for place, other in zip(ours, theirs, strict=True):
         groups = [folders.get(r.id, ("",) * 9)[place] for r in records]

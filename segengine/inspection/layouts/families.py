@@ -11,6 +11,7 @@ from itertools import product
 from statistics import fmean
 from typing import Literal
 
+from segengine.data.files.formats import suffix_of
 from segengine.data.sources.patterns import literal
 from segengine.inspection.layouts.contents import Content, look
 from segengine.inspection.layouts.names import (
@@ -22,7 +23,7 @@ from segengine.inspection.layouts.names import (
     split_of,
     words,
 )
-from segengine.inspection.layouts.tree import Parts, Tree, suffix_of
+from segengine.inspection.layouts.tree import Parts, Tree
 
 ANY = "*"
 _MANY_SIBLINGS = 12
@@ -151,7 +152,7 @@ def _atoms(tree: Tree) -> dict[Form, list[File]]:
         if folder not in templates:
             templates[folder] = _template(folder, crowded)
         template, split = templates[folder]
-        by_folder[template, suffix_of(parts[-1]).lower()].append((parts, split))
+        by_folder[template, suffix_of(parts[-1])].append((parts, split))
     stems_there: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for (template, _), found in by_folder.items():
         stems_there[template].update(_stem(parts) for parts, _ in found)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segengine.data.files.formats import PICTURE_SUFFIXES
+from segengine.data.files.formats import FORMATS, PICTURE_SUFFIXES, picture_suffixes, suffix_of
 from segengine.data.sources.records import counted, listed
 from segengine.errors import DataError
 
@@ -18,7 +18,7 @@ Parts = tuple[str, ...]
 _TEXTS = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".names", ".ctbl", ".label", ".lbl")
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r", "ehthumbs.db", "$recycle.bin"}
 _HOW_TO_READ = {
-    ".dcm": "DICOM", ".nii": "NIfTI", ".gz": "NIfTI (.nii.gz) or an archive", ".nrrd": "NRRD (3D Slicer)", ".mha": "MetaImage",
+    ".dcm": "DICOM", ".nii": "NIfTI", ".nii.gz": "NIfTI", ".gz": "an archive: unpack it", ".nrrd": "NRRD (3D Slicer)", ".mha": "MetaImage",
     ".mhd": "MetaImage", ".npy": "NumPy arrays", ".npz": "NumPy arrays", ".svs": "whole slides", ".ndpi": "whole slides",
     ".mrxs": "whole slides", ".jp2": "JPEG 2000", ".webp": "WebP", ".heic": "HEIC", ".zip": "an archive: unpack it",
     ".tar": "an archive: unpack it", ".7z": "an archive: unpack it", ".rar": "an archive: unpack it", ".h5": "HDF5", ".hdf5": "HDF5",
@@ -47,20 +47,27 @@ class Tree:
     def unread_words(self) -> str:
         """What can't be read, by folder and suffix; '' where there is nothing."""
         found = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
-        words = []
-        for (folder, suffix), number in found[:3]:
-            kind = _HOW_TO_READ.get(suffix, "")
-            words.append(
-                f"{folder or '.'}/ holds {counted(number, suffix or 'file without suffix', suffix)}{f' ({kind})' if kind else ''}"
-            )
+        commands = _commands()
+        installable = [_held(*item) for item in found if item[0][1] in commands]
+        if installable:
+            more = f" and {counted(len(installable) - 3, 'other folder')}" if len(installable) > 3 else ""
+            needed = listed(sorted({commands[suffix] for _, suffix in self.unread if suffix in commands}))
+            return f"{listed(installable[:3])}{more}: {needed}"
+        words = [_held(*item) for item in found[:3]]
         more = f" and {counted(len(found) - 3, 'other kind')}" if len(found) > 3 else ""
         return f"{listed(words)}{more}, which can't be read; readable: {' '.join(PICTURE_SUFFIXES)}" if words else ""
 
 
-def suffix_of(name: str) -> str:
-    """A file name's suffix as `PurePath.suffix` has it, without a path object per file."""
-    dot = name.rfind(".")
-    return name[dot:] if 0 < dot < len(name) - 1 else ""
+def _held(where: tuple[str, str], number: int) -> str:
+    """`images/ holds 10 .dcm (DICOM)`."""
+    folder, suffix = where
+    kind = _HOW_TO_READ.get(suffix, "")
+    return f"{folder or '.'}/ holds {counted(number, suffix or 'file without suffix', suffix)}{f' ({kind})' if kind else ''}"
+
+
+def _commands() -> dict[str, str]:
+    """Suffix -> the command that installs what reads it, for built-in formats whose library is missing."""
+    return {suffix: command for entry in FORMATS if (command := entry.missing_library()) for suffix in entry.suffixes}
 
 
 def look_around(root: Path, *, outside: bool = False) -> Tree:
@@ -68,20 +75,29 @@ def look_around(root: Path, *, outside: bool = False) -> Tree:
     if not root.is_dir():
         raise DataError(f"{root}: is no folder; give the folder that holds images and masks")
     pictures: list[Parts] = []
+    arrays: list[Parts] = []
     texts: list[Parts] = []
     leaving: list[Parts] = []
     unread: Counter[tuple[str, str]] = Counter()
     base = os.path.realpath(root)
+    readable = set(picture_suffixes()) - _commands().keys()
+    array_suffixes = {suffix for entry in FORMATS if not entry.picture for suffix in entry.suffixes}
     for parts, leaves in _walk(Path(root), (), base, {base}, outside):
-        suffix = suffix_of(parts[-1]).lower()
+        suffix = suffix_of(parts[-1])
         if leaves:
             leaving.append(parts)
-        elif suffix in PICTURE_SUFFIXES:
+        elif suffix in readable:
             pictures.append(parts)
+        elif suffix in array_suffixes:
+            arrays.append(parts)
         elif suffix in _TEXTS:
             texts.append(parts)
         else:
             unread["/".join(parts[:-1]), suffix] += 1
+    if not pictures or len(arrays) == len(pictures):  # otherwise arrays accompany images without being any
+        pictures += arrays
+    else:
+        unread.update(("/".join(parts[:-1]), suffix_of(parts[-1])) for parts in arrays)
     linked = any(
         os.path.islink(os.path.join(root, *parts[: i + 1])) for parts in pictures[:2000] for i in range(len(parts))
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from segengine.components.base import Source
 from segengine.components.sources import Folders, Table
+from segengine.data.files.decoding import decode
 from segengine.data.sources.patterns import find
 from segengine.data.sources.records import Record, Records, counted, listed
 from segengine.errors import DataError
@@ -19,6 +20,7 @@ from segengine.inspection.layouts import divide
 from segengine.inspection.layouts.annotations import find_annotations
 from segengine.inspection.layouts.choose import choose, settings
 from segengine.inspection.layouts.class_names import find_names
+from segengine.inspection.layouts.contents import look
 from segengine.inspection.layouts.families import find_families
 from segengine.inspection.layouts.hypotheses import Hypothesis, search
 from segengine.inspection.layouts.known import Known, recognised
@@ -28,6 +30,7 @@ from segengine.inspection.layouts.tree import Tree, look_around
 
 _FEW = 3
 _LEAST_TILE = 32
+_TRIED = 6
 
 
 @dataclass(frozen=True)
@@ -255,6 +258,8 @@ def _question(tree: Tree, why: str, rivals: Sequence[Hypothesis]) -> UndecidedEr
             links = counted(len(tree.outside), "link leads", "links lead")
             found.append(f"{links} out of it (first {'/'.join(tree.outside[0])}); follow them with --outside allow")
         return UndecidedError(f"{where}: holds no images that can be read{'; ' + '; '.join(found) if found else ''}")
+    if problem := _undecodable(tree):
+        return UndecidedError(f"{where}: none of {counted(len(tree.pictures), 'image')} can be decoded; {problem}")
     if annotations and not any(r.marks["contents"] > 0.6 for r in rivals):
         return UndecidedError(
             f"{where}: holds {counted(len(tree.pictures), 'image')} and no masks; {'; '.join(annotations)}"
@@ -272,6 +277,18 @@ def _question(tree: Tree, why: str, rivals: Sequence[Hypothesis]) -> UndecidedEr
             f"; {counted(len(tree.outside), 'link leads', 'links lead')} out of the folder: follow with --outside allow"
         )
     return UndecidedError(f"{where}: {why}; there: {there}{extra}; {asked}", rivals[:3])
+
+
+def _undecodable(tree: Tree) -> str:
+    """Why the first image can't be decoded, if a few others can't either; '' if any can."""
+    step = max(1, len(tree.pictures) // _TRIED)
+    if any(look(tree.path(parts)) is not None for parts in tree.pictures[::step][:_TRIED]):
+        return ""
+    try:
+        decode(tree.path(tree.pictures[0]))
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def notes_of(records: Sequence[Record]) -> tuple[str, ...]:

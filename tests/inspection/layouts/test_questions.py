@@ -71,11 +71,19 @@ def test_annotations_that_are_no_masks_are_named(tmp_path: Path, kind: str) -> N
     assert "4 images and no masks" in str(asked.value)
 
 
-def test_files_that_no_reader_takes_are_counted_and_named(tmp_path: Path) -> None:
+def test_files_that_no_reader_takes_are_counted_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(3):
         text(tmp_path / f"MR/1/T2SPIR/DICOM_anon/IMG-{i}.dcm", "x")
+        text(tmp_path / f"other/{i}.nrrd", "x")
+    with pytest.raises(UndecidedError, match=r"none of 3 images can be decoded; .*IMG-0.dcm: can't be decoded"):
+        understand(tmp_path, quiet)
+    monkeypatch.setattr("segengine.data.files.formats.find_spec", lambda name: None)
+    said = r"MR/1/T2SPIR/DICOM_anon/ holds 3 \.dcm \(DICOM\): pip install 'segengine\[medical\]'"
+    with pytest.raises(UndecidedError, match=said):
+        understand(tmp_path, quiet)
+    (tmp_path / "MR/1/T2SPIR/DICOM_anon").rename(tmp_path / ".hidden")
     with pytest.raises(
-        UndecidedError, match=r"MR/1/T2SPIR/DICOM_anon/ holds 3 \.dcm \(DICOM\), which can't be read; readable: \.png"
+        UndecidedError, match=r"other/ holds 3 \.nrrd \(NRRD \(3D Slicer\)\), which can't be read; readable: \.png"
     ):
         understand(tmp_path, quiet)
 
