@@ -20,6 +20,7 @@ from segengine.components.base import (
     Loss,
     MaskMapper,
     Metric,
+    MetricNeeds,
     Optimizer,
     Reader,
     RelativePath,
@@ -31,6 +32,7 @@ from segengine.components.choices import (
     AnyAugmentation,
     AnyBackbone,
     AnyDecoder,
+    AnyExecutor,
     AnyLoss,
     AnyMaskMapper,
     AnyMetric,
@@ -39,13 +41,16 @@ from segengine.components.choices import (
     AnySource,
     AnyTracker,
 )
-from segengine.components.jobs import WORKER, Desk, ExecutorContext, Job, JobEnded, JobPlacement, Place
+from segengine.components.jobs import WORKER, Desk, Execute, ExecutorContext, Job, JobEnded, JobPlacement, Place, Work
+from segengine.components.settings import ChangesNoNumber
 from segengine.data.augment.transforms import (
     BatchTransform,
     GeometricTransform,
     Geometry,
+    Image,
     Levels,
     LevelTransform,
+    Mask,
     PixelTransform,
     RareCentred,
     Transform,
@@ -61,11 +66,12 @@ from segengine.data.masks.mapping import (
     MaskEncoding,
     MaskFacts,
     MaskSurvey,
+    Raw,
     ValueFound,
 )
 from segengine.data.sources.records import Record
 from segengine.errors import DataError, RegistryError, RunError, SegengineError, SpecError
-from segengine.metrics.pairs import ImageMetric, ImagePair
+from segengine.metrics.pairs import Classes, Floats, ImageMetric, ImagePair
 from segengine.nn.contracts import BackboneModule, DecoderModule
 from segengine.registry import suggest
 
@@ -132,6 +138,7 @@ __all__ = [
     "AnyAugmentation",
     "AnyBackbone",
     "AnyDecoder",
+    "AnyExecutor",
     "AnyLoss",
     "AnyMaskMapper",
     "AnyMetric",
@@ -143,19 +150,24 @@ __all__ = [
     "Backbone",
     "BackboneModule",
     "BatchTransform",
+    "ChangesNoNumber",
+    "Classes",
     "Component",
     "DataError",
     "Decoder",
     "DecoderModule",
     "Desk",
     "Evidence",
+    "Execute",
     "Executor",
     "ExecutorContext",
     "Exporter",
     "FileReader",
+    "Floats",
     "GeometricTransform",
     "Geometry",
     "IGNORE",
+    "Image",
     "ImageMetric",
     "ImagePair",
     "InitialWeights",
@@ -167,15 +179,18 @@ __all__ = [
     "Levels",
     "Loss",
     "Mapper",
+    "Mask",
     "MaskEncoding",
     "MaskFacts",
     "MaskMapper",
     "MaskSurvey",
     "Metric",
+    "MetricNeeds",
     "Optimizer",
     "PixelTransform",
     "Place",
     "RareCentred",
+    "Raw",
     "Reader",
     "Record",
     "RegistryError",
@@ -192,6 +207,7 @@ __all__ = [
     "Volume",
     "WORKER",
     "Weights",
+    "Work",
     "build_timm_backbone",
     "check_size",
     "check_timm_model",

@@ -10,6 +10,7 @@ import click
 
 from segengine.cli.options import json_option
 from segengine.cli.output import print_json_text, say, table_width
+from segengine.metrics.names import DEFAULT_METRIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def _not_nan(context: click.Context, parameter: click.Parameter, value: float) -
     help="Images to compare on.  [default: test, or validation where there are no test images]",
 )  # fmt: skip
 @click.option(
-    "--metric", default="dice", show_default=True, metavar="METRIC",
+    "--metric", default=DEFAULT_METRIC, show_default=True, metavar="METRIC",
     help="Score to compare: dice, iou, or a metric measured on each image such as hd95 (see evaluate --metric).",
 )  # fmt: skip
 @click.option(
@@ -174,6 +175,6 @@ def print_comparison(folder: Path) -> None:
     from segengine.comparison.summary import Comparison, compare_folders
 
     results = compare_folders([folder], folder)
-    _print([judge(result, "dice") for result in results if isinstance(result, Comparison)], as_markdown=False)
+    _print([judge(result, DEFAULT_METRIC) for result in results if isinstance(result, Comparison)], as_markdown=False)
     for line in refusals(results):
         say(f"no comparison: {line}", err=True)

@@ -14,8 +14,7 @@ from rich.table import Table
 from segengine.cli.output import escape
 from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 from segengine.metrics.extremes import Extremes, extremes
-
-SCORES = ("precision", "recall", "iou", "dice")
+from segengine.metrics.names import DEFAULT_METRIC, SCORES
 
 
 class ConsoleListener:
@@ -133,21 +132,26 @@ def score_table(scores: Mapping[str, Any], *, all_classes: bool = False) -> Tabl
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
-    for name in (*SCORES, "dice/image", "images"):
+    for name in (*SCORES, f"{DEFAULT_METRIC}/image", "images"):
         table.add_column(name, justify="right")
     rows = [
-        (escape(name), *(shown(values[s]) for s in SCORES), shown(values["dice_per_image"]), str(values["images"]))
+        (
+            escape(name),
+            *(shown(values[s]) for s in SCORES),
+            shown(values[f"{DEFAULT_METRIC}_per_image"]),
+            str(values["images"]),
+        )
         for name, values in scores["classes"].items()
     ]
-    dice = [values["dice"] for values in scores["classes"].values()]
-    _add_rows(table, rows, None if all_classes else extremes(dice))
+    ranked = [values[DEFAULT_METRIC] for values in scores["classes"].values()]
+    _add_rows(table, rows, None if all_classes else extremes(ranked))
     mean = scores["mean"]
     names = mean["over"]
     over = f"mean of {', '.join(names)}" if len(names) <= 3 else f"mean of {len(names)} classes"
     table.add_row(
         f"[bold]{escape(over)}[/bold]",
         *[shown(mean[s]) for s in SCORES],
-        shown(mean["dice_per_image"]),
+        shown(mean[f"{DEFAULT_METRIC}_per_image"]),
         str(scores["images"]),
     )
     return table

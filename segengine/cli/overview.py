@@ -13,6 +13,7 @@ from rich.table import Table
 from segengine.cli.console import shown
 from segengine.cli.output import escape
 from segengine.events import Doing, EpochScored, Note, RunStarted
+from segengine.metrics.names import DEFAULT_METRIC, LABELS
 from segengine.study.board import OVER, Board, Row, duration_text
 from segengine.study.plan import Outcome, RunPlan
 
@@ -58,7 +59,7 @@ class Overview:
         row = self.board.end(outcome)
         if outcome.status == "not started":
             return
-        score = f"  Dice {shown(row.score)}" if outcome.status == "finished" else ""
+        score = f"  {LABELS[DEFAULT_METRIC]} {shown(row.score)}" if outcome.status == "finished" else ""
         text = outcome.message.removeprefix(f"{outcome.plan.folder}: ")  # already at the start of the line
         message = f": {escape(text)}" if text else ""
         colour = COLOURS[outcome.status]
@@ -143,7 +144,8 @@ def _detail(row: Row, now: float) -> list[str]:
     epochs = f"/{row.epochs}" if row.epochs is not None else ""
     return [
         escape(row.plan.name), escape(row.state), f"epoch {row.epoch}{epochs}" if row.epoch else "",
-        f"loss {row.loss:.4f}" if row.loss is not None else "", f"Dice {shown(row.score)}" if row.score is not None else "",
+        f"loss {row.loss:.4f}" if row.loss is not None else "",
+        f"{LABELS[DEFAULT_METRIC]} {shown(row.score)}" if row.score is not None else "",
         f"{duration_text(left)} left" if left is not None else "",
     ]  # fmt: skip
 
@@ -151,6 +153,6 @@ def _detail(row: Row, now: float) -> list[str]:
 def _epoch(row: Row, event: EpochScored) -> str:
     found = event.row.get("validation")
     epochs = f"/{row.epochs}" if row.epochs is not None else ""
-    score = f"  validation Dice {shown(found['mean']['dice'])}" if found else ""
+    score = f"  validation {LABELS[DEFAULT_METRIC]} {shown(found['mean'][DEFAULT_METRIC])}" if found else ""
     best = "  [green]best[/green]" if event.best else ""
     return f"epoch {event.row['epoch']}{epochs}  loss {event.row['train_loss']:.4f}{score}{best}"

@@ -9,6 +9,7 @@ import click
 
 from segengine.cli.options import json_option
 from segengine.cli.output import print_json, say, table_width
+from segengine.metrics.names import OVERLAPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +120,7 @@ def _cells(state: RunState, *, folds: bool) -> list[str]:
         return "–" if value is None else f"{value:.3f}"
 
     fold = [_whole(state.fold)] if folds else []
-    scores = [number(state.scores.get(name)) for name in ("dice", "iou")]
+    scores = [number(state.scores.get(name)) for name in OVERLAPS]
     when = (state.when or "–")[:16].replace("T", " ")
     return [
         str(state.folder.path),

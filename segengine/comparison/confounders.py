@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from segengine.comparison.circumstances import circumstances
 from segengine.comparison.load import LoadedRun
+from segengine.specs.experiment import CHANGE_NO_NUMBER
 from segengine.specs.load import completed
 
-Paths = tuple[tuple[str, ...], ...]
-CHANGES_NO_NUMBER: Paths = (
-    ("name",), ("title",), ("seeds",), ("variants",), ("trackers",), ("data", "cache"), ("data", "source"),
-    ("data", "split", "fold"), ("training", "workers"), ("training", "gradient_checkpointing"),
-    ("training", "checkpoint_every"), ("evaluation", "cost"), ("evaluation", "metrics"), ("evaluation", "spacing"),
-    ("evaluation", "unit"),
-)  # fmt: skip
-"""Settings that may differ: the data is compared by its fingerprint; seeds and folds differ by design."""
+Paths = Collection[tuple[str, ...]]
+DIFFER_BY_DESIGN = frozenset({("name",), ("seeds",), ("variants",), ("data", "source"), ("data", "split", "fold")})
+"""Settings in which the runs of one comparison may differ: seeds, folds and names; the data is compared by its fingerprint."""
+FREE = CHANGE_NO_NUMBER | DIFFER_BY_DESIGN
+"""Settings that are no confounders."""
 
 BACKBONE = ("model", "backbone")
 PRETRAINING = "model.backbone.weights"
@@ -58,9 +56,7 @@ def factor_and_confounders(
     return factor, [*(difference for difference in found if difference is not factor), *happened]
 
 
-def setting_differences(
-    runs: Sequence[LoadedRun], variants: Sequence[str], free: Paths = CHANGES_NO_NUMBER
-) -> list[Difference]:
+def setting_differences(runs: Sequence[LoadedRun], variants: Sequence[str], free: Paths = FREE) -> list[Difference]:
     """All settings that differ, in the order of the file, but those at or below the paths `free`."""
     documents = [run.settings for run in runs]
     found = list(_differences(documents, variants, free))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.comparison.load import LoadedRun
-from segengine.comparison.measures import SHARE, Measure, Metric, kinds_of
+from segengine.comparison.measures import METRICS, SHARE, Measure, Metric, kinds_of
 from segengine.comparison.models import Model
 from segengine.comparison.summary import ClassFacts, Comparison, Refusal, VariantSummary, score_table
 from segengine.components.built_ins import BUILT_INS
@@ -174,7 +174,7 @@ def _refuse_if_lacking(runs: Sequence[LoadedRun], split: str, label: str) -> Non
     if not lacking:
         return
     there = sorted({stored for run in runs for stored in stored_labels(run.folder, split)})
-    known = ["dice", "iou", *there, *_names()]
+    known = [*METRICS, *there, *_names()]
     near = "" if having or label in known else suggest(label, known)
     more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
     said = f"--metric {label}: not measured on the {split} images of {', '.join(run.name for run in lacking[:_MOST_NAMED])}{more}"

@@ -19,6 +19,7 @@ from segengine.comparison.sentences import Sentences, sentences
 from segengine.comparison.statistics.differences import DEFAULTS, Choices, Differences, PairDifference
 from segengine.comparison.statistics.score_intervals import ScoreIntervals, score_intervals
 from segengine.comparison.summary import Comparison, ScoreTable
+from segengine.metrics.names import DEFAULT_METRIC
 from segengine.runs import names
 from segengine.runs.record import RunRecord
 from segengine.runs.tables import read_count_rows
@@ -77,7 +78,7 @@ class Judged:
     @property
     def curve_metric(self) -> Metric:
         """The metric during training, computed from counts."""
-        return self.metric if self.from_counts else "dice"
+        return self.metric if self.from_counts else DEFAULT_METRIC
 
     @property
     def tables(self) -> list[ScoreTable]:

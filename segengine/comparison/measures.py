@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from segengine.metrics.names import LABELS, OVERLAPS
+
 Metric = str
 """`dice` or `iou`, or the label of a metric whose values of each image were read: `hd95`, `nsd-tolerance-2`."""
-METRICS: tuple[Metric, ...] = ("dice", "iou")
+METRICS: tuple[Metric, ...] = OVERLAPS
 """Metrics from counts."""
 Kind = Literal["pooled", "per_image", "per_group"]
 KIND_NAMES: dict[Kind, str] = {"pooled": "pooled", "per_image": "per image", "per_group": "per group"}
@@ -51,4 +53,4 @@ class Measure:
 
 SHARE = Measure()
 """A score from 0 to 1, with differences in points (hundredths); higher is better."""
-OF_COUNTS = {"dice": Measure("Dice"), "iou": Measure("IoU")}
+OF_COUNTS = {metric: Measure(LABELS[metric]) for metric in METRICS}

@@ -19,6 +19,7 @@ from segengine.comparison.models import Model, Models, models_of, variant_names
 from segengine.comparison.only_vary import refuse_other_differences
 from segengine.comparison.statistics.ratios import places, unit_ratios
 from segengine.errors import ComparisonError, RunError
+from segengine.metrics.names import DEFAULT_METRIC
 from segengine.metrics.stacked import Stacked
 from segengine.runs.values import read_values, stored_labels
 
@@ -153,7 +154,11 @@ class Refusal:
 
 
 def compare_folders(
-    paths: Sequence[Path], root: Path, split: str | None = None, only_vary: Sequence[str] = (), metric: Metric = "dice"
+    paths: Sequence[Path],
+    root: Path,
+    split: str | None = None,
+    only_vary: Sequence[str] = (),
+    metric: Metric | None = None,
 ) -> list[Comparison | Refusal]:
     """Compare the finished runs in `paths` (see `candidates`), or all under `root`.
 
@@ -165,14 +170,14 @@ def compare_folders(
     results: list[Comparison | Refusal] = []
     for found in candidates(paths, root):
         try:
-            results.append(compare(found, split, only_vary, metric))
+            results.append(compare(found, split, only_vary, metric or DEFAULT_METRIC))
         except (ComparisonError, RunError) as error:
             results.append(Refusal(found.title, str(error), found.others, unfinished=not found.runs))
     return results
 
 
 def compare(
-    found: Candidates, split: str | None = None, only_vary: Sequence[str] = (), metric: Metric = "dice"
+    found: Candidates, split: str | None = None, only_vary: Sequence[str] = (), metric: Metric = DEFAULT_METRIC
 ) -> Comparison:
     """Compare runs in one table, on `split` (default: the test images if available).
 
@@ -251,7 +256,7 @@ def _lacking(name: str, having: Sequence[str]) -> str:
 
 def _variant(name: str, members: Sequence[Model], models: Models, averaged: Sequence[int]) -> VariantSummary:
     runs = [run for model in members for run in model.runs]
-    kinds = kinds_of("dice", grouped=len(set(models.groups)) < len(models.groups))
+    kinds = kinds_of(DEFAULT_METRIC, grouped=len(set(models.groups)) < len(models.groups))
     return VariantSummary(
         name=name,
         seeds=tuple(model.seed for model in members),
@@ -265,9 +270,7 @@ def _variant(name: str, members: Sequence[Model], models: Models, averaged: Sequ
         parameters=runs[0].record.parameters,
         macs=runs[0].record.macs,
         images_per_second=Spread.of([run.record.images_per_second for run in runs]),
-        minutes=Spread.of(
-            [None if seconds is None else seconds / 60 for seconds in (run.record.train_seconds for run in runs)]
-        ),
+        minutes=Spread.of([None if r.record.train_seconds is None else r.record.train_seconds / 60 for r in runs]),
     )
 
 
@@ -275,15 +278,13 @@ def score_table(
     members: Sequence[Model], groups: Sequence[str], metric: Metric, kind: Kind, averaged: Sequence[int]
 ) -> ScoreTable:
     """One variant's scores by seed, from the same sums as the statistics; a mean is undefined if one of its classes is."""
-    place = places(groups)
     scores = []
     for model in members:
-        above, below = (values.sum(axis=0) for values in unit_ratios(model, place, metric, kind))
+        above, below = (values.sum(axis=0) for values in unit_ratios(model, places(groups), metric, kind))
         scores.append(np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0))
     means = [float(each[list(averaged)].mean()) if averaged else None for each in scores]
-    return ScoreTable(
-        Spread.of(means), tuple(Spread.of([float(each[k]) for each in scores]) for k in range(len(scores[0])))
-    )
+    by_class = tuple(Spread.of([float(each[k]) for each in scores]) for k in range(len(scores[0])))
+    return ScoreTable(Spread.of(means), by_class)
 
 
 def _notes(split: str, wanted: str | None, variants: Sequence[VariantSummary], factor: Difference | None) -> list[str]:

@@ -12,13 +12,26 @@ WORKER = ("-m", "segengine.study.worker")
 lines of JSON to standard output. It exits immediately when standard input is closed; on SIGTERM it saves a checkpoint first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class JobPlacement:
-    """Resources of a job: torch device, number of concurrent jobs on the machine's cores (`share`), part of the GPU's memory (0..1]."""
+    """Resources of a job: torch device, number of jobs that run at once on the machine's cores, part of the GPU's memory (0..1]."""
 
     device: str
-    share: int = 1
+    concurrent_jobs: int = 1
     gpu_part: float = 1.0
+
+    def __init__(
+        self, device: str, concurrent_jobs: int = 1, gpu_part: float = 1.0, *, share: int | None = None
+    ) -> None:
+        """`share` is the former name of `concurrent_jobs`."""
+        object.__setattr__(self, "device", device)
+        object.__setattr__(self, "concurrent_jobs", concurrent_jobs if share is None else share)
+        object.__setattr__(self, "gpu_part", gpu_part)
+
+    @property
+    def share(self) -> int:
+        """Former name of `concurrent_jobs`."""
+        return self.concurrent_jobs
 
 
 Work = Callable[[JobPlacement, Callable[[str], None]], int]
@@ -38,7 +51,7 @@ class Job:
     prepare: Callable[[], Work]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class JobEnded:
     """Result of a job's process: exit code, negative signal number, or None with the reason in `message`.
 
@@ -49,6 +62,15 @@ class JobEnded:
     exit_code: int | None
     output: str = ""
     message: str = ""
+
+    def __init__(
+        self, job: Job, exit_code: int | None, output: str = "", message: str = "", *, said: str | None = None
+    ) -> None:
+        """`said` is the former name of `output`."""
+        object.__setattr__(self, "job", job)
+        object.__setattr__(self, "exit_code", exit_code)
+        object.__setattr__(self, "output", output if said is None else said)
+        object.__setattr__(self, "message", message)
 
     @property
     def said(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, field_validator
@@ -43,6 +44,28 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(item)
     else:
         yield value
+
+
+@dataclass(frozen=True)
+class ChangesNoNumber:
+    """Marks a field (`Annotated[int, ChangesNoNumber()]`) whose value changes no result of a run.
+
+    A run may be resumed with another value, and comparisons don't report it. `keys`: only these keys of the field's block.
+    """
+
+    keys: tuple[str, ...] = ()
+
+
+def paths_that_change_no_number(model: type[BaseModel], start: tuple[str, ...] = ()) -> frozenset[tuple[str, ...]]:
+    """Paths of the fields of a model, and of the models nested in it, that are marked with `ChangesNoNumber`."""
+    found: set[tuple[str, ...]] = set()
+    for name, field in model.model_fields.items():
+        path = (*start, name)
+        for mark in (mark for mark in field.metadata if isinstance(mark, ChangesNoNumber)):
+            found.update((*path, key) for key in mark.keys) if mark.keys else found.add(path)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= paths_that_change_no_number(field.annotation, path)
+    return frozenset(found)
 
 
 class Settings(BaseModel):

@@ -18,7 +18,7 @@ from segengine.engine.machine_errors import out_of_memory
 from segengine.engine.memory import PeakMemory, release_memory, tensor_bytes
 from segengine.engine.non_finite import NonFiniteLatch
 from segengine.engine.prediction import Predictor, size_of_a_pass
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.errors import RunError
 
 
@@ -76,7 +76,7 @@ class DryRun:
     """
 
     world: World
-    step: Step
+    step: TrainingStep
     predictor: Predictor
     channels: int
     size: tuple[int, int]
@@ -87,7 +87,8 @@ class DryRun:
 
     @classmethod
     def of(
-        cls, world: World, step: Step, predictor: Predictor, *, channels: int, size: tuple[int, int], evaluated_size: tuple[int, int],
+        cls, world: World, step: TrainingStep, predictor: Predictor, *, channels: int, size: tuple[int, int],
+        evaluated_size: tuple[int, int],
         num_classes: int, accumulate: int = 1, reserved_bytes: int = 0,
     ) -> DryRun:  # fmt: skip
         """A dry run of `step`, whose network and optimizer are modified; a learning rate of 0 keeps losses finite."""

@@ -16,7 +16,7 @@ from segengine.data.batches.batch import Batch, BatchStream
 from segengine.engine import checkpoint
 from segengine.engine.checkpoint import CheckpointPaths, Progress, Trainable, generator_states
 from segengine.engine.distributed import synchronize
-from segengine.engine.step import QueuedStep, Step
+from segengine.engine.step import QueuedStep, TrainingStep
 from segengine.engine.time_budget import TimedSchedule
 from segengine.events import Counts, Ended, EpochDone, Event, Saved, StepDone
 
@@ -52,7 +52,7 @@ class Evaluator:
 
 
 def fit(
-    step: Step, stream: BatchStream, settings: FitSettings, paths: CheckpointPaths, *, evaluator: Evaluator | None = None,
+    step: TrainingStep, stream: BatchStream, settings: FitSettings, paths: CheckpointPaths, *, evaluator: Evaluator | None = None,
     progress: Progress | None = None, stop_wanted: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Event]:  # fmt: skip
@@ -80,7 +80,7 @@ class _Pending:
 
 @dataclass
 class _Loop:
-    step: Step
+    step: TrainingStep
     stream: BatchStream
     settings: FitSettings
     paths: CheckpointPaths

@@ -41,7 +41,7 @@ class StepResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """How a step is computed. `network` runs the forward pass (the model, or its DDP or compiled wrapper).
 
     At most `micro_batch` images per forward pass (None: whole batches). `queue_depth` further steps are
@@ -204,7 +204,7 @@ class Step:
 class QueuedStep:
     """A queued step whose loss may not have been read back yet; `read_back` waits for its statistics."""
 
-    step: Step
+    step: TrainingStep
     parts: Sequence[Batch]
     read_back: Callable[[], list[float]]
     known: StepResult | None = None

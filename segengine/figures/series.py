@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.figures.numbers import finite
+from segengine.metrics.names import DEFAULT_METRIC
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -33,7 +34,7 @@ def series(rows: Rows, *path: str) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
 
-def best_epoch(rows: Rows, metric: str = "dice") -> int | None:
+def best_epoch(rows: Rows, metric: str = DEFAULT_METRIC) -> int | None:
     """The epoch with the highest validation mean of `metric`, the earliest in case of ties; None if there is none."""
     scores = series(rows, "validation", "mean", metric)
     if scores.size == 0 or np.isnan(scores).all():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.ndimage import distance_transform_cdt
 
-from segengine.metrics.pairs import Floats, ImagePair, Mask, by_class
+from segengine.metrics.pairs import Floats, ImagePair, Region, by_class
 
 
 def boundary_iou(pair: ImagePair, ratio: float) -> Floats:
@@ -25,6 +25,6 @@ def boundary_iou(pair: ImagePair, ratio: float) -> Floats:
     return by_class(pair, value)
 
 
-def band(mask: Mask, pixels: int) -> Mask:
+def band(mask: Region, pixels: int) -> Region:
     """The pixels of a mask bool [h, w] within Chebyshev distance `pixels` of its outside; its border must be False."""
     return mask & (np.asarray(distance_transform_cdt(mask, metric="chessboard")) <= pixels)

@@ -13,7 +13,7 @@ from segengine.metrics.confusion import IGNORE
 
 T = TypeVar("T")
 Classes = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+Region = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 STATES = ("neither", "truth only", "prediction only", "both")
 """Presence of a class among an image's valid pixels."""
@@ -50,7 +50,7 @@ class ImagePair:
             yield self.truth[top : top + band.shape[1]], band
             top += band.shape[1]
 
-    def masks(self, k: int) -> tuple[Mask, Mask]:
+    def masks(self, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Class k in truth and prediction: bool [h, w] each, cropped to the common bounding box, with a border of False.
 
         Pixels outside the image are, like ignored pixels, outside the class.
@@ -68,7 +68,7 @@ class ImagePair:
             self._found[key] = find()
         return self._found[key]  # type: ignore[return-value]
 
-    def _masks(self, k: int) -> tuple[Mask, Mask]:
+    def _masks(self, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         truth = self.truth == k
         predicted = (self.predicted == k) & (self.truth != IGNORE)
         either = truth | predicted

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.metrics.confusion import ImageCounts
+from segengine.metrics.names import DEFAULT_METRIC, OVERLAPS, SCORES
 
-SCORES = ("precision", "recall", "iou", "dice")
 Floats = NDArray[np.float64]
 
 
@@ -58,7 +58,7 @@ class Scores:
     """Means over groups (patients, videos) of each group's pooled score; None where no two images share a group."""
     total_groups: int = 0
 
-    def mean(self, classes: Sequence[int], *, score: str = "dice", per_image: bool = False) -> float:
+    def mean(self, classes: Sequence[int], *, score: str = DEFAULT_METRIC, per_image: bool = False) -> float:
         """The mean of a score over those of the classes that have one; NaN where none has."""
         return _mean((self.per_image if per_image else self.pooled)[score][list(classes)])
 
@@ -96,15 +96,15 @@ def as_row(scores: Scores, names: Sequence[str], policy: MetricPolicy) -> dict[s
         classes[name] = {
             **{score: _plain(scores.pooled[score][k]) for score in SCORES},
             "pixels": int(scores.pixels[k]), "images": int(scores.images[k]),
-            "dice_per_image": _plain(scores.per_image["dice"][k]), "iou_per_image": _plain(scores.per_image["iou"][k]),
+            **{f"{score}_per_image": _plain(scores.per_image[score][k]) for score in OVERLAPS},
         }  # fmt: skip
     averaged = [k for k, name in enumerate(names) if name in policy.averaged]
     mean: dict[str, Any] = {score: _plain(scores.mean(averaged, score=score)) for score in SCORES}
-    mean |= {f"{s}_per_image": _plain(scores.mean(averaged, score=s, per_image=True)) for s in ("dice", "iou")}
+    mean |= {f"{s}_per_image": _plain(scores.mean(averaged, score=s, per_image=True)) for s in OVERLAPS}
     groups = {}
     if scores.per_group is not None:
         groups = {"groups": scores.total_groups}
-        for s in ("dice", "iou"):
+        for s in OVERLAPS:
             mean[f"{s}_per_group"] = _plain(_mean(scores.per_group[s][averaged]))
             for k, name in enumerate(names):
                 classes[name][f"{s}_per_group"] = _plain(scores.per_group[s][k])

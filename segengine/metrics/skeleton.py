@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.metrics.pairs import Floats, ImagePair, Mask, by_class
+from segengine.metrics.pairs import Floats, ImagePair, Region, by_class
 
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The neighbours P2 to P9 of the paper, clockwise from the top."""
 
 
-def skeleton(mask: Mask) -> Mask:
+def skeleton(mask: Region) -> Region:
     """The centre lines, one pixel wide, of a mask bool [h, w] whose border is False (Guo & Hall 1989, algorithm A1).
 
     Two alternating sub-iterations each mark contour pixels and remove them simultaneously, until nothing changes; topology
@@ -79,5 +79,5 @@ def cl_dice(pair: ImagePair) -> Floats:
     return by_class(pair, value)
 
 
-def _share(lines: Mask, inside: Mask) -> float:
+def _share(lines: Region, inside: Region) -> float:
     return float((lines & inside).sum() / lines.sum())

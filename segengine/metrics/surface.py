@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from segengine.metrics.pairs import Floats, ImagePair, Mask, by_class
+from segengine.metrics.pairs import Floats, ImagePair, Region, by_class
 
 _TREE_PAYS = 16  # a k-d tree is faster if the surface covers less than 1 / 16 of the area
 _ROUNDING = 1e-9  # 3 pixels of 0.1 mm are within 0.3 mm
@@ -27,7 +27,7 @@ class SurfaceDistances:
     from_predicted: Floats
 
 
-def surface(mask: Mask) -> Mask:
+def surface(mask: Region) -> Region:
     """Pixels of a mask bool [h, w] with one of four neighbours outside of it; its outermost rows and columns are False."""
     inner = mask.copy()
     inner[1:] &= mask[:-1]
@@ -42,18 +42,18 @@ def surface_distances(pair: ImagePair, k: int) -> SurfaceDistances:
     return pair.once(("surface distances", k), lambda: _distances(*pair.masks(k), pair.spacing))
 
 
-def _distances(truth: Mask, predicted: Mask, spacing: tuple[float, float]) -> SurfaceDistances:
+def _distances(truth: Region, predicted: Region, spacing: tuple[float, float]) -> SurfaceDistances:
     ours, theirs = surface(truth), surface(predicted)
     if _TREE_PAYS * max(ours.sum(), theirs.sum()) > ours.size:
         return SurfaceDistances(_over_area(theirs, spacing)[ours], _over_area(ours, spacing)[theirs])
     return SurfaceDistances(_to_nearest(ours, theirs, spacing), _to_nearest(theirs, ours, spacing))
 
 
-def _over_area(target: Mask, spacing: tuple[float, float]) -> Floats:
+def _over_area(target: Region, spacing: tuple[float, float]) -> Floats:
     return np.asarray(distance_transform_edt(~target, sampling=spacing))
 
 
-def _to_nearest(start: Mask, target: Mask, spacing: tuple[float, float]) -> Floats:
+def _to_nearest(start: Region, target: Region, spacing: tuple[float, float]) -> Floats:
     """Distances by a k-d tree; equal to a distance transform, which is ten times slower for thin surfaces."""
     scale = np.asarray(spacing)
     starts, targets = np.argwhere(start), np.argwhere(target)

@@ -11,12 +11,12 @@ from segengine.figures.lines import Line, LineChart, Panel, thinned
 from segengine.figures.numbers import DASH, plural, score
 from segengine.figures.scales import shown
 from segengine.figures.series import Rows, best_epoch, look_up
+from segengine.metrics.names import DEFAULT_METRIC, LABELS, OVERLAPS
 from segengine.report.run_report import RunReport
 
-METRICS = (("dice", "Dice"), ("iou", "IoU"), ("precision", "precision"), ("recall", "recall"))
 _SERIES: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (  # panel: name and path of each line
-    ("Loss", (("training", ("train_loss",)), ("validation", ("validation", "loss")))),
-    ("Validation score, mean over classes", (("Dice", ("validation", "mean", "dice")), ("IoU", ("validation", "mean", "iou")))),
+    ("Loss", (("training", ("train_loss",)),)),
+    ("Validation score, mean over classes", tuple((LABELS[name], ("validation", "mean", name)) for name in OVERLAPS)),
     ("Learning rate", (("learning rate", ("learning_rate",)),)),
 )  # fmt: skip
 MOST = 20
@@ -63,13 +63,15 @@ def class_curves(rows: Rows, labels: Sequence[LabelLike], best: int | None = Non
     panels = [_class_panel(rows, label, last[label.name]) for label in labels if not low or label.name in shown_names]
     if low:
         panels.sort(key=lambda panel: shown_names.index(panel.title))
-        lines = [_line(rows, name, place, "validation", "mean", key) for place, (key, name) in enumerate(METRICS)]
+        lines = [
+            _line(rows, name, place, "validation", "mean", key) for place, (key, name) in enumerate(LABELS.items())
+        ]
         panels.insert(0, Panel("mean", lines, 0, 1, height=74, note=score(_mean(rows), 2)))
     chart = LineChart(
         panels, "epoch", columns=(_columns(len(panels)), 2 if len(panels) > 1 else 1), marked=_marked(best)
     )
-    listed = [(label.name, *(score(_last(rows, label.name, key)) for key, _ in METRICS)) for label in labels]
-    table = Numbers("Last validation scores per class", ("class", *(name for _, name in METRICS)), tuple(listed))
+    listed = [(label.name, *(score(_last(rows, label.name, key)) for key in LABELS)) for label in labels]
+    table = Numbers("Last validation scores per class", ("class", *LABELS.values()), tuple(listed))
     return Figure(
         "classes", "Scores per class on the validation images", describe_classes(rows, labels), chart.draw, table
     )
@@ -97,9 +99,9 @@ def describe_curves(rows: Rows, best: int | None = None) -> str:
     words = f"Curves over {plural(len(rows), 'epoch')}."
     if first is not None and last is not None and len(rows) > 1:
         words += f" The training loss went from {first:.3g} to {last:.3g}."
-    scores = {int(row["epoch"]): look_up(row, ("validation", "mean", "dice")) for row in rows}
+    scores = {int(row["epoch"]): look_up(row, ("validation", "mean", DEFAULT_METRIC)) for row in rows}
     if best is not None and scores.get(best) is not None:
-        words += f" The best epoch is {best}, with a mean validation Dice of {scores[best]:.3f}."
+        words += f" The best epoch is {best}, with a mean validation {LABELS[DEFAULT_METRIC]} of {scores[best]:.3f}."
     return words
 
 
@@ -129,18 +131,20 @@ def _panel(title: str, lines: list[Line]) -> Panel:
 
 def _class_panel(rows: Rows, label: LabelLike, last: float | None) -> Panel:
     path = ("validation", "classes", label.name)
-    lines = [_line(rows, name, place, *path, key) for place, (key, name) in enumerate(METRICS)]
+    lines = [_line(rows, name, place, *path, key) for place, (key, name) in enumerate(LABELS.items())]
     return Panel(label.name, lines, 0, 1, height=74, swatch=hexadecimal(label.colour), note=score(last, 2))
 
 
-def _last(rows: Rows, name: str, key: str = "dice") -> float | None:
+def _last(rows: Rows, name: str, key: str = DEFAULT_METRIC) -> float | None:
     return next(
         (v for row in reversed(rows) if (v := look_up(row, ("validation", "classes", name, key))) is not None), None
     )
 
 
 def _mean(rows: Rows) -> float | None:
-    return next((v for row in reversed(rows) if (v := look_up(row, ("validation", "mean", "dice"))) is not None), None)
+    return next(
+        (v for row in reversed(rows) if (v := look_up(row, ("validation", "mean", DEFAULT_METRIC))) is not None), None
+    )
 
 
 def _marked(best: int | None) -> tuple[float, str] | None:

@@ -12,6 +12,7 @@ from segengine.figures.pages import page_css, policy, resource, templates
 from segengine.figures.panels import Pixels, tile
 from segengine.figures.series import look_up
 from segengine.figures.sheets import augmented_caption, legend_name, present
+from segengine.metrics.names import DEFAULT_METRIC, LABELS
 from segengine.report import words
 from segengine.report.charts import charts, extremes
 from segengine.report.run_report import RunReport
@@ -69,11 +70,15 @@ def score_table(split: str, scores: Mapping[str, Any], labels: Sequence[LabelLik
         for label in labels
     }
     low, high = extremes(
-        [name for name in rows if name in over], {n: finite(v.get("dice")) for n, v in scores["classes"].items()}
+        [name for name in rows if name in over],
+        {n: finite(v.get(DEFAULT_METRIC)) for n, v in scores["classes"].items()},
     )
     parts = [("", list(rows.values()))]
     if low:
-        parts = [("Lowest Dice", [rows[name] for name in low]), ("Highest Dice", [rows[name] for name in high])]
+        parts = [
+            (f"Lowest {LABELS[DEFAULT_METRIC]}", [rows[name] for name in low]),
+            (f"Highest {LABELS[DEFAULT_METRIC]}", [rows[name] for name in high]),
+        ]
     return {
         "split": split,
         "images": count(scores.get("images")),
@@ -129,9 +134,14 @@ def _headline_numbers(report: RunReport) -> list[tuple[str, str]]:
     if report.split is None:
         return []
     scores = report.scores[report.split]
-    shown = [("Mean Dice", "dice"), ("Dice per image", "dice_per_image"), ("Mean IoU", "iou")]
-    if "dice_per_group" in scores["mean"]:
-        shown = [("Dice per group", "dice_per_group"), *shown[:2]]
+    label, grouped = LABELS[DEFAULT_METRIC], f"{DEFAULT_METRIC}_per_group"
+    shown = [
+        (f"Mean {label}", DEFAULT_METRIC),
+        (f"{label} per image", f"{DEFAULT_METRIC}_per_image"),
+        ("Mean IoU", "iou"),
+    ]
+    if grouped in scores["mean"]:
+        shown = [(f"{label} per group", grouped), *shown[:2]]
     numbers = [(name, score(look_up(scores, ("mean", key)))) for name, key in shown]
     return [*numbers, (f"{report.split} images", count(scores.get("images")))]
 

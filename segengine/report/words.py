@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from segengine.figures.numbers import count, duration, finite, plural, score
-from segengine.figures.series import look_up, series
+from segengine.figures.series import look_up
+from segengine.metrics.names import DEFAULT_METRIC
 from segengine.report.run_report import RunReport, Scores
 
 
@@ -17,8 +16,8 @@ def headline(report: RunReport) -> str:
     scores = report.scores[split]
     over = list(scores["mean"].get("over", ()))
     images = count(scores.get("images"))
-    grouped = "dice_per_group" in scores["mean"]
-    mean = look_up(scores, ("mean", "dice_per_group" if grouped else "dice"))
+    grouped = f"{DEFAULT_METRIC}_per_group" in scores["mean"]
+    mean = look_up(scores, ("mean", f"{DEFAULT_METRIC}_per_group" if grouped else DEFAULT_METRIC))
     if mean is None:
         return f"No class has a defined score on the {images} {split} images."
     of = f" of {count(scores.get('groups'))} groups" if grouped else ""
@@ -77,7 +76,7 @@ def _about_scores(scores: Scores, split: str) -> list[str]:
     """Notes on absent and rare classes and on small numbers of images."""
     over = scores["mean"].get("over", ())
     absent = {name: values for name, values in scores["classes"].items() if not values.get("pixels")}
-    silent = [name for name, values in absent.items() if finite(values.get("dice")) is None]
+    silent = [name for name, values in absent.items() if finite(values.get(DEFAULT_METRIC)) is None]
     invented = [name for name in absent if name not in silent]
     rare = [name for name, values in scores["classes"].items() if name in over and 0 < (values.get("images") or 0) < 5]
     found = []
@@ -96,17 +95,12 @@ def _about_scores(scores: Scores, split: str) -> list[str]:
 
 
 def _about_training(report: RunReport) -> list[str]:
-    """Notes on the number of epochs: still improving, or overfitting."""
+    """Notes on the number of epochs: still improving."""
     if report.status != "finished" or len(report.rows) < 5:
         return []
     last = int(report.rows[-1]["epoch"])
     if report.marked_epoch == last:
         return ["The last epoch was the best: more epochs may improve the score."]
-    loss = series(report.rows, "validation", "loss")
-    known = loss[~np.isnan(loss)]
-    if known.size >= 5 and known[-1] > 1.25 * known.min() > 0:
-        rise = 100 * (known[-1] / known.min() - 1)
-        return [f"The final validation loss is {rise:.0f} % above its minimum: the model overfits."]
     return []
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from segengine.errors import RunError
+from segengine.metrics.names import OVERLAPS
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 
@@ -74,7 +75,7 @@ def _scores(run: Mapping[str, Any]) -> tuple[str, dict[str, float | None]]:
         found = scores.get(split) if isinstance(scores, Mapping) else None
         if isinstance(found, Mapping):
             mean = found.get("mean")
-            return split, {name: _number(mean, name) for name in ("dice", "iou")}
+            return split, {name: _number(mean, name) for name in OVERLAPS}
     return "", {}
 
 

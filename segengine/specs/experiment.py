@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from segengine.components.base import Component
 from segengine.components.choices import AnyAugmentation, AnyExecutor, AnyLoss, AnyTracker
-from segengine.components.settings import Settings
+from segengine.components.settings import ChangesNoNumber, Settings, paths_that_change_no_number
 from segengine.specs.sections import DataSection, EvaluationSection, ModelSection, TrainingSection
 
 FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")
@@ -33,7 +33,9 @@ class Experiment(Settings):
         pattern=FOLDER_NAME.pattern,
         description="the experiment's folder under runs/; the file's name unless given",
     )
-    title: str = Field(default="", description="title of the experiment in tables and reports")
+    title: Annotated[str, ChangesNoNumber()] = Field(
+        default="", description="title of the experiment in tables and reports"
+    )
     data: DataSection = Field(description="images, masks and the meaning of mask values")
     augmentations: list[AnyAugmentation] = Field(
         default=[], description="random changes of training samples, in this order"
@@ -44,7 +46,7 @@ class Experiment(Settings):
     evaluation: EvaluationSection = Field(
         default=EvaluationSection(), description="classes, metrics and units of the scores"
     )
-    trackers: list[AnyTracker] = Field(
+    trackers: Annotated[list[AnyTracker], ChangesNoNumber()] = Field(
         default=[], description="listeners to the run's events, such as experiment trackers"
     )
     executor: AnyExecutor = Field(
@@ -83,3 +85,7 @@ class Experiment(Settings):
             self.loss, self.training.optimizer, self.training.schedule, *self.evaluation.metrics, *self.trackers,
         ]  # fmt: skip
         return [part for component in chosen for part in component.parts()]
+
+
+CHANGE_NO_NUMBER = paths_that_change_no_number(Experiment)
+"""Settings that change no result of a run, as marked on their fields; the data is compared by its fingerprint."""

@@ -18,7 +18,7 @@ from segengine.components.choices import (
     AnySchedule,
     AnySource,
 )
-from segengine.components.settings import Settings
+from segengine.components.settings import ChangesNoNumber, Settings
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A count, bounded to avoid overflow."""
@@ -107,13 +107,13 @@ WindowPair = Annotated[tuple[float, float], AfterValidator(_window)]
 class DataSection(Settings):
     """Images, masks and the meaning of mask values."""
 
-    source: AnySource = Field(description="where images and masks are")
+    source: Annotated[AnySource, ChangesNoNumber(keys=("root",))] = Field(description="where images and masks are")
     classes: list[Line] | None = Field(
         default=None, min_length=2, description="names of the classes, in ascending order of their mask values"
     )
     mask_mapper: AnyMaskMapper = Field(default={"name": "gray-index"}, description="mapping of mask values to classes")  # type: ignore[assignment]
     split: SplitSection = Field(default=SplitSection(), description="division into train, validation and test")
-    cache: Literal["auto", "none", "ram", "disk", "device"] = Field(
+    cache: Annotated[Literal["auto", "none", "ram", "disk", "device"], ChangesNoNumber()] = Field(
         default="auto",
         description="cache of decoded images: auto uses ram if they fit in half of the free memory, and on a GPU the "
         "device, which then also augments batches, if training images fit in a quarter of its free memory",
@@ -210,6 +210,7 @@ class TrainingSection(Settings):
     checkpoint_every: Annotated[
         CheckpointEvery,
         ShortFor("epochs", CheckpointEvery | Count),
+        ChangesNoNumber(),
     ] = Field(default=CheckpointEvery(epochs=1), description="how often a checkpoint is written; a number means epochs")
     deterministic: bool = Field(default=False, description="bit-identical results on one machine; slower on GPUs")
     compile: bool | Literal["auto"] = Field(
@@ -217,7 +218,7 @@ class TrainingSection(Settings):
         description="torch.compile the network: faster steps after a minute or two; auto compiles on a GPU if training is "
         "long enough, and records the reason in run.json",
     )
-    gradient_checkpointing: bool = Field(
+    gradient_checkpointing: Annotated[bool, ChangesNoNumber()] = Field(
         default=False,
         description="trade time for memory: recompute activations in the backward pass (Chen et al., 2016); "
         "affects no result",
@@ -226,7 +227,7 @@ class TrainingSection(Settings):
         default=False,
         description="batch normalisation over the batches of all processes, on GPUs; for small batches per GPU (Peng et al., 2018)",
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
+    workers: Annotated[Literal["auto"] | Annotated[int, Field(ge=0, le=1024)], ChangesNoNumber()] = Field(
         default="auto",
         description="threads (up to 2) or processes that prepare batches; 0: the training loop prepares them",
     )
@@ -260,17 +261,17 @@ class EvaluationSection(Settings):
         default="auto",
         description="classes excluded from means, but not from counts; auto excludes the class named background",
     )
-    cost: bool = Field(
+    cost: Annotated[bool, ChangesNoNumber()] = Field(
         default=True,
         description="measure the trained network's latency and throughput at the end of a run",
     )
-    metrics: list[AnyMetric] = Field(
+    metrics: Annotated[list[AnyMetric], ChangesNoNumber()] = Field(
         default=[], description="additional metrics, measured per image at the end of a run"
     )
-    spacing: tuple[PositiveFloat, PositiveFloat] | None = Field(
+    spacing: Annotated[tuple[PositiveFloat, PositiveFloat] | None, ChangesNoNumber()] = Field(
         default=None, description="height and width of a pixel in `unit`; by default lengths are in pixels"
     )
-    unit: Line = Field(default="mm", description="unit of `spacing`")
+    unit: Annotated[Line, ChangesNoNumber()] = Field(default="mm", description="unit of `spacing`")
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:

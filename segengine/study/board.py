@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segengine.events import Doing, EpochScored, RunEnded, RunStarted, StepDone
+from segengine.metrics.names import DEFAULT_METRIC
 from segengine.study.plan import Outcome, RunPlan
 
 OVER = ("finished", "failed", "interrupted", "not started")
@@ -70,9 +71,9 @@ class Board:
             case EpochScored():
                 row.epoch = event.row["epoch"]
                 found = event.row.get("validation")
-                row.score = found["mean"]["dice"] if found and (event.best or row.score is None) else row.score
+                row.score = found["mean"][DEFAULT_METRIC] if found and (event.best or row.score is None) else row.score
             case RunEnded() if event.row is not None:
-                row.score = event.row["mean"]["dice"]
+                row.score = event.row["mean"][DEFAULT_METRIC]
         self.most_running = max(self.most_running, sum(other.running for other in self.rows.values()))
         return row
 
@@ -82,7 +83,7 @@ class Board:
         row.state, row.message = outcome.status, outcome.message
         row.seconds = self.clock() - row.began if row.began is not None else 0.0
         scores = (outcome.run or {}).get("scores") or {}
-        row.score = next((split["mean"]["dice"] for split in scores.values()), row.score)
+        row.score = next((split["mean"][DEFAULT_METRIC] for split in scores.values()), row.score)
         return row
 
     def count(self, state: str) -> int:

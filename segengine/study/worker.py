@@ -63,7 +63,7 @@ def do(
             open_world(placement.device) as opened,
             stop_on_signals(lambda text: write_event(Note(text))) as stop_wanted,
         ):
-            world = replace(opened, runs=placement.share)
+            world = replace(opened, runs=placement.concurrent_jobs)
             _share_cores(world)
             limit_gpu_part(world.device, placement.gpu_part)
             outcome = next(execute([plan], world, write_event, stop_wanted, datasets=datasets, patience=patience))

@@ -34,8 +34,9 @@ def _events(folder: Path, resumed_step: int) -> list[Any]:
     """A short run as trackers hear it; the second class and the seconds are unknown."""
     from segengine import events
     from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted
+    from segengine.metrics.names import OVERLAPS, SCORES
 
-    names = ("precision", "recall", "iou", "dice", "dice_per_image", "iou_per_image")
+    names = (*SCORES, *(f"{name}_per_image" for name in OVERLAPS))
     known, unknown = dict.fromkeys(names, 0.5), dict.fromkeys(names)
     scores = {
         "loss": None, "images": 2, "mean": {**known, "over": ["liver"]},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segengine.events import Ended, EpochScored, Note, RunEnded, RunStarted, Saved
+from segengine.metrics.names import DEFAULT_METRIC, LABELS
 from segengine.runs.provenance import now
 
 
@@ -31,9 +32,11 @@ def _lines(event: Any) -> list[str]:
             row = event.row
             line = f"epoch {row['epoch']}: loss {row['train_loss']:.5f}, rate {row['learning_rate']:.3e}"
             line += f", {row['images_per_second']:.2f} images/s"
-            dice = row["validation"]["mean"]["dice"] if "validation" in row else None
+            score = row["validation"]["mean"][DEFAULT_METRIC] if "validation" in row else None
             return [
-                line + (f", validation Dice {dice:.4f}" if dice is not None else "") + (", best" if event.best else "")
+                line
+                + (f", validation {LABELS[DEFAULT_METRIC]} {score:.4f}" if score is not None else "")
+                + (", best" if event.best else "")
             ]
         case Saved():
             return [f"saved the {event.kind} checkpoint after step {event.step}"]

@@ -20,7 +20,7 @@ from segengine.engine.evaluation import most_images as most_evaluated
 from segengine.engine.memory import free_bytes, release_memory
 from segengine.engine.non_finite import queue_depth
 from segengine.engine.precision import nondeterministic_operations, repeatable
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.engine.wrap_model import placed
 from segengine.errors import RunError
 from segengine.events import Doing, Note
@@ -124,7 +124,7 @@ class _Trial:
         model = placed(model, world.device)
         trainable = build_trainable(context, model, 1)
         loss = build_loss(experiment, dataset).to(world.device)
-        step = Step(
+        step = TrainingStep(
             trainable, model, loss, context.precision, World(world.device), experiment.training.clip_norm, str,
             queue_depth=queue_depth(trainable.optimizer, world.device),
         )  # fmt: skip

@@ -13,15 +13,8 @@ from segengine.errors import SpecError
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.runs.plugins import PluginChange, accepted, changes, deciding_packages
-from segengine.specs.experiment import Experiment
+from segengine.specs.experiment import CHANGE_NO_NUMBER, Experiment
 from segengine.specs.load import LoadedExperiment, completed, resolved
-
-CHANGES_NO_NUMBER = (
-    ("title",), ("trackers",), ("data", "cache"), ("data", "source", "root"), ("training", "workers"),
-    ("training", "gradient_checkpointing"), ("training", "checkpoint_every"), ("evaluation", "cost"), ("evaluation", "metrics"),
-    ("evaluation", "spacing"), ("evaluation", "unit"),
-)  # fmt: skip
-"""Settings that a run may be continued with changed; the data itself is checked by its fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class RunRequest:
         old, new = self.folder.spec(), self.resolved()
         source = self.experiment.data.source
         paths = {("data", "source", name) for name, value in source if isinstance(value, Path)}
-        free = {*CHANGES_NO_NUMBER, *paths}
+        free = {*CHANGE_NO_NUMBER, *paths}
         return list(differences(old, new, free=free)) and list(differences(completed(old) or old, new, free=free))
 
     def changed_plugins(self) -> list[PluginChange]:
@@ -103,7 +96,7 @@ def _refused(change: PluginChange) -> str:
 
 
 def differences(
-    old: Any, new: Any, path: tuple[str, ...] = (), free: Collection[tuple[str, ...]] = CHANGES_NO_NUMBER
+    old: Any, new: Any, path: tuple[str, ...] = (), free: Collection[tuple[str, ...]] = CHANGE_NO_NUMBER
 ) -> Iterator[str]:
     """`path: old -> new` of each differing setting, except at the paths `free`."""
     if path in free:

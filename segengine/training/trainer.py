@@ -24,7 +24,7 @@ from segengine.engine.fit import Evaluator, FitSettings, fit
 from segengine.engine.memory import PeakMemory, keep_freed_memory
 from segengine.engine.non_finite import queue_depth
 from segengine.engine.precision import pick_precision, repeatable, seed_everything
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.engine.wrap_model import placed, with_shared_statistics
 from segengine.events import Counts, Listener, Note
 from segengine.metrics.confusion import ImageCounts
@@ -107,7 +107,7 @@ def _train(
     if training.minutes is not None:
         recorder.emit(Note(_BY_TIME))
     names_of = [record.id for record in dataset.records]
-    step = Step(
+    step = TrainingStep(
         trainable, network, loss, context.precision, world, training.clip_norm, names_of.__getitem__,
         micro_batch=context.memory.micro_batch, queue_depth=queue_depth(trainable.optimizer, world.device),
     )  # fmt: skip

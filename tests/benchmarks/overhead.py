@@ -30,7 +30,7 @@ from segengine.engine.checkpoint import CheckpointPaths, Trainable
 from segengine.engine.distributed import World
 from segengine.engine.fit import FitSettings, fit
 from segengine.engine.precision import pick_precision
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.events import StepDone
 from segengine.training.listeners import Listeners
 from segengine.training.log import log
@@ -93,7 +93,7 @@ def bare(steps: int) -> Iterator[None]:
 def ours(steps: int, folder: Path) -> Iterator[None]:
     """`fit` with the listeners of a run, a step each time it is asked."""
     parts, memory = trainable(steps), Memory(steps)
-    step = Step(parts, parts.model, Loss(), pick_precision("fp32", CPU), World(CPU), None, str)
+    step = TrainingStep(parts, parts.model, Loss(), pick_precision("fp32", CPU), World(CPU), None, str)
     with (folder / "console.txt").open("w") as file:
         listeners = Listeners(partial(log, folder / "log.txt"), ConsoleListener(Console(file=file)))
         paths = CheckpointPaths(folder / "last.pt", folder / "best.pt", folder / "previous.pt")

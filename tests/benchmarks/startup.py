@@ -16,7 +16,7 @@ FIRST_STEP = """
 import os, sys
 import segengine.engine.step as steps
 from segengine.cli.main import main
-steps.Step.__call__ = lambda *given, **more: os._exit(0)
+steps.TrainingStep.__call__ = lambda *given, **more: os._exit(0)
 main(sys.argv[1:])
 """
 """`segengine run` that ends where its first step would begin; that module is imported by every run."""

@@ -32,7 +32,7 @@ from segengine.engine.distributed import World, synchronize
 from segengine.engine.fit import FitSettings, fit
 from segengine.engine.non_finite import queue_depth
 from segengine.engine.precision import pick_precision
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.engine.wrap_model import placed
 from segengine.events import StepDone
 from segengine.specs.load import load_experiment
@@ -120,7 +120,7 @@ class Case:
     def ours(self, *, from_memory: bool) -> Iterator[None]:
         """`fit`, a step each time it is asked."""
         parts, network = self.parts()
-        step = Step(
+        step = TrainingStep(
             parts, network, Loss().to(self.device), self.precision, World(self.device), None, str,
             queue_depth=queue_depth(parts.optimizer, self.device),
         )  # fmt: skip

@@ -11,7 +11,15 @@ from segengine.comparison.samples import differences
 from segengine.comparison.sentences import order
 from segengine.comparison.statistics.differences import Choices, Differences
 from segengine.comparison.statistics.intervals import Estimate, Jackknife, estimate, jackknife, unit_variance
-from segengine.comparison.statistics.permutation import MINIMUM_UNITS, Null, exact_count, exchanged, holm, share, signs
+from segengine.comparison.statistics.permutation import (
+    MINIMUM_UNITS,
+    Null,
+    exact_count,
+    exchanged,
+    holm,
+    p_value,
+    signs,
+)
 from segengine.comparison.statistics.power import Needed, Sources, more, needed, power
 from segengine.comparison.statistics.ranking import fair_ranks, ranking, tau_b
 from segengine.comparison.statistics.ratios import places, ratios
@@ -132,7 +140,7 @@ def test_exchanges_of_plain_scores_are_scipys_paired_permutation_test():
 def test_random_exchanges_give_the_upper_end_of_scipys_interval_for_their_share():
     for reached in (0, 3, 80, 2000):
         expected = stats.binomtest(reached, 2000).proportion_ci(0.95, "exact").high
-        assert share(np.array([reached]), 2000, exact=False)[0] == pytest.approx(expected)
+        assert p_value(np.array([reached]), 2000, exact=False)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("count", "exact"), [(64, True), (2000, False)])

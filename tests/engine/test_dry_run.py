@@ -29,7 +29,7 @@ from segengine.engine.fit import fit
 from segengine.engine.memory import PeakMemory
 from segengine.engine.precision import nondeterministic_operations, pick_precision
 from segengine.engine.prediction import Predictor
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.errors import RunError
 from segengine.events import StepDone
 from tests.engine.tiny import CPU, CrossEntropy, network, problem
@@ -82,7 +82,7 @@ def dry_run(
     optimizer = AdamW(learning_rate=0.05).build(parameters=[{"params": list(model.parameters())}], fused=False)
     trainable = Trainable(model, optimizer, Cosine(warmup=0.1).build(optimizer=optimizer, total_steps=4))
     precision = pick_precision("auto", CPU)
-    step = Step(trainable, model, loss or CrossEntropy(), precision, World(CPU), None, str)
+    step = TrainingStep(trainable, model, loss or CrossEntropy(), precision, World(CPU), None, str)
     world = Agreeing(CPU)
     object.__setattr__(world, "others", others)
     return DryRun.of(

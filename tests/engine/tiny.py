@@ -22,7 +22,7 @@ from segengine.engine.evaluation import evaluate
 from segengine.engine.fit import Evaluator, FitSettings
 from segengine.engine.precision import pick_precision
 from segengine.engine.prediction import Predictor
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.engine.time_budget import TICKS, TimedSchedule
 from segengine.engine.wrap_model import moving_average
 from segengine.events import Counts
@@ -79,7 +79,7 @@ class CrossEntropy(nn.Module):
 class Problem:
     """All that `fit` takes."""
 
-    step: Step
+    step: TrainingStep
     stream: TrainingStream
     settings: FitSettings
     paths: CheckpointPaths
@@ -110,7 +110,7 @@ def problem(
     average = moving_average(model, ema) if ema is not None else None
     precision = pick_precision("auto", CPU)
     trainable = Trainable(model, optimizer, schedule, scaler, average)
-    step = Step(
+    step = TrainingStep(
         trainable, model, loss or CrossEntropy(), precision, world, clip_norm, lambda i: data.records[i].id,
         micro_batch=micro_batch, queue_depth=queue_depth,
     )  # fmt: skip

@@ -221,14 +221,6 @@ def test_notes_are_honest_about_seeds_splits_and_rare_classes(report_of):
     ]
 
 
-def test_a_rising_validation_loss_is_named(report_of):
-    report = report_of(3, 6, seeds=2)
-    rows = [{**row, "validation": {**row["validation"], "loss": 0.2 + 0.1 * k}} for k, row in enumerate(report.rows)]
-    assert notes(report_of(3, 6, seeds=2, rows=rows, best=2)) == [
-        "The final validation loss is 250 % above its minimum: the model overfits."
-    ]
-
-
 def test_numbers_read_well():
     assert [score(None), score(float("nan")), score(0.98765), score(np.float32(1))] == ["–", "–", "0.988", "1.000"]
     assert [compact(v) for v in (0, 950, 9_500, 999_600, 12_345, 3_400_000)] == [

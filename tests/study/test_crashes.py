@@ -163,7 +163,7 @@ def test_an_interrupted_study_saves_what_runs_and_goes_on_to_the_same_bits(
     number: signal.Signals, problem: Path, study: Study
 ) -> None:
     # Each run stops itself in its second step, so that none can end before the signal has come.
-    blow = Blow("segengine.engine.step:Step.__call__", 2, signal.SIGSTOP)
+    blow = Blow("segengine.engine.step:TrainingStep.__call__", 2, signal.SIGSTOP)
     child = start("run", "blobs.yaml", "--jobs", "2", folder=problem, blow=blow)
     runs = [problem / "runs/blobs" / name for name in ("plain-seed0", "slow-seed0")]
     wait_for(lambda: len(stopped(child.pid)) == 2)

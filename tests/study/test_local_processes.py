@@ -89,7 +89,7 @@ def test_a_process_that_dies_is_explained_and_the_next_one_runs(work: Work, code
 
 def test_as_many_at_a_time_as_wanted_each_told_how_many_share_the_machine() -> None:
     def meet(placement: JobPlacement, tell: Tell) -> int:
-        tell(f"{placement.device} {placement.share} {time.monotonic()}")
+        tell(f"{placement.device} {placement.concurrent_jobs} {time.monotonic()}")
         time.sleep(0.4)
         tell(str(time.monotonic()))
         return 0

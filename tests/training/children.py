@@ -23,7 +23,7 @@ class Blow:
     """Signals that a process sends itself at a call of a function, before it or `after` it."""
 
     at: str
-    """Such as `segengine.engine.step:Step.__call__`."""
+    """Such as `segengine.engine.step:TrainingStep.__call__`."""
     call: int
     number: int = signal.SIGKILL
     after: bool = False

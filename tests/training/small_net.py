@@ -16,7 +16,7 @@ from segengine.data.batches.batch import Batch
 from segengine.engine.checkpoint import Trainable
 from segengine.engine.distributed import World, open_world
 from segengine.engine.precision import pick_precision
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.engine.wrap_model import moving_average, shared
 from segengine.nn.losses import CrossEntropy
 from segengine.nn.segmenter import Segmenter
@@ -68,7 +68,7 @@ def steps(parts: Trainable, numbers: range, world: World | None = None) -> None:
     world = world or World(CPU)
     network = shared(parts.model, world)
     loss = CrossEntropy(3, 255)
-    step = Step(parts, network, loss, pick_precision("fp32", CPU), world, None, str)
+    step = TrainingStep(parts, network, loss, pick_precision("fp32", CPU), world, None, str)
     network.train()
     for number in numbers:
         step([batch(number, world.rank)])

@@ -42,7 +42,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on the device that was killed in its second epoch."""
     folder = tmp_path_factory.mktemp("killed")
     write_problem(folder)
-    blow = Blow("segengine.engine.step:Step.__call__", 5)
+    blow = Blow("segengine.engine.step:TrainingStep.__call__", 5)
     assert run(*ON_DEVICE, folder=folder, blow=blow) == -signal.SIGKILL
     return folder
 

@@ -9,7 +9,12 @@ import pytest
 from tests.training.children import Blow, run
 from tests.training.small import SPEC, VARIANTS, Study, write_problem
 
-STEP, SAVE, RENAME, SYNC = "segengine.engine.step:Step.__call__", "torch:save", "pathlib:Path.replace", "os:fsync"
+STEP, SAVE, RENAME, SYNC = (
+    "segengine.engine.step:TrainingStep.__call__",
+    "torch:save",
+    "pathlib:Path.replace",
+    "os:fsync",
+)
 TERMINATED = 128 + signal.SIGTERM
 PLAIN = ("run", "blobs.yaml", "--variant", "plain")
 EQUAL = ("checkpoints/weights.safetensors", "counts/test.csv", "counts/validation.csv", "images.csv", "spec.yaml")

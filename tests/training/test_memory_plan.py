@@ -118,7 +118,7 @@ def test_a_run_that_goes_on_keeps_what_it_found(
     auto: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_problem(tmp_path, AUTO, train=20)
-    killed = Blow("segengine.engine.step:Step.__call__", 6)  # in the second epoch
+    killed = Blow("segengine.engine.step:TrainingStep.__call__", 6)  # in the second epoch
     assert children.run("run", "blobs.yaml", folder=tmp_path, blow=killed) == -9
     monkeypatch.setattr(memory_plan, "batch_on_cpu", lambda context: pytest.fail("it was chosen again"))
     done = segengine("run", "blobs.yaml", folder=tmp_path)

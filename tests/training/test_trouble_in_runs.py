@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from segengine.engine.step import Step
+from segengine.engine.step import TrainingStep
 from segengine.nn.losses import CrossEntropy
 from segengine.nn.segmenter import Segmenter
 from segengine.training import memory_plan
@@ -96,7 +96,7 @@ def test_a_full_disk_that_takes_not_even_run_json_still_says_so(
 
     with monkeypatch.context() as patch:
         arm = lambda: patch.setattr(runs_folder, "write_json", full)  # noqa: E731
-        patch.setattr(Step, "__call__", at_call(5, Step.__call__, arm))
+        patch.setattr(TrainingStep, "__call__", at_call(5, TrainingStep.__call__, arm))
         done = segengine(*PLAIN, folder=problem)
     assert done.code == 1
     assert "run.json: the disk is full (No space left on device" in errors(done)
@@ -111,7 +111,7 @@ def test_a_damaged_last_checkpoint_gives_way_with_a_note(
         raise RuntimeError("struck down")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", at_call(8, Step.__call__, stop))
+        patch.setattr(TrainingStep, "__call__", at_call(8, TrainingStep.__call__, stop))
         done = segengine(*PLAIN, folder=problem)
     assert done.code == 1
     assert "RuntimeError: struck down" in errors(done)
@@ -133,7 +133,7 @@ def test_an_image_that_is_deleted_in_mid_run_is_named_and_back_in_place_the_run_
     image = problem / "data/train/images/tr1.png"
     kept, stat = image.read_bytes(), image.stat()
     with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", at_call(4, Step.__call__, image.unlink))
+        patch.setattr(TrainingStep, "__call__", at_call(4, TrainingStep.__call__, image.unlink))
         done = segengine(*PLAIN, "-s", "data.cache=none", folder=problem)
     assert done.code in (1, 2)
     assert "tr1.png" in errors(done)
@@ -190,7 +190,7 @@ def test_memory_that_runs_out_in_mid_run_fails_it_with_advice(problem: Path, mon
     def start() -> None:
         monkeypatch.setattr(Segmenter, "forward", none)
 
-    monkeypatch.setattr(Step, "__call__", at_call(1, Step.__call__, start))
+    monkeypatch.setattr(TrainingStep, "__call__", at_call(1, TrainingStep.__call__, start))
     done = segengine(*PLAIN, folder=problem)
     assert done.code == 1
     assert run_json(problem)["message"] == (

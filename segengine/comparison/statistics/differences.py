@@ -208,7 +208,7 @@ def _row(sample: Sample, pair: Pair, k: int, its: Numbers, *, columns: list[int]
             *head, about, counts, units, _plain(difference), None, None, None, None, None, None, None, "not tested", None,
             reason="undefined" if math.isnan(difference) else few, scarce=scarce, claim=claim,
         )  # fmt: skip
-    most = 1.0 if sample.share else math.inf
+    most = 1.0 if sample.bounded else math.inf
     low, high = max(difference - width, -most), min(difference + width, most)
     verdict, within = _verdict(low, high, its.p_equal, choices, sample.sign)
     return PairDifference(

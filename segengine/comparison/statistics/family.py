@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.comparison.statistics.intervals import Estimate, Floats
-from segengine.comparison.statistics.permutation import Null, exact_count, exchanged, share, signs
+from segengine.comparison.statistics.permutation import Null, exact_count, exchanged, p_value, signs
 from segengine.comparison.statistics.sample import Sample
 
 _CELLS = 8_000_000
@@ -98,7 +98,7 @@ def family(
     models = tested & ~training
     if stacked is not None and models.any():
         maxima, reached = _exchanges(sample, columns, stacked, estimates, models, rules=rules)
-        out["p"] = share(reached, exact or rules.resamples, exact=exact is not None)
+        out["p"] = p_value(reached, exact or rules.resamples, exact=exact is not None)
         for part, null in zip((slice(-1, None), slice(None, -1)), maxima, strict=True):
             if models[:, part].any():
                 portion = models[:, part].sum() / tested[:, part].sum()

@@ -65,7 +65,7 @@ class Null:
         share (Clopper & Pearson 1934), so that no verdict depends on which exchanges were drawn.
         """
         reached = len(self.maxima) - np.searchsorted(self.maxima, np.abs(statistic) * (1 - _TIE), side="left")
-        return share(reached, len(self.maxima), exact=self.exact)
+        return p_value(reached, len(self.maxima), exact=self.exact)
 
     def critical(self, level: float) -> float:
         """The statistic above which `p` is at most `level`; infinite where no statistic can reach it."""
@@ -80,12 +80,12 @@ def allowed(count: int, level: float, *, exact: bool) -> int | None:
     low, high = -1, int(level * count) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        found = share(np.array([middle]), count, exact=exact)[0] <= level
+        found = p_value(np.array([middle]), count, exact=exact)[0] <= level
         low, high = (middle, high) if found else (low, middle)
     return low if low >= 0 else None
 
 
-def share(reached: NDArray[np.int64], count: int, *, exact: bool) -> Floats:
+def p_value(reached: NDArray[np.int64], count: int, *, exact: bool) -> Floats:
     """P of a statistic that `reached` of `count` exchanges reach: exact, or an upper confidence limit of it."""
     from scipy.special import betaincinv
 

@@ -23,7 +23,7 @@ class Sample:
     the classes of the mean, the same for all variants. `values`: for a metric that can be undefined in an image that has the
     class, float64 [S, N, K] for each variant, NaN where there is none, `lost` bool [S, N, K] where that is so though truth
     or prediction has the class, and `place` int64 [N] the unit of each image; then every pair is compared without the
-    images that one of its models lost. `share`: whether scores lie in 0..1; `sign`: 1 where
+    images that one of its models lost. `bounded`: whether scores lie in 0..1; `sign`: 1 where
     higher is better, else -1. `paired`: pairs of variants (i < j) whose seeds share initial weights and order, as equal
     architectures with equal seeds do: their seeds are compared one by one. `folds`: whether units come from several
     cross-validation folds, whose models share training images.
@@ -36,7 +36,7 @@ class Sample:
     denominators: tuple[Floats, ...]
     present: NDArray[np.bool_]
     kind: Kind = "pooled"
-    share: bool = True
+    bounded: bool = True
     sign: int = 1
     values: tuple[Floats, ...] | None = None
     lost: tuple[NDArray[np.bool_], ...] = ()
@@ -103,7 +103,7 @@ class Sample:
 
 def sample_of_values(
     values: Sequence[Floats], lost: Sequence[NDArray[np.bool_]], place: NDArray[np.int64], *, variants: Sequence[str],
-    classes: Sequence[str], averaged: Sequence[int], kind: Kind = "per_image", share: bool = False, sign: int = -1,
+    classes: Sequence[str], averaged: Sequence[int], kind: Kind = "per_image", bounded: bool = False, sign: int = -1,
     paired: frozenset[tuple[int, int]] = frozenset(), folds: bool = False,
 ) -> Sample:  # fmt: skip
     """Of a metric with a value in each image: see `Sample` for `values` and `lost`, one array [S, N, K] for each variant."""
@@ -112,7 +112,7 @@ def sample_of_values(
     present = np.any([(each > 0).any(axis=0) for each in denominators], axis=0)
     return Sample(
         tuple(variants), tuple(classes), tuple(averaged), tuple(numerators), tuple(denominators), present, kind,
-        share, sign, tuple(values), tuple(lost), place, paired, folds,
+        bounded, sign, tuple(values), tuple(lost), place, paired, folds,
     )  # fmt: skip
 
 

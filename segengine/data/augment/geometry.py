@@ -31,7 +31,7 @@ class Geometry:
     `height` and `width` are the destination's, in pixels.
     """
 
-    matrix: Matrix
+    matrix: npt.NDArray[np.float64]
     height: int
     width: int
 
@@ -43,7 +43,7 @@ class Geometry:
         return Geometry(self.matrix @ later.matrix, later.height, later.width)
 
     @cached_property
-    def sources(self) -> tuple[Indices, Indices]:
+    def sources(self) -> tuple[npt.NDArray[np.signedinteger[Any]], npt.NDArray[np.signedinteger[Any]]]:
         """The source pixel of each destination pixel: columns [w] and rows [h], or both [h, w] where rotated or sheared.
 
         Half a pixel rounds up; the small terms preserve this for sums slightly below a half.

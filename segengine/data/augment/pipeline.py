@@ -22,7 +22,8 @@ from segengine.data.augment.transforms import (
 )
 from segengine.data.augment.warp import class_at, warp_image, warp_mask
 
-Plan = tuple[Geometry | Levels, ...]
+SampledOperations = tuple[Geometry | Levels, ...]
+"""The operations of one sample with all random parameters, in order."""
 _Run = tuple[GeometricTransform, ...]
 _PROBES = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))  # quarters of a window, checked before the whole window
 
@@ -48,36 +49,36 @@ class Pipeline:
         """
         for stage in self._stages:
             if _plannable(stage):
-                image, mask = self.apply(_step(stage, rng, mask), image, mask)
+                image, mask = self.apply(_sampled(stage, rng, mask), image, mask)
             else:
                 assert not isinstance(stage, tuple)
                 image, mask = stage.apply(image, mask, rng)
         return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
-    def draw(self, rng: np.random.Generator, mask: Mask) -> Plan:
+    def draw(self, rng: np.random.Generator, mask: Mask) -> SampledOperations:
         """Sample all random parameters for one sample with the mask uint8 [H, W], to be applied in order.
 
         `rng` is used as in `__call__`, so `apply` gives the same sample. The pipeline must be `plannable`.
         """
-        plan: Plan = ()
+        operations: SampledOperations = ()
         geometric = sum(isinstance(stage, tuple) for stage in self._stages)
         for stage in self._stages:
             assert _plannable(stage), f"{stage!r} samples while it changes pixels"
-            step = _step(stage, rng, mask)
-            plan += step
+            operation = _sampled(stage, rng, mask)
+            operations += operation
             if isinstance(stage, tuple):
                 geometric -= 1
                 if geometric:  # a later geometric stage uses the mask after this one
-                    mask = warp_mask(mask, *step)  # type: ignore[arg-type]
-        return plan
+                    mask = warp_mask(mask, *operation)  # type: ignore[arg-type]
+        return operations
 
-    def apply(self, plan: Plan, image: Image, mask: Mask) -> tuple[Image, Mask]:
-        """The image uint8 [H, W, C] and the mask uint8 [H, W] transformed by the `plan` drawn for them."""
-        for step in plan:
-            if isinstance(step, Geometry):
-                image, mask = warp_image(image, step), warp_mask(mask, step)
+    def apply(self, operations: SampledOperations, image: Image, mask: Mask) -> tuple[Image, Mask]:
+        """The image uint8 [H, W, C] and the mask uint8 [H, W] transformed by the `operations` drawn for them."""
+        for operation in operations:
+            if isinstance(operation, Geometry):
+                image, mask = warp_image(image, operation), warp_mask(mask, operation)
             else:
-                image = step(image)
+                image = operation(image)
         return image, mask
 
 
@@ -85,8 +86,8 @@ def _plannable(stage: _Run | PixelTransform) -> TypeGuard[_Run | LevelTransform]
     return isinstance(stage, tuple) or hasattr(stage, "draw_levels")
 
 
-def _step(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) -> Plan:
-    """The next step of a plan, () for no change; `mask` is the sample's mask before this step."""
+def _sampled(stage: _Run | LevelTransform, rng: np.random.Generator, mask: Mask) -> SampledOperations:
+    """The operation of a stage, () for no change; `mask` is the sample's mask before it."""
     if not isinstance(stage, tuple):
         levels = stage.draw_levels(rng)
         return () if levels is None else (levels,)

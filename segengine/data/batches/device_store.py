@@ -10,7 +10,7 @@ import torch
 
 from segengine.data.augment.transforms import Image, Mask
 from segengine.data.batches.batch import SizedSamples
-from segengine.data.batches.device_plan import Place
+from segengine.data.batches.device_operations import Place
 from segengine.data.batches.device_warp import Flat
 from segengine.data.files.parallel import Progress, in_threads
 from segengine.errors import DataError

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segengine.data.augment.pipeline import Pipeline
 from segengine.data.batches.batch import Batch, SizedSamples, differing_sizes
-from segengine.data.batches.device_plan import BatchPlan, batch_plan
+from segengine.data.batches.device_operations import BatchOperations, batch_operations
 from segengine.data.batches.device_store import DeviceStore
 from segengine.data.batches.device_warp import augmented, usual_at_once
 from segengine.data.batches.randomness import generator
@@ -40,7 +40,7 @@ class DeviceStream:
         self._order, self._samples, self._pipeline, self._store = order, samples, pipeline, store
         self._at_once = usual_at_once(store.flat.masks.device)
         self._pool: ThreadPoolExecutor | None = None
-        self._drawn: deque[Future[BatchPlan]] = deque()
+        self._drawn: deque[Future[BatchOperations]] = deque()
         self._step = -1
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
@@ -50,7 +50,7 @@ class DeviceStream:
             DataError: samples of one batch differ in size.
         """
         for step in range(epoch * self.steps_per_epoch + first_step, (epoch + 1) * self.steps_per_epoch):
-            yield self._made(self._plan(step))
+            yield self._made(self._next_operations(step))
 
     def close(self) -> None:
         """Stop the thread; the stream can be used again."""
@@ -59,7 +59,7 @@ class DeviceStream:
         self._pool, self._step = None, -1
         self._drawn.clear()
 
-    def _plan(self, step: int) -> BatchPlan:
+    def _next_operations(self, step: int) -> BatchOperations:
         if step != self._step:
             self.close()
             self._step = step
@@ -70,40 +70,40 @@ class DeviceStream:
         self._step += 1
         return self._drawn.popleft().result()
 
-    def _draw(self, step: int) -> BatchPlan:
+    def _draw(self, step: int) -> BatchOperations:
         keys = self._order.keys(step)
-        plans = [
+        sampled = [
             self._pipeline.draw(generator(self.seed, cycle, self._samples.records[index].id), self._store.masks[index])
             for cycle, index in keys
         ]
         indices = [index for _, index in keys]
-        return batch_plan(plans, [self._store.places[index] for index in indices], indices)
+        return batch_operations(sampled, [self._store.places[index] for index in indices], indices)
 
-    def _made(self, plan: BatchPlan) -> Batch:
+    def _made(self, operations: BatchOperations) -> Batch:
         flat = self._store.flat
-        table = torch.from_numpy(plan.table)
+        table = torch.from_numpy(operations.table)
         if flat.masks.is_cuda:
             table = table.pin_memory().to(flat.masks.device, non_blocking=True)
-        groups = self._augmented(plan, table)
+        groups = self._augmented(operations, table)
         if len(groups) > 1:
             begins = (0, len(groups[0][1]))
             shapes = [
-                (plan.indices[at], (*masks.shape[1:], len(images)))
+                (operations.indices[at], (*masks.shape[1:], len(images)))
                 for at, (images, masks) in zip(begins, groups, strict=False)
             ]
             raise differing_sizes(self._samples, shapes[0], shapes[1], CROP)
         [(images, masks)] = groups
         images = images.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-        return Batch(images, masks, torch.tensor(plan.indices, dtype=torch.int64))
+        return Batch(images, masks, torch.tensor(operations.indices, dtype=torch.int64))
 
-    def _augmented(self, plan: BatchPlan, table: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _augmented(self, operations: BatchOperations, table: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Warp a batch; on out-of-memory, permanently reduce the pixels per warp, down to one sample. Same result."""
-        groups = [group for round_ in plan.rounds for group in round_.groups]
+        groups = [group for round_ in operations.rounds for group in round_.groups]
         sample = max(math.prod(group.size) for group in groups)
         whole = max((group.end - group.begin) * math.prod(group.size) for group in groups)
         while True:
             try:
-                return augmented(self._store.flat, plan, table, 0, self._at_once)
+                return augmented(self._store.flat, operations, table, 0, self._at_once)
             except torch.OutOfMemoryError as error:
                 if min(self._at_once, whole) <= sample:
                     raise torch.OutOfMemoryError(_NO_ROOM) from error

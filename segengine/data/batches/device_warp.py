@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segengine.data.augment.geometry import EXACT, FRACTION_BITS
 from segengine.data.augment.transforms import IGNORE
-from segengine.data.batches.device_plan import PLACED, BatchPlan, Round
+from segengine.data.batches.device_operations import PLACED, BatchOperations, Round
 
 _ONE = 1 << FRACTION_BITS
 _AT_ONCE = {"cpu": 2**16}  # pixels per warp by device type: fits the caches
@@ -39,14 +39,16 @@ def usual_at_once(device: torch.device) -> int:
     return _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE)
 
 
-def augmented(store: Flat, plan: BatchPlan, table: Tensor, fill: int, at_once: int) -> list[tuple[Tensor, Tensor]]:
-    """The samples of `plan`, one entry per output size: images uint8 [C, n, h, w], masks uint8 [n, h, w].
+def augmented(
+    store: Flat, operations: BatchOperations, table: Tensor, fill: int, at_once: int
+) -> list[tuple[Tensor, Tensor]]:
+    """The samples of `operations`, one entry per output size: images uint8 [C, n, h, w], masks uint8 [n, h, w].
 
-    `table` is the plan's on the device of `store`; `fill` is the image's value outside, where masks are 255; `at_once`
+    `table` is the operations's on the device of `store`; `fill` is the image's value outside, where masks are 255; `at_once`
     pixels, but at least one sample, are warped together; the result does not depend on it.
     """
     flat, groups = store, []
-    for numbers, round_ in zip(table, plan.rounds, strict=True):
+    for numbers, round_ in zip(table, operations.rounds, strict=True):
         groups = [
             _group(flat, numbers[group.begin : group.end], group.size, round_, fill, at_once=at_once)
             for group in round_.groups

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.inference.export.job import Example
+from segengine.metrics.names import DEFAULT_METRIC
 from segengine.metrics.scores import scores_of
 
 ODD_SIZES = ((1, 1), (1, 33), (31, 17), (97, 70), (127, 129))
@@ -99,7 +100,7 @@ def measure_parity(
                 odd, odd_pixels = odd + int((a != b).sum()), odd_pixels + a.size
     if first is None:
         raise ValueError("parity needs at least one image")
-    ours, theirs = (scores_of(*each)["dice"] for each in sums)
+    ours, theirs = (scores_of(*each)[DEFAULT_METRIC] for each in sums)
     places = [k for k, name in enumerate(names) if name in averaged]
     seconds = _alternating(lambda: trained(first), lambda: exported(first))
     return Parity(

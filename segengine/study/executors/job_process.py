@@ -84,7 +84,7 @@ def spawned(job: Job, placement: JobPlacement, environment: Mapping[str, str] | 
         document: dict[str, Any] = {
             **job.document,
             "device": placement.device,
-            "share": placement.share,
+            "share": placement.concurrent_jobs,
             "gpu_part": placement.gpu_part,
         }
         child.stdin.write(json.dumps(document).encode() + b"\n")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segengine.events import EpochScored, RunEnded, StepDone
+from segengine.metrics.names import LABELS, OVERLAPS
 
 
 def numbers(event: Any, every: int) -> tuple[int | None, dict[str, float]]:
@@ -32,7 +33,7 @@ def numbers(event: Any, every: int) -> tuple[int | None, dict[str, float]]:
 def _scores(split: str, scores: Mapping[str, Any] | None) -> dict[str, float]:
     if scores is None:
         return {}
-    found = {f"{split}/mean_{name}": scores["mean"][name] for name in ("dice", "iou", "precision", "recall")}
+    found = {f"{split}/mean_{name}": scores["mean"][name] for name in LABELS}
     for label, values in scores["classes"].items():
-        found |= {f"{split}/{name}/{label}": values[name] for name in ("dice", "iou")}
+        found |= {f"{split}/{name}/{label}": values[name] for name in OVERLAPS}
     return {name: float(value) for name, value in found.items() if value is not None}

@@ -9,7 +9,7 @@ from segengine.data.augment.geometric import Crop, Flip, MultiScale, Rotate
 from segengine.data.augment.geometry import cropped, flipped, resized, rotated
 from segengine.data.augment.pipeline import Pipeline
 from segengine.data.augment.warp import warp_image, warp_mask
-from segengine.data.batches.device_plan import batch_plan
+from segengine.data.batches.device_operations import batch_operations
 from segengine.data.batches.device_store import stored
 from segengine.data.batches.device_stream import DeviceStream
 from segengine.data.batches.device_warp import Flat, augmented
@@ -23,7 +23,7 @@ def flat_of(image, mask):
 
 def seen(image, mask, geometry, fill=0):
     """Image and mask through `geometry`, by the device's warp."""
-    plan = batch_plan([(geometry,)], [(0, *mask.shape)], [0])
+    plan = batch_operations([(geometry,)], [(0, *mask.shape)], [0])
     [(images, masks)] = augmented(flat_of(image, mask), plan, torch.from_numpy(plan.table), fill, 2**16)
     return images[:, 0].permute(1, 2, 0).numpy(), masks[0].numpy()
 

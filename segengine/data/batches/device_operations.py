@@ -1,4 +1,4 @@
-"""The augmentation plans of a batch as one table, so that one copy transfers all random parameters to a device."""
+"""The sampled augmentations of a batch as one table, so that one copy transfers all random parameters to a device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segengine.data.augment.geometry import FRACTION_BITS, Geometry, identity
-from segengine.data.augment.pipeline import Plan
+from segengine.data.augment.pipeline import SampledOperations
 from segengine.data.augment.transforms import Levels
 
 Place = tuple[int, int, int]  # offset of a sample's first pixel in the flat buffer, height, width
@@ -45,7 +45,7 @@ class Round:
 
 
 @dataclass(frozen=True, eq=False)
-class BatchPlan:
+class BatchOperations:
     """Augmentation parameters of the samples of a batch.
 
     `table` is float64 [rounds, B, 9 + 2 * levels]: of each sample in its round the matrix a b c d e f (see `Geometry`),
@@ -58,41 +58,43 @@ class BatchPlan:
     indices: tuple[int, ...]
 
 
-_Step = tuple[Geometry, list[Levels]]
+_Warp = tuple[Geometry, list[Levels]]
 
 
-def batch_plan(plans: Sequence[Plan], places: Sequence[Place], indices: Sequence[int]) -> BatchPlan:
-    """Combine the plans of samples stored at `places`, which belong to the records `indices`."""
-    samples = [_steps(plan, place) for plan, place in zip(plans, places, strict=True)]
+def batch_operations(
+    sampled: Sequence[SampledOperations], places: Sequence[Place], indices: Sequence[int]
+) -> BatchOperations:
+    """Combine the sampled operations of samples stored at `places`, which belong to the records `indices`."""
+    samples = [_warps(operations, place) for operations, place in zip(sampled, places, strict=True)]
     # Levels before any geometry, which are rare, need a round without a warp.
-    first = 0 if any(steps[0][1] for steps in samples) or len(samples[0]) == 1 else 1
-    most = max(len(levels) for steps in samples for _, levels in steps)
+    first = 0 if any(warps[0][1] for warps in samples) or len(samples[0]) == 1 else 1
+    most = max(len(levels) for warps in samples for _, levels in warps)
     rounds: list[Round] = []
     tables: list[list[list[float]]] = []
     for number in range(first, len(samples[0])):
-        here = [steps[number] for steps in samples]
+        here = [warps[number] for warps in samples]
         order = sorted(range(len(here)), key=lambda i: _size(here[i]))
         tables.append([_row(*here[i], places[i], most) for i in order])
         rounds.append(_round([here[i] for i in order], tables[-1]))
         begins = accumulate((math.prod(_size(here[i])) for i in order), initial=0)
         after = dict(zip(order, begins, strict=False))
-        places = [(after[i], *_size(step)) for i, step in enumerate(here)]
-    return BatchPlan(np.array(tables), tuple(rounds), tuple(indices[i] for i in order))
+        places = [(after[i], *_size(warp)) for i, warp in enumerate(here)]
+    return BatchOperations(np.array(tables), tuple(rounds), tuple(indices[i] for i in order))
 
 
-def _size(step: _Step) -> tuple[int, int]:
-    return step[0].height, step[0].width
+def _size(warp: _Warp) -> tuple[int, int]:
+    return warp[0].height, warp[0].width
 
 
-def _steps(plan: Plan, place: Place) -> list[_Step]:
-    """The plan as geometries, each with the levels that follow it; the first entry has no geometry."""
-    steps: list[_Step] = [(identity(*place[1:]), [])]
-    for step in plan:
-        if isinstance(step, Geometry):
-            steps.append((step, []))
+def _warps(operations: SampledOperations, place: Place) -> list[_Warp]:
+    """The operations as geometries, each with the levels that follow it; the first entry has no geometry."""
+    warps: list[_Warp] = [(identity(*place[1:]), [])]
+    for operation in operations:
+        if isinstance(operation, Geometry):
+            warps.append((operation, []))
         else:
-            steps[-1][1].append(step)
-    return steps
+            warps[-1][1].append(operation)
+    return warps
 
 
 def _row(geometry: Geometry, levels: Sequence[Levels], place: Place, most: int) -> list[float]:
@@ -104,9 +106,9 @@ def _row(geometry: Geometry, levels: Sequence[Levels], place: Place, most: int) 
     ]
 
 
-def _round(steps: Sequence[_Step], rows: Sequence[Sequence[float]]) -> Round:
+def _round(warps: Sequence[_Warp], rows: Sequence[Sequence[float]]) -> Round:
     groups: list[Group] = []
-    for size, group in groupby(steps, _size):
+    for size, group in groupby(warps, _size):
         begin = groups[-1].end if groups else 0
         groups.append(Group(begin, begin + len(list(group)), size))
     numbers = np.array(rows)
@@ -116,4 +118,4 @@ def _round(steps: Sequence[_Step], rows: Sequence[Sequence[float]]) -> Round:
     pixels = (numbers[:, 7] * numbers[:, 8]).max()
     wide = bool(reach >= _WIDE or pixels >= 2**31)
     straight = not numbers[:, [1, 3]].any()
-    return Round(tuple(groups), max(len(levels) for _, levels in steps), straight, wide)
+    return Round(tuple(groups), max(len(levels) for _, levels in warps), straight, wide)
