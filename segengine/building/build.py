@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from segengine.building.guarded import (
+    blamed,
+    built_module,
+    check_attributes,
+    check_network,
+    checked_loss,
+    raised,
+    try_metric,
+)
+from segengine.components.base import Metric
+from segengine.components.lookup import is_from_plugin, spoken
 from segengine.errors import DataError, SegengineError, SpecError
 
 if TYPE_CHECKING:
@@ -27,7 +38,10 @@ def preflight(experiment: Experiment) -> None:
     problems = []
     for component in experiment.components():
         try:
-            component.preflight()
+            with blamed(component, "preflight()"):
+                component.preflight()
+            if isinstance(component, Metric):
+                try_metric(component)
         except SegengineError as error:
             problems += str(error).splitlines()
     if experiment.data.cache == "device" and not problems:
@@ -45,6 +59,9 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, 
     With `training`, including auxiliary heads and gradient checkpointing if enabled in the experiment.
     """
     segmenter = build_network(experiment.model, channels=channels, num_classes=num_classes)
+    if training:
+        parts = segmenter.backbone, segmenter.decoder
+        check_network(experiment.model.backbone, experiment.model.decoder, parts, channels)
     if training and experiment.model.auxiliary_weight:
         segmenter.add_auxiliary_heads()
     if experiment.model.freeze_backbone:
@@ -56,10 +73,13 @@ def build_segmenter(experiment: Experiment, *, channels: int, num_classes: int, 
 
 def build_network(model: ModelSection, *, channels: int, num_classes: int) -> Segmenter:
     """Backbone, decoder and classifier, as used in inference."""
+    from segengine.nn.contract_checks import DECODER, declared_problems, module_problems
     from segengine.nn.segmenter import Segmenter
 
-    backbone = model.backbone.build(in_channels=channels, output_stride=model.decoder.wanted_stride)
-    decoder = model.decoder.build(channels=backbone.channels, strides=backbone.strides)
+    backbone = built_module(model.backbone, in_channels=channels, output_stride=model.decoder.wanted_stride)
+    check_attributes(model.backbone, declared_problems(backbone, channels))
+    decoder = built_module(model.decoder, channels=backbone.channels, strides=backbone.strides)
+    check_attributes(model.decoder, iter(module_problems(decoder, DECODER)))
     return Segmenter(backbone, decoder, num_classes)
 
 
@@ -107,13 +127,17 @@ def build_mixing(
 
 def _transforms(experiment: Experiment, dataset: Dataset) -> tuple[list[Transform], list[BatchTransform]]:
     """Sample transforms and batch transforms."""
+    from segengine.data.augment.checked import checked_transform
     from segengine.data.augment.transforms import BatchTransform
 
     size = _common_size(dataset)
     samples: list[Transform] = []
     batches: list[BatchTransform] = []
     for augmentation in experiment.augmentations:
-        built = augmentation.build(size=size)
+        with blamed(augmentation):
+            built: Any = augmentation.build(size=size)
+        if is_from_plugin(augmentation):
+            built = checked_transform(built, spoken(augmentation), raised)
         size = built.size
         if isinstance(built, BatchTransform):
             batches.append(built)
@@ -190,5 +214,7 @@ def build_loss(experiment: Experiment, dataset: Dataset) -> nn.Module:
 
     pixels = dataset.class_pixels[list(dataset.splits["train"])].sum(0)
     classes, weight = len(dataset.mapper.labels), experiment.model.auxiliary_weight
-    loss = experiment.loss.build(num_classes=classes, ignore_index=IGNORE, class_pixels=[int(n) for n in pixels])
+    with blamed(experiment.loss):
+        made = experiment.loss.build(num_classes=classes, ignore_index=IGNORE, class_pixels=[int(n) for n in pixels])
+    loss = checked_loss(experiment.loss, made)
     return SupervisedLoss(loss, classes, weight) if weight else loss

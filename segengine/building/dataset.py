@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from segengine.building.guarded import blamed, records_of
 from segengine.events import Doing, Listener
 
 if TYPE_CHECKING:
     from segengine.data.batches.dataset import Dataset
+    from segengine.data.masks.mapping import Mapper, MaskSurvey
     from segengine.data.sources.fingerprint import ImageState
     from segengine.data.sources.records import Record
     from segengine.data.sources.splits import SplitPlan
@@ -36,10 +39,10 @@ def load_dataset(experiment: HasData, fold: int | None, listener: Listener) -> D
     from segengine.data.batches.dataset import prepare
 
     data = experiment.data
-    records = data.source.build()
+    records = records_of(data.source)
     return prepare(
         records,
-        build_mapper=lambda found: data.mask_mapper.build(classes=data.classes, found=found),
+        build_mapper=partial(_mapper, data),
         split=split_plan(data.split, records),
         group=data.split.group,
         fold=fold,
@@ -49,6 +52,11 @@ def load_dataset(experiment: HasData, fold: int | None, listener: Listener) -> D
         processes=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         progress=lambda what, done, total: listener(Doing(what, done, total)),
     )
+
+
+def _mapper(data: DataSection, found: MaskSurvey) -> Mapper:
+    with blamed(data.mask_mapper):
+        return data.mask_mapper.build(classes=data.classes, found=found)
 
 
 def data_states(experiment: Experiment, fold: int | None) -> dict[str, ImageState]:
@@ -63,7 +71,7 @@ def data_states(experiment: Experiment, fold: int | None) -> dict[str, ImageStat
     from segengine.data.sources.records import data_folder
 
     data = experiment.data
-    records = data.source.build()
+    records = records_of(data.source)
     usable = usable_records(records, split_plan(data.split, records), group=data.split.group, fold=fold)
     with survey_file(data_folder(records)) as known:
         images = known.digests([record.image for record in usable])

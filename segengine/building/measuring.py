@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from segengine.building.guarded import checked_metric
 from segengine.components.base import Metric
 from segengine.components.lookup import dump
 from segengine.engine.evaluation import Measured
@@ -25,7 +26,7 @@ def measurement(
     if not metrics:
         return None
     return Measurement(
-        {metric.label(): metric.build() for metric in metrics},
+        {metric.label(): checked_metric(metric) for metric in metrics},
         {metric.label(): metric.by_class for metric in metrics},
         any(metric.needs == "probabilities" for metric in metrics),
         len(class_names),

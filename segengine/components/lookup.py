@@ -18,9 +18,11 @@ from segengine.components.base import KINDS, Component
 from segengine.components.built_ins import BUILT_INS
 from segengine.data.files.plugin_readers import forget_plugins
 from segengine.errors import RegistryError
-from segengine.registry import Provider, Registry, installed_providers, singular, suggest, with_article
+from segengine.registry import BUILT_IN, Provider, Registry, installed_providers, singular, suggest, with_article
 
 SCHEMA_MARK = "x-segengine-kind"
+SCORES = ("precision", "recall", "iou", "dice", "dice_per_image", "iou_per_image", "pixels", "images")
+"""Names of scores from counts, which no metric may have."""
 
 
 @cache
@@ -55,6 +57,10 @@ def checked_class(provider: Provider) -> type[Component]:
     what = f"{singular(provider.kind)} '{provider.name}' of plugin {provider.owner}"
     if not (isinstance(loaded, type) and issubclass(loaded, base)):
         raise RegistryError(f"{what} is not a subclass of segengine.plugin.{base.__name__}; correct {provider.package}")
+    if provider.kind == "metrics" and provider.name in SCORES:
+        raise RegistryError(
+            f"{what} has the name of a score that segengine computes itself; rename it in {provider.package}"
+        )
     declared = loaded.model_fields["name"].default
     if declared != provider.name:
         raise RegistryError(f"{what} declares the name {declared!r}; entry point and class must agree")
@@ -69,6 +75,20 @@ def qualified_name(component: Component) -> str:
         if provider.entry_point.value.replace(" ", "") == wanted or checked_class(provider) is type(component):
             return provider.qualified
     return component.name
+
+
+def is_from_plugin(component: Component) -> bool:
+    """Whether a component's class is not one of segengine's own."""
+    return type(component).__module__.partition(".")[0] != BUILT_IN
+
+
+def spoken(component: Component) -> str:
+    """A component in messages: `backbone 'acme/tiny' of plugin acme 0.2`, `decoder 'unet'`."""
+    name = qualified_name(component)
+    what = f"{singular(component.kind)} '{name}'"
+    package, slash, plain = name.partition("/")
+    owners = [p for p in registry(component.kind).providers if slash and (p.package, p.name) == (package, plain)]
+    return f"{what} of plugin {owners[0].owner}" if owners else what
 
 
 class Choice:
@@ -130,4 +150,4 @@ def described(cls: type[Component]) -> dict[str, FieldInfo]:
 
 
 __all__ = ["Choice", "checked_class", "component_class", "described", "dump", "forget_installed",
-           "qualified_name", "registry"]  # fmt: skip
+           "is_from_plugin", "qualified_name", "registry", "spoken"]  # fmt: skip

@@ -97,9 +97,10 @@ def _of_run(
 
 def _files(run: LoadedRun) -> dict[str, tuple[Path, Path]]:
     """Image and mask file of every record of the run's data."""
+    from segengine.building.guarded import records_of
     from segengine.inference.saved import saved_data
 
-    records = saved_data(run.folder, run.folder.read())[0].data.source.build()
+    records = records_of(saved_data(run.folder, run.folder.read())[0].data.source)
     return {record.id: (record.image, record.mask) for record in records if record.mask is not None}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segengine.building.guarded import records_of
 from segengine.components.sources import Folders
 from segengine.data.batches.dataset import known_survey, masks_of_other_size
 from segengine.data.batches.survey_file import survey_file
@@ -86,7 +87,7 @@ def inspect_folder(folder: Path, listener: Listener) -> Inspection:
 
 def inspect_source(source: Any, folder: Path, listener: Listener) -> Inspection:
     """The same for the images that a source lists."""
-    return inspect_records(source.build(), folder, listener)
+    return inspect_records(records_of(source), folder, listener)
 
 
 def inspect_records(found: Sequence[Record], folder: Path, listener: Listener) -> Inspection:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from segengine.errors import SpecError
-from segengine.testing.networks import Network, module_findings, network_checks, seeded, shape_findings
+from segengine.nn.contract_checks import backbone_problems, declared_problems
+from segengine.testing.networks import Network, network_checks, seeded
 from segengine.testing.subject import Check, Subject
 
 if TYPE_CHECKING:
@@ -18,19 +19,13 @@ if TYPE_CHECKING:
 
 IN_CHANNELS = (1, 3, 4)
 ODD = (65, 97)
-_ATTRIBUTES = {
-    "channels": "a tuple, channels of each map",
-    "strides": "a tuple, ascending",
-    "mean": "a tuple, one value an input channel, for images in 0..1",
-    "std": "a tuple, one value an input channel, for images in 0..1",
-}
 
 
 def builds_for_all_channels(subject: Subject) -> Iterator[str]:
     """A backbone builds on the CPU for images of 1, 3 and 4 channels, and declares its maps."""
     for in_channels in IN_CHANNELS:
         module = _built(subject, in_channels)
-        found = module_findings(module, _ATTRIBUTES) or list(_declared(module, in_channels))
+        found = list(declared_problems(module, in_channels))
         if found:
             yield from found
             return
@@ -41,45 +36,13 @@ def _built(subject: Subject, in_channels: int = 3, output_stride: int = 32) -> A
         return subject.component.build(in_channels=in_channels, output_stride=output_stride)
 
 
-def _declared(module: Any, in_channels: int) -> Iterator[str]:
-    channels, strides = tuple(module.channels), tuple(module.strides)
-    if not channels or len(channels) != len(strides):
-        yield f"declares {len(channels)} channels and {len(strides)} strides; give one of each for every map"
-    if not all(isinstance(n, int) and n > 0 for n in (*channels, *strides)):
-        yield f"channels {channels} and strides {strides} must be whole numbers above 0"
-    if list(strides) != sorted(strides):
-        yield f"strides {strides} must ascend; give the finest map first"
-    for name in ("mean", "std"):
-        values = tuple(getattr(module, name))
-        if len(values) != in_channels:
-            yield f"`{name}` has {len(values)} values for {in_channels} channels; give one a channel"
-        elif name == "std" and not all(value > 0 for value in values):
-            yield f"`std` {values} must be above 0"
-
-
 def maps_are_as_declared(subject: Subject) -> Iterator[str]:
     """Maps have the declared channels and strides for 1, 3 and 4 channels."""
     for in_channels in IN_CHANNELS:
-        found = list(_real(_built(subject, in_channels), in_channels))
+        found = list(backbone_problems(_built(subject, in_channels), in_channels))
         if found:
             yield from found
             return
-
-
-def _real(module: Any, in_channels: int, when: str = "") -> Iterator[str]:
-    import torch
-
-    deepest = max(module.strides)
-    height, width = 2 * deepest, 3 * deepest
-    with torch.inference_mode():
-        maps = module.eval()(torch.rand(2, in_channels, height, width))
-    if not isinstance(maps, list | tuple) or len(maps) != len(module.strides):
-        number = len(maps) if isinstance(maps, list | tuple) else type(maps).__name__
-        yield f"forward() gives {number} maps{when}, declared are {len(module.strides)}; give a list, finest first"
-        return
-    for index, (tensor, channels, stride) in enumerate(zip(maps, module.channels, module.strides, strict=True)):
-        wanted = (2, channels, height // stride, width // stride)
-        yield from shape_findings(f"map {index} of an image of {height}x{width}{when}", tensor, wanted)
 
 
 def odd_sizes_are_rounded(subject: Subject) -> Iterator[str]:
@@ -115,7 +78,7 @@ def output_strides_are_kept(subject: Subject) -> Iterator[str]:
                 f"raise SpecError where that can't be done"
             )
         else:
-            yield from _real(module, 3, f" with output_stride={output_stride}")
+            yield from backbone_problems(module, 3, f" with output_stride={output_stride}")
 
 
 def _network(subject: Subject) -> Network:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from segengine.errors import SpecError
+from segengine.nn.contract_checks import DECODER, module_problems, shape_problems
 from segengine.testing.networks import (
     Network,
     gradient_reaches_every_parameter,
-    module_findings,
     network_checks,
     seeded,
-    shape_findings,
 )
 from segengine.testing.subject import Check, Subject
 
@@ -31,7 +30,6 @@ PYRAMIDS = {
 """Channels (fewer than the real ones) and strides."""
 
 HEIGHT, WIDTH = 64, 96
-_ATTRIBUTES = {"out_channels": "a number", "stride": "a number, 1 for the image's full size"}
 _Pyramid = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -45,7 +43,7 @@ def fits_a_pyramid(subject: Subject) -> Iterator[str]:
     if not built:
         yield f"refuses the maps of every usual backbone ({', '.join(PYRAMIDS)}); it must fit one of them"
     for _, module, _ in built:
-        yield from module_findings(module, _ATTRIBUTES)
+        yield from module_problems(module, DECODER)
 
 
 def _all_built(subject: Subject) -> Iterator[tuple[str, Any, _Pyramid]]:
@@ -79,7 +77,7 @@ def results_are_as_declared(subject: Subject) -> Iterator[str]:
         with torch.inference_mode():
             result = module.eval()(given)
         wanted = (2, module.out_channels, HEIGHT // module.stride, WIDTH // module.stride)
-        yield from shape_findings(f"the result for the maps of a {name} ({HEIGHT}x{WIDTH})", result, wanted)
+        yield from shape_problems(f"the result for the maps of a {name} ({HEIGHT}x{WIDTH})", result, wanted)
         if len(given) != len(pyramid[0]):
             yield "changes the list of maps that it is given; copy it first"
 

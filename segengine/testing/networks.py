@@ -131,31 +131,5 @@ def _bound(check: Callable[[Network], Iterator[str]], network_of: Callable[[Subj
     return bound
 
 
-def module_findings(module: object, attributes: dict[str, str]) -> list[str]:
-    """Whether something is a torch module with these attributes (name -> what it holds)."""
-    from torch import nn
-
-    if not isinstance(module, nn.Module):
-        return [f"build() gives {type(module).__name__}; give a torch.nn.Module"]
-    return [
-        f"the module has no attribute `{name}` ({holds}); set it in __init__"
-        for name, holds in attributes.items()
-        if not hasattr(module, name)
-    ]
-
-
-def shape_findings(what: str, tensor: Any, wanted: tuple[int, ...]) -> list[str]:
-    """Whether something is a float32 tensor of this shape."""
-    import torch
-
-    if not isinstance(tensor, torch.Tensor):
-        return [f"{what} is {type(tensor).__name__}; give a tensor"]
-    if tensor.dtype != torch.float32:
-        return [f"{what} is {tensor.dtype}; give float32"]
-    if tuple(tensor.shape) != wanted:
-        return [f"{what} is {list(tensor.shape)}, but declared is {list(wanted)}; correct the declaration or forward()"]
-    return []
-
-
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from segengine.building.build import build_loss, build_segmenter, parameter_groups
+from segengine.building.guarded import built_optimizer
 from segengine.data.batches.batch import Batch
 from segengine.data.batches.dataset import Dataset
 from segengine.engine.distributed import World
@@ -54,8 +55,8 @@ def find_rate(request: RunRequest, dataset: Dataset, world: World, listener: Lis
     with repeatable(request.seed, deterministic=training.deterministic):
         model = build_segmenter(experiment, channels=dataset.channels, num_classes=context.num_classes, training=True)
         model = placed(model, world.device)
-        optimizer = training.optimizer.build(
-            parameters=parameter_groups(model, training), fused=world.device.type == "cuda"
+        optimizer = built_optimizer(
+            training.optimizer, parameter_groups(model, training), fused=world.device.type == "cuda"
         )
         test = RateTest(model, optimizer, build_loss(experiment, dataset).to(world.device), precision, world.device)
         made = training_input(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segengine.building.build import parameter_groups
+from segengine.building.guarded import built_optimizer, built_schedule
 from segengine.engine.checkpoint import Trainable
 from segengine.engine.time_budget import TICKS, TimedSchedule
 from segengine.engine.wrap_model import moving_average
@@ -13,10 +14,10 @@ from segengine.training.context import RunContext
 def build_trainable(context: RunContext, model: Segmenter, steps: int | None) -> Trainable:
     """The trainable for `steps` optimizer steps, or for a time budget if None."""
     training = context.request.experiment.training
-    optimizer = training.optimizer.build(
-        parameters=parameter_groups(model, training), fused=context.world.device.type == "cuda"
+    optimizer = built_optimizer(
+        training.optimizer, parameter_groups(model, training), fused=context.world.device.type == "cuda"
     )
-    schedule = training.schedule.build(optimizer=optimizer, total_steps=steps or TICKS)
+    schedule = built_schedule(training.schedule, optimizer, steps or TICKS)
     if steps is None:
         schedule = TimedSchedule(schedule)
     average = None

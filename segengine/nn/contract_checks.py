@@ -1,0 +1,98 @@
+"""Checks that backbones and decoders give what they declare; used before training and by the conformance checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+BACKBONE = {
+    "channels": "a tuple, channels of each map",
+    "strides": "a tuple, ascending",
+    "mean": "a tuple, one value an input channel, for images in 0..1",
+    "std": "a tuple, one value an input channel, for images in 0..1",
+}
+"""Attributes of a backbone module."""
+DECODER = {"out_channels": "a number", "stride": "a number, 1 for the image's full size"}
+"""Attributes of a decoder module."""
+
+
+def module_problems(module: object, attributes: dict[str, str]) -> list[str]:
+    """Whether something is a torch module with these attributes (name -> what it holds)."""
+    if not isinstance(module, nn.Module):
+        return [f"build() gives {type(module).__name__}; give a torch.nn.Module"]
+    return [
+        f"the module has no attribute `{name}` ({holds}); set it in __init__"
+        for name, holds in attributes.items()
+        if not hasattr(module, name)
+    ]
+
+
+def declared_problems(module: Any, in_channels: int) -> Iterator[str]:
+    """Whether a backbone's attributes fit together."""
+    missing = module_problems(module, BACKBONE)
+    if missing:
+        yield from missing
+        return
+    channels, strides = tuple(module.channels), tuple(module.strides)
+    if not channels or len(channels) != len(strides):
+        yield f"declares {len(channels)} channels and {len(strides)} strides; give one of each for every map"
+    if not all(isinstance(n, int) and n > 0 for n in (*channels, *strides)):
+        yield f"channels {channels} and strides {strides} must be whole numbers above 0"
+    if list(strides) != sorted(strides):
+        yield f"strides {strides} must ascend; give the finest map first"
+    for name in ("mean", "std"):
+        values = tuple(getattr(module, name))
+        if len(values) != in_channels:
+            yield f"`{name}` has {len(values)} values for {in_channels} channels; give one a channel"
+        elif name == "std" and not all(value > 0 for value in values):
+            yield f"`std` {values} must be above 0"
+
+
+def backbone_problems(module: Any, in_channels: int, when: str = "") -> Iterator[str]:
+    """Whether the maps of a small batch have the declared channels and strides; the mode of the module is kept."""
+    deepest = max(module.strides)
+    height, width = 2 * deepest, 3 * deepest
+    maps = evaluated(module, torch.rand(2, in_channels, height, width))
+    if not isinstance(maps, list | tuple) or len(maps) != len(module.strides):
+        number = len(maps) if isinstance(maps, list | tuple) else type(maps).__name__
+        yield f"forward() gives {number} maps{when}, declared are {len(module.strides)}; give a list, finest first"
+        return
+    for index, (tensor, channels, stride) in enumerate(zip(maps, module.channels, module.strides, strict=True)):
+        wanted = (2, channels, height // stride, width // stride)
+        yield from shape_problems(f"map {index} of an image of {height}x{width}{when}", tensor, wanted)
+
+
+def decoder_problems(module: Any, channels: Sequence[int], strides: Sequence[int]) -> Iterator[str]:
+    """Whether the result for a small batch of maps has the declared channels and stride."""
+    missing = module_problems(module, DECODER)
+    if missing:
+        yield from missing
+        return
+    height, width = 2 * max(strides), 3 * max(strides)
+    maps = [torch.rand(2, c, height // s, width // s) for c, s in zip(channels, strides, strict=True)]
+    wanted = (2, module.out_channels, height // module.stride, width // module.stride)
+    yield from shape_problems(f"the result for an image of {height}x{width}", evaluated(module, maps), wanted)
+
+
+def evaluated(module: nn.Module, given: Any) -> Any:
+    """A forward pass in evaluation mode without gradient; the module's mode is restored."""
+    training = module.training
+    try:
+        with torch.inference_mode():
+            return module.eval()(given)
+    finally:
+        module.train(training)
+
+
+def shape_problems(what: str, tensor: Any, wanted: tuple[int, ...]) -> list[str]:
+    """Whether something is a float32 tensor of this shape."""
+    if not isinstance(tensor, torch.Tensor):
+        return [f"{what} is {type(tensor).__name__}; give a tensor"]
+    if tensor.dtype != torch.float32:
+        return [f"{what} is {tensor.dtype}; give float32"]
+    if tuple(tensor.shape) != wanted:
+        return [f"{what} is {list(tensor.shape)}, but declared is {list(wanted)}; correct the declaration or forward()"]
+    return []
