@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
+TERMINATED = 143
 _PATIENCE = 10.0
 """Seconds for clean-up after an interrupt; a thread that hangs in an import would otherwise block the exit."""
 
@@ -50,11 +51,11 @@ def end_at_once() -> None:
 def end_without_threads(code: object) -> None:
     """Exit immediately after an interrupt if other threads, which may hang, are still running."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # nothing is left to clean up
-    if code == INTERRUPTED and threading.active_count() > 1:
+    if code in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(INTERRUPTED)
+        os._exit(INTERRUPTED if code == INTERRUPTED else TERMINATED)
 
 
 def _importing(frame: FrameType | None) -> bool:

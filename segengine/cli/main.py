@@ -94,9 +94,14 @@ def main(arguments: list[str] | None = None) -> Any:
     if "--json" in given and sys.stdout is None:
         _say("--json writes to standard output, which is closed")
         sys.exit(2)
-    with stdout_for_the_document() if "--json" in given else nullcontext():
+    with stdout_for_the_document() if _prints_document(given) else nullcontext():
         code = _flushed(_exit_code_of(given, debug=debug))
     sys.exit(code)
+
+
+def _prints_document(given: list[str]) -> bool:
+    """Whether standard output is a JSON document: with --json, and for `schema -o -`."""
+    return "--json" in given or (given[:1] == ["schema"] and bool({"-", "-o-", "--out=-"} & set(given)))
 
 
 def _exit_code_of(given: list[str], *, debug: bool) -> int:

@@ -41,7 +41,11 @@ def print_json_text(text: str) -> None:
 
 @contextmanager
 def stdout_for_the_document() -> Iterator[None]:
-    """Reserve standard output for `print_json`; other output, also of plugins and subprocesses, goes to standard error."""
+    """Reserve standard output for `print_json`; other output, also of plugins and subprocesses, goes to standard error.
+
+    If it is the process's own, the file descriptor stays redirected afterwards: C libraries and `atexit` functions may still
+    write to it when the process ends.
+    """
     global _document_stream
     before, whole_process = sys.stdout, sys.stdout is sys.__stdout__
     if whole_process:
@@ -58,7 +62,6 @@ def stdout_for_the_document() -> Iterator[None]:
         sys.stdout = before
         stream, _document_stream = _document_stream, None
         if whole_process:
-            os.dup2(kept, 1)
             with suppress(OSError):  # the failed write was reported already
                 stream.close()
 

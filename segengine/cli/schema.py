@@ -19,8 +19,7 @@ def command(out: Path) -> None:
     Editors with a YAML language server use it in files that start with
       # yaml-language-server: $schema=../.segengine/schema.json
     """
-    import json
-
+    from segengine.cli.output import print_json
     from segengine.files import write_json
     from segengine.specs.schema import experiment_schema
 
@@ -28,7 +27,7 @@ def command(out: Path) -> None:
     for line in broken:
         click.echo(f"left out: {line}", err=True)
     if str(out) == "-":
-        click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
+        print_json(schema)
         return
     write_json(out, schema)
     click.echo(f"{out}: {len(schema['$defs'])} definitions; put this line first in an experiment file:", err=True)
