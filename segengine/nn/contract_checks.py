@@ -1,12 +1,12 @@
-"""Checks that backbones and decoders give what they declare; used before training and by the conformance checks."""
+"""Checks that backbones and decoders give what they declare; used before training and by the conformance checks; torch is imported on use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 BACKBONE = {
     "channels": "a tuple, channels of each map",
@@ -21,6 +21,8 @@ DECODER = {"out_channels": "a number", "stride": "a number, 1 for the image's fu
 
 def module_problems(module: object, attributes: dict[str, str]) -> list[str]:
     """Whether something is a torch module with these attributes (name -> what it holds)."""
+    from torch import nn
+
     if not isinstance(module, nn.Module):
         return [f"build() gives {type(module).__name__}; give a torch.nn.Module"]
     return [
@@ -53,6 +55,8 @@ def declared_problems(module: Any, in_channels: int) -> Iterator[str]:
 
 def backbone_problems(module: Any, in_channels: int, when: str = "") -> Iterator[str]:
     """Whether the maps of a small batch have the declared channels and strides; the mode of the module is kept."""
+    import torch
+
     deepest = max(module.strides)
     height, width = 2 * deepest, 3 * deepest
     maps = evaluated(module, torch.rand(2, in_channels, height, width))
@@ -67,6 +71,8 @@ def backbone_problems(module: Any, in_channels: int, when: str = "") -> Iterator
 
 def decoder_problems(module: Any, channels: Sequence[int], strides: Sequence[int]) -> Iterator[str]:
     """Whether the result for a small batch of maps has the declared channels and stride."""
+    import torch
+
     missing = module_problems(module, DECODER)
     if missing:
         yield from missing
@@ -79,6 +85,8 @@ def decoder_problems(module: Any, channels: Sequence[int], strides: Sequence[int
 
 def evaluated(module: nn.Module, given: Any) -> Any:
     """A forward pass in evaluation mode without gradient; the module's mode is restored."""
+    import torch
+
     training = module.training
     try:
         with torch.inference_mode():
@@ -89,6 +97,8 @@ def evaluated(module: nn.Module, given: Any) -> Any:
 
 def shape_problems(what: str, tensor: Any, wanted: tuple[int, ...]) -> list[str]:
     """Whether something is a float32 tensor of this shape."""
+    import torch
+
     if not isinstance(tensor, torch.Tensor):
         return [f"{what} is {type(tensor).__name__}; give a tensor"]
     if tensor.dtype != torch.float32:
