@@ -1,4 +1,4 @@
-"""Checks that backbones and decoders give what they declare; used before training and by the conformance checks; torch is imported on use."""
+"""Checks that backbones and decoders give what they declare, before training and in conformance checks. No torch at import."""
 
 from __future__ import annotations
 
