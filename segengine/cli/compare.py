@@ -168,13 +168,15 @@ def _print(made: Sequence[Judged], *, as_markdown: bool, all_classes: bool = Fal
             terminal(judged, console, all_classes=all_classes)
 
 
-def print_comparison(folder: Path) -> None:
-    """Print the comparison of one experiment; reasons for a refusal go to standard error."""
+def print_comparison(folder: Path) -> list[Judged]:
+    """Print the comparison of one experiment, and return it; reasons for a refusal go to standard error."""
     from segengine.comparison.judge import judge
     from segengine.comparison.sentences import refusals
     from segengine.comparison.summary import Comparison, compare_folders
 
     results = compare_folders([folder], folder)
-    _print([judge(result, DEFAULT_METRIC) for result in results if isinstance(result, Comparison)], as_markdown=False)
+    judged = [judge(result, DEFAULT_METRIC) for result in results if isinstance(result, Comparison)]
+    _print(judged, as_markdown=False)
     for line in refusals(results):
         say(f"no comparison: {line}", err=True)
+    return judged

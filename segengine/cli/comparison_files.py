@@ -41,8 +41,8 @@ class Targets:
             check_folder(self.out)
 
 
-def write_comparisons(targets: Targets, judged: Sequence[Judged]) -> None:
-    """Write the requested page and folder, and report them on standard error.
+def write_comparisons(targets: Targets, judged: Sequence[Judged], *, report: bool = True) -> None:
+    """Write the requested page and folder, and `report` them on standard error.
 
     Raises:
         ComparisonError: a target can't be written, or holds other files.
@@ -56,11 +56,13 @@ def write_comparisons(targets: Targets, judged: Sequence[Judged]) -> None:
     if targets.html is not None:
         replaced = check_page(targets.html)
         write_page(targets.html, comparison_page(made))
-        say(f"{'replaced' if replaced else 'wrote'} {targets.html}", err=True)
+        if report:
+            say(f"{'replaced' if replaced else 'wrote'} {targets.html}", err=True)
     if targets.out is not None:
         files = files_of(made)
         write_folder(targets.out, files)
-        say(f"wrote {len(files)} files to {targets.out}", err=True)
+        if report:
+            say(f"wrote {len(files)} files to {targets.out}", err=True)
 
 
 def _gallery(judged: Judged, count: int) -> Gallery | None:

@@ -97,7 +97,7 @@ class Overview:
         rows, left = self.board.rows, self.board.seconds_left()
         counts = [f"{self.board.count('finished')} of {len(rows)} runs finished"]
         counts += [f"{n} {state}" for state in OVER[1:] if (n := self.board.count(state))]
-        return ", ".join(counts) + (f", about {duration_text(left)} left" if left else "")
+        return ", ".join(counts) + (f", {left}" if left and left.seconds else "")
 
     def _picture(self) -> Group:
         rows = list(self.board.rows.values())

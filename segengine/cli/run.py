@@ -11,8 +11,10 @@ import click
 
 from segengine.cli.options import device_option, json_option, runs_option, set_option, spec_argument
 from segengine.cli.output import print_json, say
+from segengine.runs.names import COMPARISON, REPORT
 
 if TYPE_CHECKING:
+    from segengine.comparison.judge import Judged
     from segengine.specs.load import LoadedExperiment
     from segengine.study.plan import Outcome, RunPlan
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     help="Run a learning-rate range test (Smith, 2017) on the first variant (or --variant) instead of training: "
     "suggests a rate, with a plot.",
 )
+@click.option("--open", "open_page", is_flag=True, help="Open the report or comparison page in the browser at the end.")
 @click.option("--fresh", is_flag=True, help="Start over; earlier runs are set aside, not deleted.")
 @click.option(
     "--accept-plugins",
@@ -62,7 +65,8 @@ if TYPE_CHECKING:
 @json_option
 def command(
     spec: Path, overrides: tuple[str, ...], out: Path, variants: tuple[str, ...], seeds: tuple[int, ...], device: str,
-    gpus: int | None, executor: str | None, jobs: int | None, find_rate: bool, fresh: bool, accept: bool, as_json: bool,
+    gpus: int | None, executor: str | None, jobs: int | None, find_rate: bool, open_page: bool, fresh: bool, accept: bool,
+    as_json: bool,
 ) -> int:  # fmt: skip
     """Train every variant and seed of an experiment file, and compare them.
 
@@ -103,7 +107,9 @@ def command(
         _in_this_process(chosen, device, fresh) if alone else _in_own_processes(chosen, device, fresh)
     )
     if int(os.environ.get("RANK", "0")) == 0:
-        _report(outcomes, out / loaded.name, as_json)
+        page = _report(outcomes, out / loaded.name, as_json)
+        if open_page and page is not None:
+            click.launch(str(page.absolute()))
     return _exit_code(outcomes, interrupted)
 
 
@@ -202,19 +208,54 @@ def _silent(event: Any) -> None:
     """Listener of all processes except the main one."""
 
 
-def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> None:
+def _report(outcomes: list[Outcome], folder: Path, as_json: bool) -> Path | None:
+    """Print the comparison of the finished runs, and the path of the page to look at, which is returned."""
     if as_json:
         print_json([_document(outcome) for outcome in outcomes])
-        return
-    if sum(outcome.status == "finished" for outcome in outcomes) > 1:
+        return None
+    finished = [outcome for outcome in outcomes if outcome.status == "finished"]
+    page = finished[0].plan.folder / REPORT if finished else None
+    if len(finished) > 1:
         from segengine.cli.compare import print_comparison
         from segengine.runs.folder import RunFolder
 
         say("")
-        print_comparison(folder)
+        judged = print_comparison(folder)
         for outcome in outcomes:  # a run that failed before its folder existed isn't part of the comparison
             if outcome.status == "failed" and not RunFolder(outcome.plan.folder).exists:
                 say(f"left out: {outcome.plan.name} ({outcome.status}: {outcome.message})")
+        page = _comparison_page(judged, folder) or page
+    if page is not None and page.is_file():
+        _print_link(page)
+        return page
+    return None
+
+
+def _comparison_page(judged: list[Judged], folder: Path) -> Path | None:
+    """Write the comparison's page into the experiment's folder; None if there is no comparison or another file is in the way."""
+    from segengine.cli.comparison_files import Targets, write_comparisons
+    from segengine.errors import SegengineError
+
+    if not judged:
+        return None
+    targets = Targets(html=folder / COMPARISON, out=None, pictures=6)
+    try:
+        targets.check()
+        write_comparisons(targets, judged, report=False)
+    except SegengineError as error:
+        say(f"no page: {error}", err=True)
+        return None
+    return targets.html
+
+
+def _print_link(page: Path) -> None:
+    """Print the path of a page to standard error, on a terminal as a link."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(f"page: {page}")
+    text.stylize(f"link {page.absolute().as_uri()}", len("page: "))
+    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

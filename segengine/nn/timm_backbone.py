@@ -122,7 +122,10 @@ def build_timm(
     backbone = TimmBackbone(net, in_channels, tuple(mean), tuple(std))
     if output_stride < 32 and max(backbone.strides) > output_stride:
         raise SpecError(_cannot_dilate(model, output_stride, max(backbone.strides)))
-    if weights not in ("none", "pretrained"):
+    if weights == "pretrained":
+        record = _downloaded_record(model, len(net.state_dict()), adapted=in_channels != 3)
+        backbone.initial_weights = record  # type: ignore[assignment]
+    elif weights != "none":
         state = read_weights(weights)
         load_backbone(
             backbone, state, in_channels=in_channels, source=weights, whole_model=lambda: _keys_of_whole(model)
@@ -172,10 +175,34 @@ def _no_drop_path(model: str) -> SpecError:
 
 def _no_weights(model: str, error: Exception) -> RunError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return RunError(
-        f"the pretrained weights of timm model '{model}' can't be fetched ({reason}); give a local file, "
-        f"weights: path/to/model.safetensors, or weights: none"
+    address, licence = _origin(model)
+    bring = (
+        f"download model.safetensors from {address}{f' ({licence})' if licence else ''} elsewhere"
+        if address
+        else "bring its file"
     )
+    return RunError(
+        f"the pretrained weights of timm model '{model}' can't be fetched ({reason}); {bring}, and give its path "
+        "(weights: path/to/model.safetensors) or add it to the store (segengine weights add); or use weights: none"
+    )
+
+
+def _origin(model: str) -> tuple[str, str]:
+    """Address and licence of a model's pretrained weights; empty if unknown."""
+    config = timm.models.get_pretrained_cfg(model)
+    hub = config.hf_hub_id if config else None
+    return (f"https://huggingface.co/{hub}" if hub else (config.url or "") if config else ""), (
+        config.license or ""
+    ) if config else ""
+
+
+def _downloaded_record(model: str, tensors: int, *, adapted: bool) -> dict[str, Any]:
+    """Record of timm's pretrained weights for run.json, as of a file (see `segengine.nn.weights`)."""
+    address, licence = _origin(model)
+    return {
+        "file": f"timm {model}", "sha256": None, "licence": licence, "source": address, "tensors": tensors, "loaded": tensors,
+        "missing": [], "unused": [], "first_layer_adapted": adapted,
+    }  # fmt: skip
 
 
 def _cannot_dilate(model: str, wanted: int, deepest: int) -> str:

@@ -89,14 +89,13 @@ def _downloaded(depth: int, batch_norm: bool) -> dict[str, Tensor]:
     from torchvision.models import get_weight
 
     name = f"VGG{depth}{'_BN' if batch_norm else ''}"
+    weights = get_weight(f"{name}_Weights.IMAGENET1K_V1")
     try:
-        state: dict[str, Tensor] = get_weight(f"{name}_Weights.IMAGENET1K_V1").get_state_dict(
-            progress=False, check_hash=True
-        )
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(
-            f"the pretrained weights of {name} can't be downloaded ({reason}); give a local file, "
-            f"weights: path/to/{name.lower()}.pth, or weights: none"
+            f"the pretrained weights of {name} can't be downloaded ({reason}); download {weights.url} elsewhere, and give its path "
+            f"(weights: path/to/{weights.url.rpartition('/')[2]}) or add it to the store (segengine weights add); or use weights: none"
         ) from error
     return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from segengine.events import Doing, EpochScored, RunEnded, RunStarted, StepDone
@@ -90,19 +91,42 @@ class Board:
         """Number of runs in a state."""
         return sum(row.state == state for row in self.rows.values())
 
-    def seconds_left(self) -> float | None:
-        """Remaining seconds of the study at the observed number of concurrent runs; None until a run allows an estimate."""
+    def seconds_left(self) -> TimeLeft | None:
+        """Remaining time of the study at the observed number of concurrent runs; None until a run allows an estimate.
+
+        A run without progress is expected to take as long as the runs of its own variant did on average; runs of variants
+        that have not started yet are left out, so the time is a lower bound then.
+        """
         now, rows = self.clock(), list(self.rows.values())
-        lefts = [row.seconds_left(now) for row in rows if row.running]
-        known = [left for left in lefts if left is not None]
-        whole = [row.seconds for row in rows if row.state == "finished" and row.began is not None]
-        whole += [now - row.began + left for row in rows if row.running and row.began is not None
-                  and (left := row.seconds_left(now)) is not None]  # fmt: skip
-        if not whole:
+        lefts = [left for row in rows if row.running and (left := row.seconds_left(now)) is not None]
+        durations = self._durations(now)
+        if not durations:
             return None
-        mean = sum(whole) / len(whole)
-        rest = sum(known) + mean * (self.count("waiting") + len(lefts) - len(known))
-        return max([rest / self.most_running, *known])
+        unknown = [row for row in rows if row.state == "waiting" or (row.running and row.seconds_left(now) is None)]
+        expected = [fmean(durations[row.plan.variant]) for row in unknown if row.plan.variant in durations]
+        rest = sum(lefts) + sum(expected)
+        return TimeLeft(max([rest / self.most_running, *lefts]), complete=len(expected) == len(unknown))
+
+    def _durations(self, now: float) -> dict[str, list[float]]:
+        """Seconds of each variant's runs, measured if finished and extrapolated if running."""
+        durations: dict[str, list[float]] = {}
+        for row in self.rows.values():
+            left = row.seconds_left(now) if row.running else None
+            if row.began is not None and (row.state == "finished" or left is not None):
+                seconds = row.seconds if left is None else now - row.began + left
+                durations.setdefault(row.plan.variant, []).append(seconds)
+        return durations
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Remaining `seconds`; a lower bound unless `complete`."""
+
+    seconds: float
+    complete: bool
+
+    def __str__(self) -> str:
+        return f"{'about' if self.complete else 'more than'} {duration_text(self.seconds)} left"
 
 
 def duration_text(seconds: float) -> str:

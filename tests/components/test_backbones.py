@@ -192,13 +192,25 @@ def test_pretrained_without_a_network_says_what_to_do(monkeypatch, tmp_path):
     with pytest.raises(RunError) as caught:
         Timm(model="resnet18", weights="pretrained").build(in_channels=3)
     assert str(caught.value) == (
-        "the pretrained weights of timm model 'resnet18' can't be fetched (<urlopen error no network>); give a local "
-        "file, weights: path/to/model.safetensors, or weights: none"
+        "the pretrained weights of timm model 'resnet18' can't be fetched (<urlopen error no network>); download "
+        "model.safetensors from https://huggingface.co/timm/resnet18.a1_in1k (apache-2.0) elsewhere, and give its path "
+        "(weights: path/to/model.safetensors) or add it to the store (segengine weights add); or use weights: none"
     )
     with pytest.raises(
-        RunError, match=r"VGG11_BN can't be downloaded .*give a local file, weights: path/to/vgg11_bn\.pth"
+        RunError,
+        match=r"VGG11_BN can't be downloaded .*; download https://download\.pytorch\.org/models/vgg11_bn-\w+\.pth elsewhere",
     ):
         Vgg(depth=11, weights="pretrained").build(in_channels=3)
+
+
+def test_downloaded_weights_are_recorded_with_source_and_licence(monkeypatch):
+    import timm
+
+    state = timm.create_model("resnet18").state_dict()
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", lambda *_, **__: dict(state))
+    record = Timm(model="resnet18", weights="pretrained").build(in_channels=3).initial_weights
+    assert (record["source"], record["licence"]) == ("https://huggingface.co/timm/resnet18.a1_in1k", "apache-2.0")
+    assert record["loaded"] == record["tensors"] > 100
 
 
 def test_no_constructor_calls_a_hub(monkeypatch):

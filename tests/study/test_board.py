@@ -56,17 +56,42 @@ def test_time_left_follows_the_pace_since_a_run_went_on(planned: list[RunPlan]) 
     now = 110.0
     board.update(first, step(0.6))
     assert board.rows[first.name].seconds_left(now) == pytest.approx(40)
-    assert board.seconds_left() == pytest.approx(40 + 3 * 50)
+    assert time_left(board) == (pytest.approx(40 + 50), False)
     now = 150.0
     board.end(finished(first))
-    assert board.seconds_left() == pytest.approx(3 * 50)
+    assert time_left(board) == (pytest.approx(50), False)
+    assert str(board.seconds_left()) == "more than 50 s left"
     board.update(second, started())
     board.update(third, started())  # two at a time
-    assert board.seconds_left() == pytest.approx(3 * 50 / 2)
+    assert time_left(board) == (pytest.approx(50 / 2), False)
     for plan in (second, third, fourth):
         board.end(finished(plan))
-    assert board.seconds_left() == 0
+    assert time_left(board) == (0, True)
     assert [duration_text(seconds) for seconds in (40, 720, 12_000)] == ["40 s", "12 min", "3 h 20 min"]
+
+
+def test_waiting_runs_are_expected_to_take_as_long_as_their_own_variant(planned: list[RunPlan]) -> None:
+    now = 0.0
+    board = Board(planned, clock=lambda: now)
+    slow = [plan for plan in planned if plan.variant == planned[0].variant]
+    fast = [plan for plan in planned if plan.variant != planned[0].variant]
+    assert len(slow) == len(fast) == 2
+    for plan, seconds in ((slow[0], 90.0), (fast[0], 10.0)):
+        board.update(plan, started())
+        now += seconds
+        board.end(finished(plan))
+    assert time_left(board) == (pytest.approx(90 + 10), True)
+    assert str(board.seconds_left()) == "about 2 min left"
+    board.update(slow[1], started())
+    now += 90
+    board.end(finished(slow[1]))
+    assert time_left(board) == (pytest.approx(10), True)
+
+
+def time_left(board: Board) -> tuple[float, bool]:
+    left = board.seconds_left()
+    assert left is not None
+    return left.seconds, left.complete
 
 
 def test_the_table_has_a_line_for_each_variant_and_a_column_for_each_seed(planned: list[RunPlan]) -> None:

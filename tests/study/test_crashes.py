@@ -102,6 +102,9 @@ def test_a_run_that_dies_before_it_has_a_folder_is_named_below_the_comparison_to
     why = "its process exited with code 9 without a message"
     assert f"failed early-seed0: {why}" in done.err.splitlines()
     assert done.out.splitlines()[-1] == f"left out: early-seed0 (failed: {why})"
+    page = Path("runs/blobs/comparison.html")
+    assert done.err.splitlines()[-1] == f"page: {page}"
+    assert "plain" in (tmp_path / page).read_text()
 
 
 @pytest.fixture

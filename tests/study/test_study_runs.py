@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,21 @@ def test_two_processes_make_one_run_folder_whose_scores_and_metrics_one_process_
         assert again["scores"] == document["scores"]["test"]
         assert again["metrics"] == document["metrics"]["test"]
         assert {name: (run / name).read_bytes() for name in metrics} == before
+
+
+def test_run_names_the_page_to_look_at_and_opens_it(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(study.folder, tmp_path / "copy")
+    launched: list[str] = []
+    monkeypatch.setattr("click.launch", launched.append)
+    both = segengine("run", "blobs.yaml", "--open", folder=tmp_path / "copy")
+    one = segengine("run", "blobs.yaml", "--open", "--variant", "plain", folder=tmp_path / "copy")
+    pages = [Path("runs/blobs/comparison.html"), Path("runs/blobs/plain-seed0/report.html")]
+    assert [done.err.splitlines()[-1] for done in (both, one)] == [f"page: {page}" for page in pages]
+    assert launched == [str(tmp_path / "copy" / page) for page in pages]
+    (tmp_path / "copy" / pages[0]).write_text("mine")
+    again = segengine("run", "blobs.yaml", folder=tmp_path / "copy")
+    assert "is no comparison that segengine wrote" in again.err
+    assert (tmp_path / "copy" / pages[0]).read_text() == "mine"
+    assert again.err.splitlines()[-1] == f"page: {pages[1]}"
