@@ -105,6 +105,12 @@ class Predictor:
             return self._classes(images)
 
     @torch.inference_mode()
+    def probabilities_of_a_pass(self, images: Tensor) -> Tensor:
+        """Class probabilities float32 [B, K, H, W] of images uint8 [B, C, H, W], without fallback."""
+        with self._evaluating():
+            return self.logits(images.to(self.device)).softmax(1)
+
+    @torch.inference_mode()
     def classes_and_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """`classes`, and the class probabilities float32 [B, K, H, W]; None for images predicted in tiles."""
         with self._evaluating():

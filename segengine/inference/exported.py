@@ -20,6 +20,9 @@ from segengine.inference.load import Trained, load_trained, stored_array
 
 if TYPE_CHECKING:
     from segengine_runtime import OnnxModel
+    from torch import Tensor
+
+    from segengine.data.files.stored import Stored
 
 ONNX_SUFFIX = ".onnx"
 
@@ -38,6 +41,11 @@ class Exported:
         """Number of image channels."""
         return int(self.model.facts["image"]["channels"])
 
+    def picture(self, stored: Stored, path: Path, window: AnyWindow) -> NDArray[np.uint8]:
+        """As `Trained.picture`."""
+        check_fits(stored, path, channels=self.channels, deep=self.windowing.common is not None)
+        return to_picture(stored, path, channels=self.channels, window=window)
+
     def window_of(self, path: Path) -> AnyWindow:  # noqa: ARG002 (its windows don't depend on the image)
         """As `Trained.window_of`."""
         return self.windowing.common
@@ -53,8 +61,7 @@ class Exported:
     def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """As `Trained.read_with_missing`."""
         stored = decode(path)
-        check_fits(stored, path, channels=self.channels, deep=self.windowing.common is not None)
-        return to_picture(stored, path, channels=self.channels, window=self.windowing.common), stored.missing
+        return self.picture(stored, path, self.windowing.common), stored.missing
 
     def from_array(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """As `Trained.from_array`."""
@@ -63,6 +70,13 @@ class Exported:
     def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
         return self.model.classes(self._stored(image))
+
+    def probabilities_of(self, images: Tensor) -> Tensor:
+        """Class probabilities float32 [B, K, h, w] on the CPU of images uint8 [B, C, h, w], in one pass."""
+        import torch
+
+        pixels = self._stored(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        return torch.from_numpy(self.model.probabilities_of_batch(pixels))
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""

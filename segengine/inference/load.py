@@ -34,6 +34,7 @@ from segengine.specs.trees import parse_override
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,23 @@ class Trained:
     def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """The image, and a mask bool [H, W] of pixels without measurement; None if all pixels are valid."""
         stored = decode(path)
-        check_fits(stored, path, channels=self.run["data"]["channels"], deep=self.windowing.common is not None)
-        channels = self.run["data"]["channels"]
-        return to_picture(stored, path, channels=channels, window=self.window_of(path)), stored.missing
+        return self.picture(stored, path, self.window_of(path)), stored.missing
 
     def group_of(self, path: Path) -> str:
         """The group of a file by the run's `data.split.group`; its path without a match."""
         pattern = (self.folder.spec()["data"].get("split") or {}).get("group")
         found = re.search(pattern, path.stem) if pattern else None
         return str(path) if found is None else found[1] if found.re.groups else found[0]
+
+    @property
+    def channels(self) -> int:
+        """Number of image channels."""
+        return int(self.run["data"]["channels"])
+
+    def picture(self, stored: Stored, path: Path, window: AnyWindow) -> NDArray[np.uint8]:
+        """Stored values as the network sees them, uint8 [H, W, C]; raises DataError if they don't match the training images."""
+        check_fits(stored, path, channels=self.channels, deep=self.windowing.common is not None)
+        return to_picture(stored, path, channels=self.channels, window=window)
 
     def window_of(self, path: Path) -> AnyWindow:
         """The windows that map this file's values to 0..255."""
@@ -100,6 +109,10 @@ class Trained:
     def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
         return self.predictor.image_classes(image)
+
+    def probabilities_of(self, images: Tensor) -> Tensor:
+        """Class probabilities float32 [B, K, h, w] on the model's device of images uint8 [B, C, h, w], in one pass."""
+        return self.predictor.probabilities_of_a_pass(images)
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""

@@ -5,30 +5,34 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from segengine_runtime import Encoding, Label, Prediction
-from segengine_runtime.prediction import IGNORE
+from segengine_runtime.predicting import Predicting
 
-from segengine.errors import DataError, RunError
-from segengine.inference import tta
-from segengine.inference.exported import Exported, load_any
+from segengine.errors import DataError, RunError, SpecError
+from segengine.inference.ensemble import Ensemble, Wanted, load_ensemble, tiling_of
+from segengine.inference.exported import Exported
 from segengine.inference.load import Trained
-
-Source = str | os.PathLike[str] | NDArray[Any]
+from segengine.inference.sources import array_source, read_source
+from segengine.inference.tta import Views
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
-    """A trained model. `path`: its run folder or exported file."""
+class Model(Predicting):
+    """A trained model, or an ensemble of models with the same classes. `path`: the first run folder or exported file."""
 
     path: Path
-    trained: Trained | Exported
+    ensemble: Ensemble
+
+    @property
+    def trained(self) -> Trained | Exported:
+        """The model; the first of an ensemble."""
+        return self.ensemble.first
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -46,48 +50,55 @@ class Model:
         encoding = self.trained.mapping.encoding
         return Encoding(encoding.kind, encoding.bits, encoding.suffix, encoding.palette)
 
-    @overload
-    def predict(self, image: Source, *, flips: bool = False) -> Prediction: ...
-    @overload
-    def predict(self, image: list[Any] | tuple[Any, ...], *, flips: bool = False) -> list[Prediction]: ...
-    def predict(
-        self, image: Source | list[Any] | tuple[Any, ...], *, flips: bool = False
-    ) -> Prediction | list[Prediction]:
-        """Predict an image file, an array [H, W] or [H, W, C] in stored values, or each of a list of these.
-
-        `flips` averages the class probabilities of the image and its three mirror images. Pixels without measurement
-        (NaN, nodata) get the masks' ignored value.
+    def predict_image(self, image: Path | NDArray[Any], *, flips: bool) -> Prediction:
+        """Predict one image; see `predict`. Pixels without measurement (NaN, nodata) get the masks' ignored value.
 
         Raises:
             DataError: unreadable image, or one that doesn't match the model.
         """
-        if isinstance(image, list | tuple):
-            return [self.predict(each, flips=flips) for each in image]
+        ensemble = self._with(flips=flips)
         if isinstance(image, np.ndarray):
-            source = None
-            pixels, missing = self.trained.from_array(image)
+            source = array_source(image, ensemble.members)
         else:
-            source = Path(os.fspath(image))
-            pixels, missing = self.trained.for_images([source]).read_with_missing(source)
-        probabilities = partial(tta.probabilities, self.trained, pixels, flips=flips)
-        classes = tta.classes(self.trained, pixels, flips=flips)
-        if missing is not None:
-            classes = np.where(missing, np.uint8(IGNORE), classes)
+            source = read_source(image, ensemble.for_images([image]).members)
+        picture = source.picture
+        assert picture is not None, "the image is in memory"
+
+        def probabilities() -> NDArray[np.float32]:
+            found = ensemble.predict(source, Wanted(probabilities=True)).probabilities
+            assert found is not None
+            return found
+
+        classes = ensemble.predict(source).classes
         mask = self.trained.mapping.to_raw(classes)
-        return Prediction(mask, classes, pixels, self.labels, self.encoding, source, probabilities)
+        where = None if isinstance(image, np.ndarray) else image
+        return Prediction(mask, classes, picture, self.labels, self.encoding, where, probabilities)
+
+    def _with(self, *, flips: bool) -> Ensemble:
+        return replace(self.ensemble, views=replace(self.ensemble.views, flips=True)) if flips else self.ensemble
 
     def predict_folder(
         self,
         images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         out: str | os.PathLike[str],
         *,
+        outputs: str | Sequence[str] = ("masks",),
+        spacing: Sequence[float] | None = None,
         overwrite: bool = False,
         flips: bool = False,
     ) -> list[Path]:
-        """Predict image files and folders, write masks below `out` under the images' names, and list these files.
+        """Predict image files, folders and patterns, write outputs below `out` under the images' names, and list these files.
 
         As with the command, files that this model wrote for the same images are complete and stay, and other existing files
         are replaced only with `overwrite`.
+
+        Args:
+            images: files, folders, or patterns such as `a/*.png`.
+            out: folder for the files.
+            outputs: masks, palette, colours, overlay, probabilities, npz, entropy, disagreement, geojson, coco, csv.
+            spacing: millimetres between rows, columns and slices, for areas in mm2 and volumes in ml.
+            overwrite: replace existing files.
+            flips: average with the mirror images.
 
         Raises:
             DataError: missing path, or an existing file, before anything is predicted; unreadable images, after all others
@@ -95,10 +106,13 @@ class Model:
         """
         from segengine.inference.predict.files import predict_files
         from segengine.inference.predict.inputs import images_in
+        from segengine.inference.predict.outputs import parse_outputs
 
         given = [images] if isinstance(images, str | os.PathLike) else list(images)
         found = images_in([Path(path) for path in given], Path(out))
-        done = list(predict_files(self.trained, found, Path(out), flips=flips, overwrite=overwrite))
+        kinds = parse_outputs(outputs if isinstance(outputs, str) else ",".join(outputs))
+        ensemble = self._with(flips=flips)
+        done = list(predict_files(ensemble, found, Path(out), outputs=kinds, spacing=spacing, overwrite=overwrite))
         if problems := [each.problem for each in done if each.problem]:
             raise DataError("\n".join(problems))
         return [path for each in done for path in (*each.written, *each.complete)]
@@ -114,6 +128,8 @@ class Model:
         """
         from segengine.inference.evaluate import evaluate_run
 
+        if len(self.ensemble.members) > 1:
+            raise RunError("an ensemble has no data of its own; evaluate its runs one by one")
         if isinstance(self.trained, Exported):
             raise RunError(f"{self.path}: is an exported file; evaluate the run that it was exported from")
         roots = [] if data is None else [f"data.source.root={Path(data).absolute()}"]
@@ -123,21 +139,36 @@ class Model:
         return f"Model({self.path}: {', '.join(self.names)})"
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> Model:
-    """Load the model of a run folder, or of a file that `segengine export` wrote.
+def load(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    device: str = "auto",
+    tta: str = "",
+    tile: int | None = None,
+    overlap: float = 0.5,
+) -> Model:
+    """Load the model of a run folder, or of a file that `segengine export` wrote; of several, their ensemble.
 
     Args:
-        path: the run folder (`runs/abdomen/vgg11-seed0`) or an .onnx file.
+        path: the run folder (`runs/abdomen/vgg11-seed0`) or an .onnx file, or a list of these with the same classes, whose
+            probabilities are averaged.
         device: auto, cpu, cuda or cuda:N for run folders.
+        tta: test-time augmentation, such as `flips,rotations,scale=0.75,1,1.25`.
+        tile: side in pixels of the tiles of larger images; default: 1024 for images above 2048 x 2048 pixels.
+        overlap: of neighbouring tiles, as a share of their side.
 
-    Warns if a plugin of the network has another version, or other files, than in training.
+    Warns if a plugin of a network has another version, or other files, than in training.
 
     Raises:
         RunError: neither a finished run folder nor a valid exported file.
-        RegistryError: a plugin of the network isn't installed; names package and version.
+        RegistryError: a plugin of a network isn't installed; names package and version.
+        SpecError: models with different classes, or an invalid setting.
     """
-    place = Path(path)
-    trained = load_any(place, device)
-    for note in trained.notes if isinstance(trained, Trained) else ():
+    given = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if not given:
+        raise SpecError("load needs a run folder or an exported file, or a list of these")
+    places = [Path(each) for each in given]
+    ensemble = load_ensemble(places, device, views=Views.parse(tta), tiling=tiling_of(tile, overlap))
+    for note in ensemble.notes:
         warnings.warn(note, stacklevel=2)
-    return Model(place, trained)
+    return Model(places[0], ensemble)

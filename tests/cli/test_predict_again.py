@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,18 +170,22 @@ def test_links_and_folders_in_the_way_are_kept(study: Study, tmp_path: Path) -> 
     assert os.readlink(tmp_path / "out/te1.png") == "nowhere"
 
 
-def test_a_file_that_appears_meanwhile_is_kept(study: Study, tmp_path: Path) -> None:
-    from segengine.inference.exported import load_any
-    from segengine.inference.predict.files import predict_files
-    from segengine.inference.predict.inputs import images_in
+def test_a_file_that_appears_meanwhile_is_kept(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from segengine.inference.predict import files
 
-    out = tmp_path / "out"
-    found = images_in([study.folder / "data/test/images"], out)
-    predictions = predict_files(load_any(study.run, "cpu"), found, out)
-    assert next(predictions).problem == ""
-    (out / "te1.png").write_text("mine")
-    assert "exists, and was not written by segengine predict" in next(predictions).problem
-    assert (out / "te1.png").read_text() == "mine"
+    read = files.read_source
+
+    def appears(path: Path, members: Any) -> Any:
+        if path.name == "te1.png":
+            (tmp_path / "out").mkdir(exist_ok=True)
+            (tmp_path / "out/te1.png").write_text("mine")
+        return read(path, members)
+
+    monkeypatch.setattr(files, "read_source", appears)
+    done = predict(study, tmp_path)
+    assert done.code == 1
+    assert "out/te1.png: exists, and was not written by segengine predict" in done.err
+    assert (tmp_path / "out/te1.png").read_text() == "mine"
 
 
 def test_python_follows_the_same_rule(study: Study, tmp_path: Path) -> None:

@@ -8,23 +8,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segengine_runtime.errors import ModelError
 from segengine_runtime.images import prepared, read, through_image_window
+from segengine_runtime.predicting import Predicting
 from segengine_runtime.prediction import Encoding, Label, Prediction, encoding_of, labels_of, raw_table
 from segengine_runtime.tiles import Floats, tiled_probabilities
 
 METADATA_KEY = "segengine"
 FORMAT = 1
-Source = str | os.PathLike[str] | NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxModel:
+class OnnxModel(Predicting):
     """A segmentation model in one file.
 
     `facts` is the file's metadata: classes, provenance, scores, the parity report. `tile`, `overlap`: images above
@@ -48,27 +48,10 @@ class OnnxModel:
         """The classes' names by index."""
         return tuple(label.name for label in self.labels)
 
-    @overload
-    def predict(self, image: Source, *, flips: bool = False) -> Prediction: ...
-    @overload
-    def predict(self, image: list[Any] | tuple[Any, ...], *, flips: bool = False) -> list[Prediction]: ...
-    def predict(
-        self, image: Source | list[Any] | tuple[Any, ...], *, flips: bool = False
-    ) -> Prediction | list[Prediction]:
-        """Predict an image file, an array [H, W] or [H, W, C], or each of a list of these.
-
-        `flips` averages the class probabilities of the image and its three mirror images.
-
-        Raises:
-            ModelError: an image that can't be read or doesn't fit the model.
-        """
-        if isinstance(image, list | tuple):
-            return [self.predict(each, flips=flips) for each in image]
-        if isinstance(image, np.ndarray):
-            values, source = image, None
-        else:
-            source = Path(os.fspath(image))
-            values = read(source, self.largest_pixels)
+    def predict_image(self, image: Path | NDArray[Any], *, flips: bool) -> Prediction:
+        """Predict one image; see `predict`. Raises ModelError."""
+        source = None if isinstance(image, np.ndarray) else image
+        values = image if isinstance(image, np.ndarray) else read(image, self.largest_pixels)
         pixels = self._prepared(values, source or "the array")
         classes = self.classes(pixels, flips=flips)
         seen = pixels if pixels.dtype == np.uint8 else through_image_window(pixels)
@@ -106,9 +89,13 @@ class OnnxModel:
             yield once(pixels)
 
     def _once(self, pixels: NDArray[Any]) -> Floats:
-        logits = self.session.run(["logits"], {"image": np.ascontiguousarray(pixels)[None]})[0][0]
-        powers = np.exp(logits - logits.max(0))
-        return np.asarray(powers / powers.sum(0), dtype=np.float32)
+        return np.asarray(self.probabilities_of_batch(np.ascontiguousarray(pixels)[None])[0])
+
+    def probabilities_of_batch(self, pixels: NDArray[Any]) -> Floats:
+        """Class probabilities float32 [B, K, H, W] of pixels [B, H, W, C] in the dtype that the network takes, in one pass."""
+        logits = self.session.run(["logits"], {"image": pixels})[0]
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True), dtype=np.float32)
 
     def _flipped_mean(self, pixels: NDArray[Any]) -> Floats:
         mean = self._once(pixels)

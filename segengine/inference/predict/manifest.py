@@ -29,11 +29,14 @@ class Origin:
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def difference(self, other: Origin) -> str:
-        """Why a file of `other` is kept when this origin would replace it; '' if both produce the same file."""
+    def difference(self, other: Origin, *, same_image: bool = True) -> str:
+        """Why a file of `other` is kept when this origin would replace it; '' if both produce the same file.
+
+        `same_image`: False for files about all images of a folder, which may have changed.
+        """
         if (self.model, self.settings) != (other.model, other.settings):
             return "exists, and was predicted by another model or with other settings"
-        if self.image_sha256 != other.image_sha256:
+        if same_image and self.image_sha256 != other.image_sha256:
             return f"exists, and was predicted from other content of {self.image}"
         return ""
 
@@ -75,10 +78,10 @@ class Manifest:
                     known[file] = (sha256, Origin(**origin))
         return cls(folder, overwrite, known)
 
-    def obstacle(self, target: Path, origin: Origin | None) -> str:
+    def obstacle(self, target: Path, origin: Origin | None, *, same_image: bool = True) -> str:
         """Why `target` can't be written; '' if it can: it doesn't exist, or may be replaced.
 
-        `origin`: None if the image can't be read.
+        `origin`: None if the image can't be read. `same_image`: as in `Origin.difference`.
         """
         if not os.path.lexists(target):
             return ""
@@ -92,7 +95,7 @@ class Manifest:
         sha256, earlier = recorded
         if _sha256(target) != sha256:
             return "exists, and was changed since segengine predict wrote it"
-        return "" if origin is None else origin.difference(earlier)
+        return "" if origin is None else origin.difference(earlier, same_image=same_image)
 
     def complete(self, target: Path, origin: Origin | None) -> bool:
         """Whether `target` was written from this origin and is unchanged; an image that can't be read is never complete."""
@@ -108,7 +111,7 @@ class Manifest:
         )
 
     @contextmanager
-    def writing(self, target: Path, origin: Origin) -> Iterator[Path]:
+    def writing(self, target: Path, origin: Origin, *, same_image: bool = True) -> Iterator[Path]:
         """Temporary path whose file becomes `target` and is listed on exit without an exception.
 
         Raises:
@@ -116,7 +119,7 @@ class Manifest:
         """
         with whole_file(target) as part:
             yield part
-            if obstacle := self.obstacle(target, origin):
+            if obstacle := self.obstacle(target, origin, same_image=same_image):
                 raise DataError(f"{target}: {obstacle}")
             self._add(target, origin, sha256_of(part))
 
