@@ -161,7 +161,7 @@ def read_source(path: Path, members: Sequence[Member]) -> Source:
     """
     stored = decode(path)
     pictures, channels = pictures_of(stored, path, members, [member.window_of(path) for member in members])
-    return Source(pictures, channels, stored.missing, stored.spacing, getattr(stored, "millimetres", False))
+    return Source(pictures, channels, stored.missing, stored.spacing, stored.millimetres)
 
 
 def array_source(values: NDArray[Any], members: Sequence[Member]) -> Source:
