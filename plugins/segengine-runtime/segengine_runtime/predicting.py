@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,7 +15,7 @@ from segengine_runtime.prediction import Prediction
 Source = str | os.PathLike[str] | NDArray[Any]
 
 
-class Predicting:
+class Predicting(ABC):
     """A model that predicts images; subclasses define `predict_image`."""
 
     @overload
@@ -35,6 +36,6 @@ class Predicting:
             return [self.predict(each, flips=flips) for each in image]
         return self.predict_image(image if isinstance(image, np.ndarray) else Path(os.fspath(image)), flips=flips)
 
+    @abstractmethod
     def predict_image(self, image: Path | NDArray[Any], *, flips: bool) -> Prediction:
         """Predict one image."""
-        raise NotImplementedError
