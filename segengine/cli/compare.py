@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segengine.comparison.judge import Judged
+    from segengine.comparison.measures import Measure
+    from segengine.comparison.statistics.differences import Choices
     from segengine.comparison.summary import Refusal
 
 
-def _not_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    if math.isnan(value):
-        raise click.BadParameter("nan is not a number from 0 to 100", context, parameter)
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value:g} is not a finite number from 0", context, parameter)
     return value
 
 
@@ -40,8 +42,9 @@ def _not_nan(context: click.Context, parameter: click.Parameter, value: float) -
     help="Score to compare: dice, iou, or a metric measured on each image such as hd95 (see evaluate --metric).",
 )  # fmt: skip
 @click.option(
-    "--margin", type=click.FloatRange(0, 100), default=0.5, show_default=True, callback=_not_nan,
-    help="Points (hundredths) within which scores are practically equal; for distances, in their unit.",
+    "--margin", type=click.FloatRange(min=0), default=None, callback=_finite,
+    help="Difference within which scores are practically equal: in points (hundredths), for distances in their unit.  "
+    "[default: 0.5 points, or the size of a pixel]",
 )  # fmt: skip
 @click.option(
     "--undefined", type=click.Choice(["left-out", "worst"]), default="left-out", show_default=True,
@@ -49,7 +52,7 @@ def _not_nan(context: click.Context, parameter: click.Parameter, value: float) -
 )  # fmt: skip
 @click.option(
     "--resamples", type=click.IntRange(100, 1_000_000), default=2000, show_default=True,
-    help="Sign flips per test, and bootstrap resamples of the ranking.",
+    help="Random exchanges per test (all of them where there are no more), and draws of the ranking.",
 )  # fmt: skip
 @click.option(
     "--only-vary", "only_vary", multiple=True, metavar="PATH",
@@ -76,7 +79,7 @@ def command(
     runs_dir: Path,
     split: str | None,
     metric: str,
-    margin: float,
+    margin: float | None,
     undefined: Literal["left-out", "worst"],
     resamples: int,
     only_vary: tuple[str, ...],
@@ -104,11 +107,10 @@ def command(
       segengine compare runs/abdomen --html comparison.html --out comparison
     """
     from segengine.cli.comparison_files import Targets, write_comparisons
-    from segengine.comparison.image_metrics import margin_factor, measured
+    from segengine.comparison.image_metrics import measured
     from segengine.comparison.judge import Judged, judge
     from segengine.comparison.measures import METRICS
     from segengine.comparison.sentences import refusals
-    from segengine.comparison.statistics.differences import Choices
     from segengine.comparison.summary import Comparison, compare_folders
     from segengine.errors import ComparisonError
 
@@ -118,8 +120,10 @@ def command(
     results = compare_folders(runs, runs_dir, split, only_vary, metric)
     if metric not in METRICS:
         results, metric = measured(results, metric, undefined)
-    choices = Choices(margin=margin / margin_factor(results, metric), resamples=resamples)
-    judged = [judge(each, metric, choices) if isinstance(each, Comparison) else each for each in results]
+    judged = [
+        judge(each, metric, _choices(each.measure(metric), margin, resamples)) if isinstance(each, Comparison) else each
+        for each in results
+    ]
     made = [each for each in judged if isinstance(each, Judged)]
     if as_json:
         _print_json(judged, metric)
@@ -141,6 +145,15 @@ def _check(metric: str, undefined: str, *, as_json: bool, as_markdown: bool) -> 
         raise click.UsageError(
             f"--undefined worst is for distances such as hd95; {metric} has a score wherever there is a class"
         )
+
+
+def _choices(measure: Measure, margin: float | None, resamples: int) -> Choices:
+    """What the options say; the margin is given in the unit of the metric's differences."""
+    from segengine.comparison.statistics.differences import Choices
+
+    if margin is not None and measure.is_share and margin > measure.factor:
+        raise click.BadParameter(f"{margin:g} points; scores differ by 100 points at most", param_hint="--margin")
+    return Choices(measure.margin if margin is None else margin / measure.factor, resamples)
 
 
 def _print_json(judged: Sequence[Judged | Refusal], metric: str) -> None:

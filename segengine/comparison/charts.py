@@ -99,8 +99,8 @@ def rank_figure(judged: Judged, found: Differences, table: Table) -> Figure:
         rows.append(Rank(names[i], i, ranking.best[i], ranking.mean_rank[i], low, high, about))
     more = f"; {len(names) - SAID} more in the table" if len(names) > SAID else ""
     described = (
-        f"Over {judged.choices.resamples:,} bootstrap resamples: {'; '.join(row.about for row in rows[:SAID])}{more}. "
-        f"Kendall's tau with the order seen: {ranking.stability:.2f}."
+        f"Over {judged.choices.resamples:,} draws: {'; '.join(row.about for row in rows[:SAID])}{more}. "
+        f"Kendall's tau-b with the order of the mean scores: {ranking.stability:.2f}."
     )
     return Figure("ranking", "How firm the order is", described, RankChart(rows, len(names)).draw, table)
 

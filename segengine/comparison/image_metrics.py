@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.comparison.load import LoadedRun
-from segengine.comparison.measures import METRICS, SHARE, Measure, Metric, kinds_of
+from segengine.comparison.measures import METRICS, Measure, Metric, kinds_of
 from segengine.comparison.models import Model
 from segengine.comparison.summary import ClassFacts, Comparison, Refusal, VariantSummary, score_table
 from segengine.components.built_ins import BUILT_INS
@@ -30,9 +30,10 @@ _MOST_NAMED = 3
 def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "left-out") -> tuple[Comparison, Metric]:
     """The comparison with the values of a metric of each image, and the metric's label; `wanted` is it, or a name.
 
-    An image in which only truth or only the prediction has a class has no distance. It counts for no model, so that all
-    means are over the same images, or with the image's diagonal where `undefined` is `worst`; notes say how many there are.
-    A model without any value of a class takes no image from the others: its own mean is undefined.
+    An image in which only truth or only the prediction has a class has no distance. Pairs are compared without the images
+    that one of the two lacks. Tables leave an image out for all variants, so that their means are over the same images; a
+    variant that lacks more than half of the values of a class takes no image from the others. Where `undefined` is
+    `worst`, the image's diagonal stands for it instead. Notes say how many there are.
 
     Raises:
         ComparisonError: runs lack the values, or measured them differently.
@@ -50,14 +51,17 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         lost = np.zeros_like(missing[0])
     else:
         found = [values for values, *_ in tables]
-        lost = np.any(
-            [gone & ~np.isnan(values).all(axis=0) for gone, values in zip(missing, found, strict=True)], axis=0
-        )
+        lost = _left_out(comparison, missing, found)
     models = tuple(
-        replace(model, image_values={**model.image_values, label: np.where(lost, np.nan, values)})
-        for model, values in zip(comparison.models.models, found, strict=True)
+        replace(
+            model,
+            image_values={**model.image_values, label: np.where(lost, np.nan, values)},
+            own_values={**model.own_values, label: values},
+            undefined={**model.undefined, label: gone},
+        )
+        for model, values, gone in zip(comparison.models.models, found, missing, strict=True)
     )
-    measure = Measure(record.words, record.better, "points" if record.unit is None else record.unit, _factor(record))
+    measure = _measure(record)
     facts, without, notes = _classes(comparison, record, models, label)
     over = [k for k, fact in enumerate(facts) if fact.averaged]
     rule = "the image's diagonal stands for it" if undefined == "worst" else "such an image has no value"
@@ -69,7 +73,6 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         undefined_as=undefined,
         models=replace(comparison.models, models=models),
         measures={**comparison.measures, label: measure},
-        left_out={**comparison.left_out, label: int(lost.any(axis=1).sum())},
         undefined_images={
             name: (sum(missing[i][:, over].any(axis=1).sum() for i in places), len(places) * comparison.image_count)
             for name, places in _places(comparison).items()
@@ -81,6 +84,18 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
         ),
     )
     return replace(changed, variants=_variants(changed, label, by_class=record.by_class)), label
+
+
+def _left_out(
+    comparison: Comparison, missing: Sequence[NDArray[np.bool_]], found: Sequence[Values]
+) -> NDArray[np.bool_]:
+    """What tables leave out for all variants, bool [N, K]: what one lacks that has at least half of a class's values."""
+    lost = np.zeros_like(missing[0])
+    for places in _places(comparison).values():
+        gone = np.stack([missing[i] for i in places])
+        having = sum((~np.isnan(found[i])).sum(axis=0) for i in places)
+        lost |= gone.any(axis=0) & (gone.sum(axis=(0, 1)) <= having)
+    return lost
 
 
 def _places(comparison: Comparison) -> dict[str, list[int]]:
@@ -147,14 +162,11 @@ def measured(
     return made, label
 
 
-def margin_factor(results: Sequence[Comparison | Refusal], metric: Metric) -> float:
-    """How many of the models that a margin is given in make one of the metric's values: 100 points, or 1 mm."""
-    factors = {result.measure(metric).factor for result in results if isinstance(result, Comparison)}
-    return factors.pop() if len(factors) == 1 else SHARE.factor
-
-
-def _factor(record: MetricRecord) -> float:
-    return SHARE.factor if record.unit is None else 1.0
+def _measure(record: MetricRecord) -> Measure:
+    """A share like Dice, or a length, of which no difference below one pixel can be seen."""
+    if record.unit is None:
+        return Measure(record.words, record.better)
+    return Measure(record.words, record.better, record.unit, factor=1.0, margin=max(record.spacing or (1.0,)))
 
 
 def _label(runs: Sequence[LoadedRun], split: str, wanted: str) -> str:
@@ -265,6 +277,6 @@ def _notes(
                 said.append(f"{name} {' and '.join(words)} of {len(of) * len(lost)} predictions")
         if said:
             left = int(lost[:, k].sum())
-            rule = f"{left} of {len(lost)} images are left out for all models" if left else rules[k]
+            rule = f"tables leave {left} of {len(lost)} images out for all variants" if left else rules[k]
             notes.append(f"{label} of {fact.name}: {'; '.join(said)}; {rule}")
     return notes

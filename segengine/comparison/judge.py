@@ -14,9 +14,9 @@ from segengine.comparison.courses import Course, courses
 from segengine.comparison.measures import METRICS, Kind, Measure, Metric
 from segengine.comparison.models import Model
 from segengine.comparison.pairs import sentence, why_undefined
-from segengine.comparison.samples import differences
+from segengine.comparison.samples import differences, undefined_differences
 from segengine.comparison.sentences import Sentences, sentences
-from segengine.comparison.statistics.differences import DEFAULTS, Choices, Differences, PairDifference
+from segengine.comparison.statistics.differences import Choices, Differences, PairDifference
 from segengine.comparison.statistics.score_intervals import ScoreIntervals, score_intervals
 from segengine.comparison.summary import Comparison, ScoreTable
 from segengine.metrics.names import DEFAULT_METRIC
@@ -33,7 +33,8 @@ class Judged:
     """Input of all outputs. `intervals[kind]` has an entry per variant, in the comparison's order.
 
     `found` has the differences of every kind of mean, the headline's first; it is empty for a single variant. `ranked`:
-    variant indices by mean score of the headline's kind, the best first, those without a mean last.
+    variant indices by mean score of the headline's kind, the best first, last those without a value in most of their
+    predictions or without a mean. `rates`: of a metric that is undefined in some images, the differences of how often.
     """
 
     comparison: Comparison
@@ -43,6 +44,7 @@ class Judged:
     intervals: Mapping[Kind, Sequence[ScoreIntervals]]
     costs: tuple[Cost, ...]
     ranked: tuple[int, ...]
+    rates: Differences | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,14 +156,18 @@ class Judged:
         return sorted(turned, key=lambda row: tuple(sorted((rank[row.first], rank[row.second]))))
 
 
-def judge(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS) -> Judged:
-    """Compute the contents of all outputs of one comparison, without reading files."""
+def judge(comparison: Comparison, metric: Metric, choices: Choices | None = None) -> Judged:
+    """Compute the contents of all outputs of one comparison, without reading files; by default with the metric's margin."""
+    choices = choices or Choices(margin=comparison.measure(metric).margin)
     kinds = comparison.kinds(metric)
     headline, sign = comparison.headline(metric), comparison.measure(metric).sign
     ordered = (headline, *(kind for kind in kinds if kind != headline))
     several = len(comparison.variants) > 1
     means = [variant.scores[metric, headline].mean.mean for variant in comparison.variants]
-    ranked = sorted(range(len(means)), key=lambda i: np.inf if (mean := means[i]) is None else -sign * mean)
+    mostly = [_mostly_undefined(comparison, variant.name) for variant in comparison.variants]
+    ranked = sorted(
+        range(len(means)), key=lambda i: (True, np.inf) if (mean := means[i]) is None else (mostly[i], -sign * mean)
+    )
     return Judged(
         comparison,
         metric,
@@ -170,7 +176,14 @@ def judge(comparison: Comparison, metric: Metric, choices: Choices = DEFAULTS) -
         {kind: score_intervals(comparison, metric, kind, choices.confidence) for kind in ordered},
         costs_of(comparison, metric),
         tuple(ranked),
+        undefined_differences(comparison, metric, choices) if several else None,
     )
+
+
+def _mostly_undefined(comparison: Comparison, variant: str) -> bool:
+    """Whether a variant's mean is of less than half of its predictions, so that nothing follows from it."""
+    lacking, predictions = comparison.undefined_images.get(variant, (0, 1))
+    return comparison.undefined_as == "left-out" and 2 * lacking > predictions
 
 
 def _confusion(members: Sequence[Model], split: str) -> NDArray[np.int64]:

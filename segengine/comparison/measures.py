@@ -28,12 +28,16 @@ def kinds_of(metric: Metric, *, grouped: bool) -> tuple[Kind, ...]:
 
 @dataclass(frozen=True)
 class Measure:
-    """`label` is the metric's name in tables; differences are given in `unit`, which is 1 / `factor` of a value."""
+    """`label` is the metric's name in tables; differences are given in `unit`, which is 1 / `factor` of a value.
+
+    `margin`: the default within which two values are practically equal, half a point or a pixel's size.
+    """
 
     label: str = "score"
     better: Literal["higher", "lower"] = "higher"
     unit: str = "points"
     factor: float = 100.0
+    margin: float = 0.005
 
     @property
     def is_share(self) -> bool:

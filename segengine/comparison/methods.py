@@ -88,7 +88,8 @@ def _scores(judged: Judged) -> str:
         classes = f", then over {plural(len(over), 'class', 'classes')}" if len(judged.classes) > 1 else ""
         unit = "" if judged.measure.is_share else f"in {judged.measure.unit}, "
         undefined = (
-            "images in which some model has no value though truth or prediction has the class are left out for all models"
+            "where only truth or prediction has the class there is no value: a pair is compared over the images in which both "
+            "variants have one, and the rates of images without one are compared beside it"
             if judged.comparison.undefined_as == "left-out"
             else "where only truth or prediction has the class, the image's diagonal stands for the missing distance"
         )
@@ -122,7 +123,7 @@ def _ranking(judged: Judged) -> str:
     what = f"{judged.case}s" + (" and seeds" if several else "")
     return (
         f"The stability of the order was assessed with {judged.choices.resamples:,} draws with the variance from {what}, as "
-        "wide as the simultaneous intervals, and Kendall's tau-b with the order seen (Kendall 1945)."
+        "wide as the simultaneous intervals, and Kendall's tau-b with the order of the mean scores (Kendall 1945)."
     )
 
 

@@ -22,7 +22,11 @@ class Model:
     runs: tuple[LoadedRun, ...]
     stacked: Stacked
     image_values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """Of other metrics, by label: float64 [N, K] (or [N, 1]), NaN where an image has no value that counts."""
+    """Of other metrics, by label: float64 [N, K] (or [N, 1]), NaN where an image has no value that counts in tables."""
+    own_values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """The same with all values that the model has: pairs are compared over the images in which both have one."""
+    undefined: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Of the same metrics: where truth or prediction alone has the class, so that there is no value, bool [N, K]."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,21 @@ def sentence(found: Differences, row: PairDifference, undefined: str = "it is un
     return f"{who}{row.first} and {row.second} are not distinguishable: {numbers}, p {shown_p(row.p_adjusted)}{more}"
 
 
+def rate_sentence(found: Differences, row: PairDifference, label: str) -> str:
+    """How the rates of images without a value of the metric `label` compare; `found` are those of the rates."""
+    if row.difference is None or row.low is None:
+        return f"how often {row.first} and {row.second} lack {label} is not tested: {_why(found, row, 'undefined')}"
+    row = row if row.difference <= 0 else row.seen_from(row.second)
+    models = sum(row.seeds)
+    who = f"of these {'two' if models == 2 else models} trained models, " if row.about == "models" else ""
+    what = {
+        "better": f"{row.first} lacks {label} in fewer images than {row.second}",
+        "practically equal": f"{row.first} and {row.second} lack {label} practically equally often",
+    }.get(row.verdict, f"{row.first} and {row.second} are not distinguishable by how often they lack {label}")
+    numbers = f"{points(row.difference, found.measure)} {found.measure.unit} of all images, {_interval(found, row)}"
+    return f"{who}{what}: {numbers}, p {shown_p(row.p_adjusted)}"
+
+
 def _why(found: Differences, row: PairDifference, undefined: str) -> str:
     """Why a pair isn't tested."""
     if row.difference is None:

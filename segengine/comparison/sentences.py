@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from segengine.comparison.fairness import Fairness, fairness
 from segengine.comparison.measures import KIND_NAMES
 from segengine.comparison.methods import methods, references
+from segengine.comparison.pairs import rate_sentence
 from segengine.comparison.statistics.differences import Differences
 from segengine.comparison.summary import Comparison, Refusal
 from segengine.comparison.verdict import verdict
@@ -67,9 +68,16 @@ def about(comparison: Comparison) -> list[str]:
 
 
 def _pairs(judged: Judged) -> Iterator[str]:
-    """One sentence per displayed pair; for two variants the verdict is this sentence."""
-    if not judged.found or len(judged.names) == 2:
-        return
+    """One sentence per displayed pair, for two variants the verdict; then of the rates of undefined images that differ."""
+    if judged.found and len(judged.names) > 2:
+        yield from _of_means(judged)
+    if judged.rates is not None:
+        yield from (
+            rate_sentence(judged.rates, row, judged.word) for row in judged.pairs(judged.rates) if row.difference
+        )
+
+
+def _of_means(judged: Judged) -> Iterator[str]:
     found = judged.found[0]
     shown = judged.pairs(found)
     yield from (judged.sentence(found, row) for row in shown)
@@ -143,7 +151,7 @@ def order(found: Differences) -> list[str]:
         return []
     names = list(dict.fromkeys(name for row in found.means for name in (row.first, row.second)))
     shown = sorted(range(len(names)), key=lambda i: rank.mean_rank[i])[:_MOST_IN_ORDER]
-    seeds = " and seeds" if all(min(row.seeds) > 1 for row in found.means) else ""
+    seeds = " and seeds" if all(row.about == "variants" for row in found.means) else ""
     each = ", ".join(
         f"{names[i]} first in {100 * rank.best[i]:.0f} % (rank {low}{f'-{high}' if high != low else ''})"
         for i in shown
@@ -152,6 +160,6 @@ def order(found: Differences) -> list[str]:
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     unit = "groups" if found.grouped else "images"
     return [
-        f"order over {found.choices.resamples:,} bootstrap resamples of {unit}{seeds}: {each}{more}; "
-        f"Kendall's tau with the order seen {rank.stability:.2f}"
+        f"order in {found.choices.resamples:,} draws with the variance from {unit}{seeds}: {each}{more}; Kendall's tau-b with the "
+        f"order of the mean scores {rank.stability:.2f}"
     ]

@@ -93,8 +93,7 @@ class Comparison:
 
     All means of all variants are over the same classes: those that the policy averages and that every variant has a score
     of; `undefined` are the others of the policy's. Of a metric with values per image, `undefined_images` has by variant how
-    many predictions lack a value though truth or prediction has the class, and how many predictions there are; `left_out`
-    has, by metric, in how many images some class counts for no model, as not all have a value.
+    many predictions lack a value though truth or prediction has the class, and how many predictions there are.
     """
 
     title: str
@@ -107,7 +106,6 @@ class Comparison:
     others: tuple[LeftOut, ...]
     models: Models
     measures: Mapping[Metric, Measure] = field(default_factory=dict)
-    left_out: Mapping[Metric, int] = field(default_factory=dict)
     undefined: tuple[str, ...] = ()
     undefined_images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     undefined_as: Literal["left-out", "worst"] = "left-out"

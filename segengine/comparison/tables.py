@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from segengine.comparison.costs import Cost
 from segengine.comparison.judge import Judged
-from segengine.comparison.measures import HOW, KIND_NAMES, Kind
+from segengine.comparison.measures import HOW, KIND_NAMES, Kind, Measure
 from segengine.comparison.pairs import points, shown_p
 from segengine.comparison.statistics.differences import Differences, PairDifference
 from segengine.comparison.statistics.score_intervals import Interval
@@ -28,6 +28,8 @@ def tables_of(judged: Judged) -> list[Table]:
     made = [scores_table(judged), *(class_table(judged, kind) for kind in judged.kinds)]
     if judged.found:
         made += [differences_table(judged), class_differences_table(judged, judged.found[0])]
+        if judged.rates is not None:
+            made.append(undefined_table(judged, judged.rates))
         if judged.found[0].ranking is not None:
             made.append(ranking_table(judged))
     return [table for table in (*made, *cost_tables(judged)) if table.columns[0].cells]
@@ -90,7 +92,11 @@ def differences_table(judged: Judged) -> Table:
     """Differences of means of each kind, the headline's first, the better variant of each pair first."""
     rows = [(found, row) for found in judged.found for row in judged.pairs(found)]
     kinds = names("kind", (KIND_NAMES[found.kind] for found, _ in rows))
-    columns = [_pair_names(rows), *([kinds] if len(judged.found) > 1 else []), *_difference_columns(judged, rows)]
+    columns = [
+        _pair_names(rows),
+        *([kinds] if len(judged.found) > 1 else []),
+        *_difference_columns(judged, rows, judged.measure),
+    ]
     return Table("differences", _differences_caption(judged, "mean "), tuple(columns))
 
 
@@ -101,9 +107,17 @@ def class_differences_table(judged: Judged, found: Differences) -> Table:
         _pair_names(rows),
         names("class", (row.score or "" for _, row in rows)),
         Column(f"{judged.case}s", tuple(numeric(row.units, str(row.units)) for _, row in rows), "units"),
-        *_difference_columns(judged, rows),
+        *_difference_columns(judged, rows, judged.measure),
     )
     return Table("differences-by-class", f"{_differences_caption(judged, '')}, {KIND_NAMES[found.kind]}", columns)
+
+
+def undefined_table(judged: Judged, found: Differences) -> Table:
+    """Differences of the rates of images in which the metric is undefined."""
+    rows = [(found, row) for row in judged.pairs(found)]
+    caption = f"differences in points of how often {judged.word} is undefined, the variant with the lower rate first"
+    columns = (_pair_names(rows), *_difference_columns(judged, rows, found.measure))
+    return Table("differences-of-undefined", caption, columns)
 
 
 def ranking_table(judged: Judged) -> Table:
@@ -122,7 +136,7 @@ def ranking_table(judged: Judged) -> Table:
             "ranks",
         ),
     )
-    return Table("ranking", "How often each variant came first over resamples, and its ranks", columns)
+    return Table("ranking", "How often each variant came first over draws, and its ranks", columns)
 
 
 def cost_tables(judged: Judged) -> list[Table]:
@@ -182,8 +196,9 @@ def _pair_names(rows: Sequence[tuple[Differences, PairDifference]]) -> Column:
     return names("pair", (f"{row.first} − {row.second}" for _, row in rows))
 
 
-def _difference_columns(judged: Judged, rows: Sequence[tuple[Differences, PairDifference]]) -> list[Column]:
-    measure = judged.measure
+def _difference_columns(
+    judged: Judged, rows: Sequence[tuple[Differences, PairDifference]], measure: Measure
+) -> list[Column]:
     models = [row.about == "models" for _, row in rows]
     columns = [
         Column("difference", tuple(numeric(row.difference, points(row.difference, measure)) for _, row in rows)),

@@ -128,10 +128,6 @@ def _rests_on(judged: Judged) -> str:
                 f"telling {best} from {name} {more}" if more.startswith("needs") else f"for {best} and {name} {more}"
             )
             break
-    if left := comparison.left_out.get(judged.metric):
-        said.append(
-            f"in {left} of the images a class is left out for all variants, as some model has no {judged.measure.label} of it"
-        )
     if comparison.confounders:
         differ = plural(len(comparison.confounders), "other setting or circumstance", "other settings or circumstances")
         said.append(f"{differ} {'differs' if len(comparison.confounders) == 1 else 'differ'} besides what is compared")

@@ -13,6 +13,7 @@ import pytest
 from segengine.cli.main import main
 from segengine.comparison.gallery import most_disagreed
 from segengine.comparison.image_metrics import measured, with_values
+from segengine.comparison.judge import judge
 from segengine.comparison.samples import differences
 from segengine.comparison.summary import Comparison, compare_folders
 from segengine.metrics.scores import scores_of
@@ -98,7 +99,7 @@ def test_values_of_images_are_judged_as_the_same_scores_from_counts_are(make, ro
     assert ours.ranking == theirs.ranking
 
 
-def test_an_image_in_which_one_model_has_no_distance_counts_for_none(make, root, said, tmp_path, distances):
+def test_an_image_in_which_one_of_two_models_has_no_distance_counts_for_none(make, root, said, tmp_path, distances):
     vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
     values, states = distances.copy(), np.full(distances.shape, 3)
     values[0, 0], states[0, 0] = np.nan, 1  # vgg misses the hardest liver
@@ -114,12 +115,15 @@ def test_an_image_in_which_one_model_has_no_distance_counts_for_none(make, root,
     page = tmp_path / "page.html"
     _, out, _ = said(root / "abdomen", "--metric", "hd95", "--resamples", 200, "--html", page, "--pictures", 0)
     assert (
-        "; in 1 of the images a class is left out for all variants, as some model has no HD95 of it."
-        in page.read_text()
+        "note: HD95 of liver: vgg missed it in 1 of 12 predictions; tables leave 1 of 12 images out for all variants"
+        in out
     )
-    assert (
-        "note: HD95 of liver: vgg missed it in 1 of 12 predictions; 1 of 12 images are left out for all models" in out
-    )
+    (found,) = judge(compared(root, "hd95"), "hd95").found[1:]
+    means = [variant.scores["hd95", "per_image"].mean.mean for variant in variants.values()]
+    assert found.means[0].difference == pytest.approx(means[0] - means[1])
+    said_too = "resnet and vgg are not distinguishable by how often they lack HD95: -8.33 points of all images"
+    assert said_too in out
+    assert said_too in page.read_text()
 
 
 def test_a_missed_class_stays_in_a_share(make, root, said, distances):
@@ -300,6 +304,37 @@ def test_a_collapsed_variant_takes_no_distance_from_the_others(make, root, said,
     assert rates == {"resnet": 0.0, "vgg": 0.0, "swin": 1.0}
 
 
+def test_undefined_distances_are_left_out_pair_by_pair_and_their_rates_are_tested(make, root, said, distances):
+    """swin has less than half of the values: vgg and resnet are compared over all images all the same."""
+    states = np.full(distances.shape, 3)
+    rng = np.random.default_rng(1)
+    keep(finished(make, "vgg"), distances + 1 + 0.1 * rng.standard_normal(distances.shape))
+    keep(finished(make, "resnet"), distances)
+    values = distances + 2
+    gone = [0, 1, 2, 4, 6, 8, 10]
+    values[gone], states[gone] = np.nan, 1
+    keep(finished(make, "swin"), values, states=states)
+    found = judge(compared(root, "hd95"), "hd95")
+    per_image = next(each for each in found.found if each.kind == "per_image")
+    by = {(row.first, row.second): row for row in per_image.means}
+    assert by["resnet", "vgg"].difference == pytest.approx(-1, abs=0.1)
+    assert {pair: row.units for pair, row in by.items()} == {
+        ("resnet", "swin"): 5, ("resnet", "vgg"): 6, ("swin", "vgg"): 5,
+    }  # fmt: skip
+    assert [found.names[i] for i in found.ranked] == ["resnet", "vgg", "swin"]  # the mean of swin is of 5 of 12 images
+    code, out, err = said(root / "abdomen", "--metric", "hd95", "--json", "--resamples", 200)
+    assert (code, err) == (0, "")
+    (document,) = json.loads(out)["comparisons"]
+    rates = document["tables"]["differences-of-undefined"]
+    assert ["resnet − swin", pytest.approx(-7 / 12)] in [row[:2] for row in rates["rows"]]
+    assert any(
+        line.startswith(
+            "of these two trained models, resnet lacks HD95 in fewer images than swin: -58.33 points of all images"
+        )
+        for line in document["sentences"]["pairs"]
+    )
+
+
 def test_a_class_that_one_variant_never_finds_is_out_of_everybody_s_mean(make, root, said, distances):
     vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
     values, states = distances + 1, np.full(distances.shape, 3)
@@ -313,6 +348,38 @@ def test_a_class_that_one_variant_never_finds_is_out_of_everybody_s_mean(make, r
     assert "Of these two trained models, resnet is better than vgg: -1.00 mm" in out
 
 
+@pytest.mark.parametrize(
+    ("record", "margin"),
+    [
+        (HD95, "±0.5 mm"),
+        (HD95.model_copy(update={"spacing": (0.8, 2.5)}), "±2.5 mm"),
+        (HD95.model_copy(update={"spacing": None, "unit": "px"}), "±1 px"),
+        (NSD, "±0.5 points"),
+    ],
+)
+def test_the_default_margin_is_a_pixel_or_half_a_point(make, root, said, distances, *, record, margin):
+    scale = 1 if record.unit else 1 / 60
+    for name in ("vgg", "resnet"):
+        keep(finished(make, name), scale * distances, record)
+    _, out, _ = said(root / "abdomen", "--metric", record.label, "--resamples", 200)
+    assert f"resnet and vgg are practically equal (within {margin})" in out.replace("vgg and resnet", "resnet and vgg")
+    assert "show a difference within " + margin in out
+
+
+def test_a_margin_of_distances_is_in_their_unit_and_one_of_scores_at_most_100_points(make, root, said, distances):
+    for name in ("vgg", "resnet"):
+        keep(finished(make, name), distances)
+    assert "show a difference within ±150 mm" in said(root / "abdomen", "--metric", "hd95", "--margin", 150)[1]
+    for value, why in (
+        ("150", "150 points; scores differ by 100 points at most"),
+        ("nan", "nan is not a finite number from 0"),
+        ("inf", "inf is not a finite number from 0"),
+    ):
+        code, out, err = said(root / "abdomen", "--margin", value)
+        assert (code, out) == (2, "")
+        assert f"--margin: {why}" in err.replace("'", "")
+
+
 def test_undefined_worst_takes_the_image_s_diagonal(make, root, said, distances):
     three_with_a_collapse(make, distances)
     code, out, err = said(root / "abdomen", "--metric", "hd95", "--undefined", "worst", "--resamples", 200)
@@ -321,7 +388,7 @@ def test_undefined_worst_takes_the_image_s_diagonal(make, root, said, distances)
     assert re.search(rf"^swin +1 +{diagonal:.3f} ", out, re.MULTILINE)
     assert re.search(r"resnet (is better than|and) swin\D*: -2\d\.\d\d mm", out)
     assert "swin missed it in 12 of 12 predictions; the image's diagonal stands for it" in out
-    assert "left out for all models" not in out
+    assert "tables leave" not in out
     code, _, err = said(root / "abdomen", "--undefined", "worst")
     assert code == 2
     assert "--undefined worst is for distances such as hd95; dice has a score wherever there is a class" in err

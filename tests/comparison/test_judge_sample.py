@@ -178,8 +178,8 @@ def test_the_worst_value_stands_in_where_only_one_side_has_the_class():
 
 
 def test_rates_of_undefined_images_are_compared_like_scores():
-    needed, place = np.ones((20, 1), dtype=bool), np.arange(20)
-    sums = [undefined_rates(np.arange(20)[:, None] < count, needed, place) for count in (12, 1)]
+    held, place = np.ones((20, 1), dtype=bool), np.arange(20)
+    sums = [undefined_rates(np.arange(20) < count, place) for count in (12, 1)]
     found = judge_sample(
         Sample(
             ("a", "b"),
@@ -187,7 +187,7 @@ def test_rates_of_undefined_images_are_compared_like_scores():
             (0,),
             tuple(a[None] for a, _ in sums),
             tuple(b[None] for _, b in sums),
-            needed,
+            held,
             sign=-1,
         )
     ).rows[0]

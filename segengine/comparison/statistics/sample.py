@@ -109,10 +109,13 @@ def sample_of_values(
     """Of a metric with a value in each image: see `Sample` for `values` and `lost`, one array [S, N, K] for each variant."""
     sums = [[value_ratios(one, place, kind) for one in each] for each in values]
     numerators, denominators = ([np.stack([pair[part] for pair in each]) for each in sums] for part in (0, 1))
-    present = np.any([(each > 0).any(axis=0) for each in denominators], axis=0)
+    held = np.array([(each > 0).all(axis=0) for each in denominators])
+    # A variant without any value of a class takes no unit from the others: its own scores are undefined.
+    present = np.asarray((held | ~held.any(axis=1, keepdims=True)).all(axis=0) & held.any(axis=0))
+    whole = not any(each.any() for each in lost)
     return Sample(
         tuple(variants), tuple(classes), tuple(averaged), tuple(numerators), tuple(denominators), present, kind,
-        bounded, sign, tuple(values), tuple(lost), place, paired, folds,
+        bounded, sign, None if whole else tuple(values), () if whole else tuple(lost), place, paired, folds,
     )  # fmt: skip
 
 
@@ -124,11 +127,6 @@ def with_worst(values: Floats, one_sided: NDArray[np.bool_], worst: Floats) -> F
     return np.where(np.isnan(values) & one_sided, worst[:, None], values)
 
 
-def undefined_rates(
-    one_sided: NDArray[np.bool_], needed: NDArray[np.bool_], place: NDArray[np.int64]
-) -> tuple[Floats, Floats]:
-    """Numerators and denominators [G, K] of the rate of undefined images, to be compared like any score (lower is better).
-
-    `one_sided` bool [N, K]: truth or prediction alone has the class; `needed` bool [N, K]: either has it.
-    """
-    return value_ratios(np.where(needed, one_sided.astype(np.float64), np.nan), place)
+def undefined_rates(undefined: NDArray[np.bool_], place: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Numerators and denominators [G, 1] of the rate of undefined images, bool [N], compared like any score (lower is better)."""
+    return value_ratios(undefined.astype(np.float64)[:, None], place)
