@@ -13,8 +13,10 @@ from segengine.errors import DataError, RunError
 
 
 def mapping_facts(mapper: Mapper) -> dict[str, Any]:
-    """Labels, ignored values and the masks' encoding of a mapper, as plain data."""
-    return mask_facts(mapper.labels, mapper.ignored, mapper.encoding)
+    """Labels, ignored and merged values and the masks' encoding of a mapper, as plain data."""
+    merged: Mapping[Raw, int] = getattr(mapper, "merged", {})
+    facts = mask_facts(mapper.labels, mapper.ignored, mapper.encoding)
+    return facts | ({"merged": [{"raw": _plain(r), "index": i} for r, i in merged.items()]} if merged else {})
 
 
 def mask_facts(labels: Sequence[Label], ignored: Sequence[Raw], encoding: MaskEncoding) -> dict[str, Any]:
@@ -46,6 +48,7 @@ class StoredMapping:
                 for entry in run["labels"]
             )
             self.ignored = tuple(_raw(value) for value in run["ignored"])
+            self.merged = {_raw(entry["raw"]): int(entry["index"]) for entry in run.get("merged", ())}
             masks = run["masks"]
             palette = tuple((int(r), int(g), int(b)) for r, g, b in masks["palette"]) if masks["palette"] else None
             self.encoding = MaskEncoding(masks["kind"], masks["bits"], palette, masks["suffix"], masks["channels"])
@@ -71,6 +74,7 @@ class StoredMapping:
         known = np.zeros(raw.shape[:2], dtype=bool)
         for value, index in [
             *((label.raw, label.index) for label in self.labels),
+            *self.merged.items(),
             *((value, IGNORE) for value in self.ignored),
         ]:
             same = np.equal(raw, np.asarray(value))

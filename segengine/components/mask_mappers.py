@@ -18,7 +18,21 @@ Part = Annotated[int, Field(ge=0, le=255)]
 Colour = tuple[Part, Part, Part]
 
 
-class GrayIndex(MaskMapper):
+class ClassMapper(MaskMapper):
+    """Masks in which values are classes, which can be merged and dropped by their names."""
+
+    merge: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="classes that become one: new name -> names of classes, as {vehicle: [car, truck]}; predictions have the value of "
+        "the first of them. {background: [background, pole]} adds a class to another",
+    )
+    drop: tuple[str, ...] = Field(
+        default=(),
+        description="names of classes whose pixels are ignored: neither trained on nor scored, and never predicted",
+    )
+
+
+class GrayIndex(ClassMapper):
     """Gray values or palette indices, sorted or as listed: the first is class 0."""
 
     name: Literal["gray-index"] = "gray-index"
@@ -44,18 +58,21 @@ class GrayIndex(MaskMapper):
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
         """The mapping; raises DataError if values can't be used as classes or don't match the names."""
         from segengine.data.masks.gray_values import choose_values
-        from segengine.data.masks.labels import make_labels
         from segengine.data.masks.mappers import GrayMapper
+        from segengine.data.masks.selection import select_classes
 
         listed = None if self.values == "auto" else tuple(int(v) for v in self.values)
         repair = self.repair == "nearest"
         named = None if classes is None else len(classes)
         chosen = choose_values(found, listed, self.ignore, repair=repair, named=named)
-        labels = make_labels(chosen.values, classes, found)
-        return GrayMapper(labels, self.ignore, found.encoding, repair, chosen.notes, values_file=chosen.unwritten)
+        kept = select_classes(chosen.values, classes, found, self.merge, self.drop)
+        return GrayMapper(
+            kept.labels, (*self.ignore, *kept.dropped), found.encoding, repair, (*chosen.notes, *kept.notes),
+            values_file=chosen.unwritten, merged=kept.merged,
+        )  # fmt: skip
 
 
-class Palette(MaskMapper):
+class Palette(ClassMapper):
     """Indexed (palette) masks in which the index is the class."""
 
     name: Literal["palette"] = "palette"
@@ -70,10 +87,10 @@ class Palette(MaskMapper):
                 f"{found.folder}: masks have no palette but are {found.encoding.kind}; "
                 f"use mask_mapper: {'rgb' if found.encoding.kind == 'rgb' else 'gray-index'}"
             )
-        return _by_index(classes, found, self.ignore)
+        return _by_index(self, classes, found)
 
 
-class Index(MaskMapper):
+class Index(ClassMapper):
     """Masks whose values are the classes 0..K-1 already."""
 
     name: Literal["index"] = "index"
@@ -83,10 +100,10 @@ class Index(MaskMapper):
         """K is the number of names, or the highest value plus one."""
         if found.encoding.kind == "rgb":
             raise DataError(f"{found.folder}: masks have colours, not class indices; use mask_mapper: rgb")
-        return _by_index(classes, found, self.ignore, full=True)
+        return _by_index(self, classes, found, full=True)
 
 
-class Rgb(MaskMapper):
+class Rgb(ClassMapper):
     """Coloured masks: each class has one colour."""
 
     name: Literal["rgb"] = "rgb"
@@ -102,13 +119,21 @@ class Rgb(MaskMapper):
     def build(self, *, classes: Sequence[str] | None, found: MaskSurvey) -> Mapper:
         """The mapping; raises DataError for missing or too many colours, or names that don't match."""
         from segengine.data.masks.colours import choose_colours
-        from segengine.data.masks.labels import make_labels
         from segengine.data.masks.mappers import ColourMapper
+        from segengine.data.masks.selection import select_classes
 
         table: Mapping[str, Colour] | None = None if isinstance(self.colours, str) else self.colours
         repair = self.repair == "nearest"
         survey, values, names, notes = choose_colours(found, table, classes, self.ignore, repair=repair)
-        return ColourMapper(make_labels(values, names, survey), self.ignore, survey.encoding, repair, notes)
+        kept = select_classes(values, names, survey, self.merge, self.drop)
+        return ColourMapper(
+            kept.labels,
+            (*self.ignore, *kept.dropped),
+            survey.encoding,
+            repair,
+            (*notes, *kept.notes),
+            merged=kept.merged,
+        )
 
 
 class Foreground(MaskMapper):
@@ -126,12 +151,17 @@ class Foreground(MaskMapper):
 
 
 def _by_index(
-    classes: Sequence[str] | None, found: MaskSurvey, ignore: tuple[int, ...], *, full: bool = False
+    mapper: Palette | Index, classes: Sequence[str] | None, found: MaskSurvey, *, full: bool = False
 ) -> Mapper:
     from segengine.data.masks.gray_values import choose_indices
-    from segengine.data.masks.labels import make_labels
     from segengine.data.masks.mappers import GrayMapper
+    from segengine.data.masks.selection import select_classes
 
-    values, notes = choose_indices(found, len(classes) if classes is not None else None, ignore, full=full)
+    named = len(classes) if classes is not None else None
+    values, notes = choose_indices(found, named, mapper.ignore, full=full)
+    kept = select_classes(values, classes, found, mapper.merge, mapper.drop)
     advice = "add {value} to ignore in data.mask_mapper, or name its class in data.classes"
-    return GrayMapper(make_labels(values, classes, found), ignore, found.encoding, False, notes, advice)
+    ignored = (*mapper.ignore, *kept.dropped)
+    return GrayMapper(
+        kept.labels, ignored, found.encoding, False, (*notes, *kept.notes), advice, merged=kept.merged
+    )  # fmt: skip

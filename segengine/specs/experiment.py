@@ -68,7 +68,7 @@ class Experiment(Settings):
         if twice:
             raise ValueError(f"seeds must differ; given twice: {', '.join(map(str, twice))}")
         unknown = (
-            set(self.evaluation.leave_out) - set(self.data.classes or ())
+            set(self.evaluation.leave_out) - {*(self.data.classes or ()), *getattr(self.data.mask_mapper, "merge", ())}
             if self.data.classes and self.evaluation.leave_out != "auto"
             else ()
         )

@@ -26,11 +26,12 @@ def make_labels(
         DataError: fewer than 2 or more than 254 values, or a different number of names; lists values with their
             pixel shares.
     """
-    if classes is not None and len(classes) != len(values):
-        raise DataError(_mismatch(values, classes, survey))
+    check_number(values, classes, survey)
     if not 2 <= len(values) <= MOST_CLASSES:
+        few = len(values) < 2
+        todo = "" if few else "; join or leave out classes by merge and drop in data.mask_mapper (docs/data.md)"
         raise DataError(
-            f"{survey.folder}: {counted(len(values), 'class', 'classes')}; a mask needs 2 to {MOST_CLASSES}"
+            f"{survey.folder}: {counted(len(values), 'class', 'classes')}; a mask needs 2 to {MOST_CLASSES}{todo}"
         )
     names = list(classes) if classes is not None else [name_of(raw) for raw in values]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -39,6 +40,12 @@ def make_labels(
     return tuple(
         Label(i, name, raw, _colour(i, raw, survey)) for i, (name, raw) in enumerate(zip(names, values, strict=True))
     )
+
+
+def check_number(values: Sequence[Raw], classes: Sequence[str] | None, survey: MaskSurvey) -> None:
+    """Check that there are as many names as values. Raises DataError; lists values with their pixel shares."""
+    if classes is not None and len(classes) != len(values):
+        raise DataError(_mismatch(values, classes, survey))
 
 
 def name_of(raw: Raw) -> str:

@@ -21,7 +21,8 @@ _UNKNOWN = 254  # between the last class and IGNORE
 class GrayMapper:
     """Gray values or palette indices <-> classes, through a table of 256 or 65536 entries.
 
-    `values_file` is the text of gray-values.txt if it could not be written beside the data, else ''.
+    `values_file` is the text of gray-values.txt if it could not be written beside the data, else ''. `merged`: classes of raw values
+    beside the classes' own.
     """
 
     labels: tuple[Label, ...]
@@ -31,10 +32,11 @@ class GrayMapper:
     notes: tuple[str, ...] = ()
     advice: str = "add {value} to values or ignore in data.mask_mapper"
     values_file: str = ""
+    merged: Mapping[Raw, int] = field(default_factory=dict)
     _table: NDArray[np.uint8] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        known = known_values(self.labels, self.ignored)
+        known = known_values(self.labels, self.ignored, self.merged)
         codes = np.array([_gray(raw) for raw in known])
         classes = np.array(list(known.values()), np.uint8)
         table = np.full(65536 if self.encoding.bits > 8 or codes.max() > 255 else 256, _UNKNOWN, np.uint8)
@@ -76,6 +78,7 @@ class ColourMapper:
     repair: bool = False
     notes: tuple[str, ...] = ()
     advice: str = "add {value} to colours or ignore in data.mask_mapper"
+    merged: Mapping[Raw, int] = field(default_factory=dict)
 
     def to_classes(self, raw: NDArray[Any], *, where: str = "") -> NDArray[np.uint8]:
         """Raw uint8 [H, W, 3], or [H, W] for a mask with only gray colours -> uint8 [H, W]."""
@@ -83,7 +86,7 @@ class ColourMapper:
             raise DataError(f"{where}: the mask has more than 8 bits per channel; export it with 8 bits")
         wide = raw.astype(np.uint32)
         packed = wide * 0x010101 if raw.ndim == 2 else (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
-        known = known_values(self.labels, self.ignored)
+        known = known_values(self.labels, self.ignored, self.merged)
         codes = np.array([_packed(raw) for raw in known], np.uint32)
         classes = np.array(list(known.values()), np.uint8)
         order = np.argsort(codes)
@@ -109,9 +112,9 @@ class ColourMapper:
         return np.asarray(table[classes])
 
 
-def known_values(labels: Sequence[Label], ignored: Sequence[Raw]) -> dict[Raw, int]:
+def known_values(labels: Sequence[Label], ignored: Sequence[Raw], merged: Mapping[Raw, int]) -> dict[Raw, int]:
     """Raw value -> class, 255 for ignored values."""
-    return {**{label.raw: label.index for label in labels}, **dict.fromkeys(ignored, IGNORE)}
+    return {**{label.raw: label.index for label in labels}, **merged, **dict.fromkeys(ignored, IGNORE)}
 
 
 def unlisted(survey: MaskSurvey, known: Mapping[Raw, Any] | Sequence[Raw]) -> dict[Raw, int]:
@@ -144,7 +147,7 @@ def _unknown(mapper: GrayMapper | ColourMapper, values: Sequence[Raw], where: st
     for value in values:
         counts[value] = counts.get(value, 0) + 1
     worst = min(counts, key=lambda v: (-counts[v], v))
-    nearest = min(known_values(mapper.labels, mapper.ignored), key=lambda known: distance(known, worst))
+    nearest = min(known_values(mapper.labels, mapper.ignored, mapper.merged), key=lambda known: distance(known, worst))
     others = f" (and {counted(len(counts) - 1, 'other unknown value')})" if len(counts) > 1 else ""
     return (
         f"{where}: {counted(counts[worst], 'pixel')} with value {spoken(worst)}{others}, neither a class nor "
