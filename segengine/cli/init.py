@@ -10,7 +10,8 @@ import click
 from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from segengine.inspection.layouts.understand import Answers, Finding, UndecidedError
+    from segengine.inspection.layouts.question import UndecidedError
+    from segengine.inspection.layouts.understand import Answers, Finding
 
 
 @click.command("init", short_help="Write an experiment file for your data.")
@@ -47,8 +48,9 @@ def command(data: Path, out: Path | None, interactive: bool, as_json: bool, **gi
     from segengine.cli.console import ConsoleListener
     from segengine.errors import SpecError
     from segengine.files import write_text
+    from segengine.inspection.layouts.question import UndecidedError
     from segengine.inspection.layouts.spec import experiment_text
-    from segengine.inspection.layouts.understand import Answers, UndecidedError, understand
+    from segengine.inspection.layouts.understand import Answers, understand
 
     file = out or Path(f"{data.resolve().name or 'experiment'}.yaml")
     if file.exists() and not as_json:

@@ -100,7 +100,11 @@ def annotation_records(plan: AnnotationPlan, found: Annotations, files: ImageFil
     if not found.images:
         raise DataError(f"{plan.root}: '{plan.annotations}' describes no image; correct data.source.annotations")
     values = label_values(plan, found)
-    placed = _placed(plan, found, files)
+    placed = [
+        (p, i)
+        for p, i in _placed(plan, found, files)
+        if plan.splits is None or _split(files, p, i) in {*plan.splits, None}
+    ]
     if not any(image.shapes for _, image in placed):
         raise DataError(f"{plan.root}: {_without_area(found)}")
     notes = [*found.notes]
@@ -121,8 +125,6 @@ def annotation_records(plan: AnnotationPlan, found: Annotations, files: ImageFil
         notes.append(f"annotations without area are left out: {kinds}")
     left_out = set(unannotated) if plan.unpaired == "skip" else set()
     used = [(path, image) for path, image in placed if path not in left_out]
-    if plan.splits is not None:
-        used = [(p, i) for p, i in used if _split(files, p, i) is None or _split(files, p, i) in plan.splits]
     make = partial(_record, plan, files, values)
     return Records(in_threads(make, used, "annotations"), notes, plan.root)
 

@@ -17,7 +17,7 @@ from segengine.inspection.layouts.tree import Tree
 Colour = tuple[int, int, int]
 _LARGEST = 4_000_000
 _MOST_FILES = 40
-_LIST_NAMES = {
+NAME_FILES = {
     "classes.txt",
     "labels.txt",
     "class_names.txt",
@@ -70,7 +70,7 @@ def _reader(name: str) -> Callable[[Path], Names | None] | None:
     if (
         name.endswith((".label", ".lbl"))
         or (name.endswith(".txt") and "label" in name)
-        or name in ("objectinfo150.txt", *_LIST_NAMES)
+        or name in ("objectinfo150.txt", *NAME_FILES)
     ):
         return _text
     return None
@@ -86,7 +86,7 @@ def _text(path: Path) -> Names | None:
         names = read(lines)
         if names is not None:
             return names
-    if path.name.lower() in _LIST_NAMES and 2 <= len(lines) <= 254 and len(set(lines)) == len(lines):
+    if path.name.lower() in NAME_FILES and 2 <= len(lines) <= 254 and len(set(lines)) == len(lines):
         numbered = [re.fullmatch(r"(\d+)[:,\s]+(.+)", line) for line in lines]
         if all(numbered):
             return Names("", values={int(m[1]): m[2].strip() for m in numbered if m})

@@ -84,7 +84,7 @@ def _name(line: str) -> str:
     return whole if " " not in line else first
 
 
-def find_group(records: Sequence[Record], hypothesis: Hypothesis) -> tuple[Group | None, str]:
+def find_group(records: Sequence[Record], hypothesis: Hypothesis | None) -> tuple[Group | None, str]:
     """A group for `data.split`, and a note where images of one group are in several splits of the folders."""
     for group in _candidates(records, hypothesis):
         members: dict[str, set[str | None]] = defaultdict(set)
@@ -102,9 +102,9 @@ def find_group(records: Sequence[Record], hypothesis: Hypothesis) -> tuple[Group
     return None, ""
 
 
-def _candidates(records: Sequence[Record], hypothesis: Hypothesis) -> Iterator[Group]:
+def _candidates(records: Sequence[Record], hypothesis: Hypothesis | None) -> Iterator[Group]:
     stems = [stem_of(r.image) for r in records]
-    for known in recognised(hypothesis.images, hypothesis.masks):
+    for known in recognised(hypothesis.images, hypothesis.masks) if hypothesis is not None else ():
         if known.group and (found := _grouped(stems, known.group)):
             yield Group(known.group, f"as in {known.title}", len(set(found)))
     eyes = r"^(.*[0-9])[LRlr]$"

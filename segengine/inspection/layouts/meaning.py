@@ -89,6 +89,21 @@ def interpret(
     return _with_shares(survey, _of_numbers(survey, diagnosis, (table, source), known, things))
 
 
+def drawn_classes(survey: MaskSurvey, labels: Sequence[str]) -> Meaning:
+    """The meaning of masks that a source draws from annotations: 0 is the background, then the labels.
+
+    Raises:
+        DataError: more classes than a network here learns.
+    """
+    classes = _distinct(("background", *labels))
+    if len(classes) > MOST_CLASSES:
+        raise DataError(
+            f"{survey.folder}: the annotations have {len(labels):,} labels, and at most {MOST_CLASSES} classes can be learnt; write "
+            "an experiment by hand, with merge or drop in data.mask_mapper (docs/data.md)"
+        )
+    return _with_shares(survey, Meaning({"name": "palette", "ignore": [255]}, classes, tuple(range(len(classes)))))
+
+
 def _of_numbers(
     survey: MaskSurvey,
     diagnosis: Diagnosis,

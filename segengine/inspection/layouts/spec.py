@@ -53,7 +53,8 @@ def _source_lines(finding: Finding, file: Path) -> list[str]:
     root = os.path.relpath(finding.root.absolute(), file.absolute().parent)
     source = {"name": finding.source["name"], "root": Path(root).as_posix()}
     source |= {key: value for key, value in finding.source.items() if key != "name"}
-    return ["  source:", *(f"    {key}: {flow(value)}" for key, value in source.items())]
+    why = {"labels": "    # as the annotations write them; rename classes in data.classes"}
+    return ["  source:", *(f"    {key}: {flow(value)}{why.get(key, '')}" for key, value in source.items())]
 
 
 def _mapper_lines(mapper: Mapping[str, Any], hint: str) -> list[str]:

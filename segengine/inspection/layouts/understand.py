@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segengine.components.base import Source
-from segengine.components.sources import Folders, Table
-from segengine.data.files.decoding import decode
+from segengine.components.lookup import component_class
 from segengine.data.sources.patterns import find
-from segengine.data.sources.records import Record, Records, counted, listed
+from segengine.data.sources.records import Record, Records, counted
 from segengine.errors import DataError
 from segengine.events import Listener
 from segengine.inspection.inspect import Inspection, inspect_records
 from segengine.inspection.layouts import divide
-from segengine.inspection.layouts.annotations import find_annotations
+from segengine.inspection.layouts.annotated import Annotated, annotated_source
+from segengine.inspection.layouts.annotations import annotation_files, annotation_words
 from segengine.inspection.layouts.choose import choose, settings
 from segengine.inspection.layouts.class_names import find_names
-from segengine.inspection.layouts.contents import look
 from segengine.inspection.layouts.families import find_families
 from segengine.inspection.layouts.hypotheses import Hypothesis, search
 from segengine.inspection.layouts.known import Known, recognised
-from segengine.inspection.layouts.meaning import Meaning, interpret
+from segengine.inspection.layouts.meaning import Meaning, drawn_classes, interpret
+from segengine.inspection.layouts.question import UndecidedError, question
 from segengine.inspection.layouts.tables import find_table
 from segengine.inspection.layouts.tree import Tree, look_around
 
 _FEW = 3
 _LEAST_TILE = 32
-_TRIED = 6
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,6 @@ class Answers:
     masks: str | None = None
     unpaired: str | None = None
     outside: str | None = None
-
-
-class UndecidedError(DataError):
-    """What only a person can decide: `text`, and the `choices` as (images, masks) patterns with the reason of each."""
-
-    def __init__(self, text: str, choices: Sequence[Hypothesis] = ()) -> None:
-        super().__init__(text)
-        self.choices = tuple(choices)
 
 
 @dataclass(frozen=True)
@@ -64,10 +54,13 @@ class Finding:
     evidence: tuple[str, ...]
     notes: tuple[str, ...]
     hypotheses: tuple[Hypothesis, ...] = ()
+    annotated: Annotated | None = None
 
     @property
     def masks_are(self) -> str:
         """What the masks hold, without the advice that the settings follow already."""
+        if self.annotated is not None:
+            return f"masks are drawn from annotations: {counted(len(self.annotated.labels), 'class', 'classes')} and background"
         return self.inspection.diagnosis.message.partition("; write ")[0]
 
 
@@ -80,7 +73,8 @@ def understand(root: Path, listener: Listener, answers: Answers | None = None) -
     """
     answers = answers or Answers()
     tree = look_around(root, outside=answers.outside == "allow")
-    source, hypothesis, evidence, notes, all_found = _source(tree, answers)
+    chosen = _source(tree, answers)
+    source, hypothesis, notes = chosen.source, chosen.hypothesis, chosen.notes
     records = _records(root, source, notes)
     if hypothesis is not None and len(records) >= 6:
         grouped = _with_folder_groups(source, hypothesis, records, notes)
@@ -88,44 +82,59 @@ def understand(root: Path, listener: Listener, answers: Answers | None = None) -
             source, records = grouped, _component(root, grouped).build()
     inspection = inspect_records(records, root, listener)
     _check_sizes(inspection)
-    pattern_images, pattern_masks = str(source.get("images", "")), str(source.get("masks", ""))
-    parts = "class" if "{class}" in pattern_masks else "object" if "{object}" in pattern_masks else ""
-    known: list[Known] = recognised(pattern_images, pattern_masks, _example(records))
-    order = source.get("class_order", ())
-    meaning = interpret(inspection.survey, inspection.diagnosis, find_names(tree), known, parts=parts, order=order)
-    source = {**source, **_tiles(inspection, notes)}
-    split, why = _split(source, inspection.records, hypothesis, notes)
-    notes += [note for note in find_annotations(tree) if hypothesis is None and "table" not in source.get("name", "")]
+    meaning = _meaning(tree, source, inspection, chosen.annotated, _example(records))
+    source = {**source, **(_tiles(inspection, notes) if source["name"] == "folders" else {})}
+    split, why = _split(source, inspection.records, chosen, notes)
+    if chosen.annotated is not None:
+        notes += [note for note in inspection.notes if note not in notes]
+    elif hypothesis is None and source["name"] != "table":
+        notes += annotation_words(tree, annotation_files(tree))
     if unread := tree.unread_words():
         notes.append(unread)
-    return Finding(root, source, inspection, meaning, split, why, tuple(evidence), tuple(notes), tuple(all_found))
+    return Finding(root, source, inspection, meaning, split, why, tuple(chosen.evidence), tuple(notes),
+                   tuple(chosen.hypotheses), chosen.annotated)  # fmt: skip
 
 
-def _source(
-    tree: Tree, answers: Answers
-) -> tuple[dict[str, Any], Hypothesis | None, list[str], list[str], list[Hypothesis]]:
-    """Settings of the source, the hypothesis behind them, its evidence, notes, and all hypotheses."""
+def _meaning(
+    tree: Tree, source: Mapping[str, Any], inspection: Inspection, annotated: Annotated | None, example: str
+) -> Meaning:
+    if annotated is not None:
+        return drawn_classes(inspection.survey, annotated.labels)
+    images, masks = str(source.get("images", "")), str(source.get("masks", ""))
+    parts = "class" if "{class}" in masks else "object" if "{object}" in masks else ""
+    known: list[Known] = recognised(images, masks, example)
+    order = source.get("class_order", ())
+    return interpret(inspection.survey, inspection.diagnosis, find_names(tree), known, parts=parts, order=order)
+
+
+@dataclass
+class _Chosen:
+    """Settings of the source, the hypothesis or the annotations behind them, evidence, notes, and all hypotheses."""
+
+    source: dict[str, Any]
+    evidence: list[str]
+    hypothesis: Hypothesis | None = None
+    annotated: Annotated | None = None
+    notes: list[str] = field(default_factory=list)
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+
+
+def _source(tree: Tree, answers: Answers) -> _Chosen:
     given = {k: v for k, v in (("images", answers.images), ("masks", answers.masks), ("unpaired", answers.unpaired),
                                ("outside", answers.outside)) if v is not None}  # fmt: skip
     if answers.images and answers.masks:
-        return {"name": "folders", **given}, None, ["the patterns were given"], [], []
+        return _Chosen({"name": "folders", **given}, ["the patterns were given"])
     hypotheses = search(tree, find_families(tree))
-    fitting = _as_answered(tree, hypotheses, answers)
-    choice = choose(tree, fitting)
+    choice = choose(tree, _as_answered(tree, hypotheses, answers))
     table = find_table(tree)
     taken = choice.taken
     if table is not None and (
         taken is None or taken.marks["images paired"] < 0.95 or taken.marks["masks paired"] < 0.5
     ):
-        return (
-            {**table[0], **({"unpaired": "skip"} if answers.unpaired == "skip" else {})},
-            None,
-            [table[1]],
-            [],
-            hypotheses,
-        )
+        skip = {"unpaired": "skip"} if answers.unpaired == "skip" else {}
+        return _Chosen({**table[0], **skip}, [table[1]], hypotheses=hypotheses)
     if taken is None:
-        raise _question(tree, choice.why, choice.rivals)
+        return _from_annotations(tree, choice.why, choice.rivals, hypotheses, skip=answers.unpaired == "skip")
     more, notes = settings(tree, taken)
     source: dict[str, Any] = {"name": "folders", "images": taken.images, "masks": taken.masks, **more, **given}
     if taken.matched.parts == "class":
@@ -136,7 +145,24 @@ def _source(
             source["lists"] = lists
             source.pop("unpaired", None)
             notes = [note for note in notes if "no mask" not in note]
-    return source, taken, list(taken.evidence), [*choice.notes, *notes], hypotheses
+    return _Chosen(source, list(taken.evidence), taken, None, [*choice.notes, *notes], hypotheses)
+
+
+def _from_annotations(
+    tree: Tree, why: str, rivals: Sequence[Hypothesis], hypotheses: list[Hypothesis], *, skip: bool
+) -> _Chosen:
+    """The source that draws the annotations, where there are no masks; else the question."""
+    files = annotation_files(tree)
+    words = annotation_words(tree, files)
+    if not any(r.marks["contents"] > 0.6 for r in rivals):
+        try:
+            annotated = annotated_source(tree, files)
+        except DataError as error:
+            raise question(tree, why, rivals, words, problem=str(error)) from error
+        if annotated is not None:
+            source = {**annotated.source, **({"unpaired": "skip"} if skip else {})}
+            return _Chosen(source, [annotated.evidence], None, annotated, list(annotated.notes), hypotheses)
+    raise question(tree, why, rivals, words)
 
 
 def _as_answered(tree: Tree, hypotheses: Sequence[Hypothesis], answers: Answers) -> list[Hypothesis]:
@@ -159,8 +185,9 @@ def _class_values(tree: Tree, hypothesis: Hypothesis) -> list[str]:
 
 
 def _component(root: Path, source: Mapping[str, Any]) -> Source:
-    kind = Table if source["name"] == "table" else Folders
-    return kind.model_validate({**source, "root": root.absolute()})
+    cls: Any = component_class("sources", source["name"])
+    made: Source = cls.model_validate({**source, "root": root.absolute()})
+    return made
 
 
 def _records(root: Path, source: dict[str, Any], notes: list[str]) -> list[Record]:
@@ -212,7 +239,7 @@ def _check_sizes(inspection: Inspection) -> None:
 
 
 def _split(
-    source: Mapping[str, Any], records: Sequence[Record], hypothesis: Hypothesis | None, notes: list[str]
+    source: Mapping[str, Any], records: Sequence[Record], chosen: _Chosen, notes: list[str]
 ) -> tuple[dict[str, Any], str]:
     """The block `data.split` and why it is as it is."""
     given = {r.split for r in records}
@@ -220,8 +247,8 @@ def _split(
     group = None
     if "{group}" in str(source.get("images", "")) or source.get("group"):
         split["by"] = "group"
-    elif hypothesis is not None and len(records) >= 6:
-        group, note = divide.find_group(records, hypothesis)
+    elif (chosen.hypothesis or chosen.annotated) and len(records) >= 6:
+        group, note = divide.find_group(records, chosen.hypothesis)
         if note:
             notes.append(note)
     if group is not None:
@@ -245,50 +272,6 @@ def _few_shares(units: int) -> dict[str, float]:
 
 def _group_why(group: divide.Group | None) -> str:
     return f"groups stay together: {group.why}" if group else ""
-
-
-def _question(tree: Tree, why: str, rivals: Sequence[Hypothesis]) -> UndecidedError:
-    """The question in words: what was found, two or three choices, and how to answer."""
-    annotations = find_annotations(tree)
-    unread = tree.unread_words()
-    where = str(tree.root)
-    if not tree.pictures:
-        found = [*annotations, *([unread] if unread else [])]
-        if tree.outside:
-            links = counted(len(tree.outside), "link leads", "links lead")
-            found.append(f"{links} out of it (first {'/'.join(tree.outside[0])}); follow them with --outside allow")
-        return UndecidedError(f"{where}: holds no images that can be read{'; ' + '; '.join(found) if found else ''}")
-    if problem := _undecodable(tree):
-        return UndecidedError(f"{where}: none of {counted(len(tree.pictures), 'image')} can be decoded; {problem}")
-    if annotations and not any(r.marks["contents"] > 0.6 for r in rivals):
-        return UndecidedError(
-            f"{where}: holds {counted(len(tree.pictures), 'image')} and no masks; {'; '.join(annotations)}"
-        )
-    folders = Counter("/".join(p[:-1]) or "." for p in tree.pictures)
-    there = listed([f"{name}/ ({counted(n, 'image')})" for name, n in folders.most_common(5)], 5)
-    options = "; ".join(f"--images '{r.images}' --masks '{r.masks}'" for r in rivals[:3])
-    asked = f"which is meant? {options}" if options else (
-        "which are the images and which the masks? Answer with --images PATTERN --masks PATTERN, for example --images 'photos/*.jpg' "
-        "--masks 'labels/*.png'; * stands for what an image and its mask have in common"
-    )  # fmt: skip
-    extra = "".join(f"; {text}" for text in ([unread] if unread else []) + annotations)
-    if tree.outside:
-        extra += (
-            f"; {counted(len(tree.outside), 'link leads', 'links lead')} out of the folder: follow with --outside allow"
-        )
-    return UndecidedError(f"{where}: {why}; there: {there}{extra}; {asked}", rivals[:3])
-
-
-def _undecodable(tree: Tree) -> str:
-    """Why the first image can't be decoded, if a few others can't either; '' if any can."""
-    step = max(1, len(tree.pictures) // _TRIED)
-    if any(look(tree.path(parts)) is not None for parts in tree.pictures[::step][:_TRIED]):
-        return ""
-    try:
-        decode(tree.path(tree.pictures[0]))
-    except DataError as error:
-        return str(error)
-    return ""
 
 
 def notes_of(records: Sequence[Record]) -> tuple[str, ...]:
