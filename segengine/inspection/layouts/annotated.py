@@ -31,8 +31,10 @@ class Annotated:
     notes: tuple[str, ...] = field(default=())
 
 
-def annotated_source(tree: Tree, files: Sequence[AnnotationFile]) -> Annotated | None:
+def annotated_source(tree: Tree, files: Sequence[AnnotationFile], images: str | None) -> Annotated | None:
     """The source for the annotations of a folder; None if there are none that can be rasterised.
+
+    `images` is the pattern of the images if it was given.
 
     Raises:
         DataError: annotations that can't be used; says why.
@@ -40,7 +42,7 @@ def annotated_source(tree: Tree, files: Sequence[AnnotationFile]) -> Annotated |
     problem: DataError | None = None
     for kind, parts, settings, notes in _candidates(tree, files):
         try:
-            return _tried(tree, kind, parts, settings, notes)
+            return _tried(tree, kind, parts, settings | ({"images": images} if images else {}), notes)
         except DataError as error:
             problem = problem or error
     if problem is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segengine.data.masks.diagnosis import Diagnosis, spoken
@@ -37,6 +37,7 @@ _PLAIN_COLOURS = {
 class Meaning:
     """`mapper` as in a spec; `classes` in order (None where the mapper names them); `raws` and `shares` of pixels by class.
 
+    `areas` are a class's pixels per mask that has it.
     `notes` are said and written as comments.
     """
 
@@ -46,6 +47,7 @@ class Meaning:
     named_by_mapper: bool = False
     notes: tuple[str, ...] = ()
     shares: Mapping[str, float] = field(default_factory=dict)
+    areas: Mapping[str, float] = field(default_factory=dict)
 
 
 def interpret(
@@ -98,8 +100,8 @@ def drawn_classes(survey: MaskSurvey, labels: Sequence[str]) -> Meaning:
     classes = _distinct(("background", *labels))
     if len(classes) > MOST_CLASSES:
         raise DataError(
-            f"{survey.folder}: the annotations have {len(labels):,} labels, and at most {MOST_CLASSES} classes can be learnt; write "
-            "an experiment by hand, with merge or drop in data.mask_mapper (docs/data.md)"
+            f"{survey.folder}: the annotations have {len(labels):,} labels, and at most {MOST_CLASSES} classes can be learnt; an "
+            "experiment written by hand can join or leave out classes by merge and drop (docs/data.md)"
         )
     return _with_shares(survey, Meaning({"name": "palette", "ignore": [255]}, classes, tuple(range(len(classes)))))
 
@@ -245,7 +247,12 @@ def _with_shares(survey: MaskSurvey, meaning: Meaning) -> Meaning:
         counted = {0: background, 1: survey.pixels - background}
     total = max(1, sum(counted.values()))
     shares = {name: counted.get(raw, 0) / total for name, raw in zip(meaning.classes, meaning.raws, strict=True)}
-    return Meaning(meaning.mapper, meaning.classes, meaning.raws, meaning.named_by_mapper, meaning.notes, shares)
+    areas = {
+        name: survey.values[raw].pixels / max(1, survey.values[raw].files)
+        for name, raw in zip(meaning.classes, meaning.raws, strict=True)
+        if raw in survey.values
+    }
+    return replace(meaning, shares=shares, areas=areas)
 
 
 def sided(names: Sequence[str]) -> list[str]:

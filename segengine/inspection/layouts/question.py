@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,6 +14,26 @@ from segengine.inspection.layouts.hypotheses import Hypothesis
 from segengine.inspection.layouts.tree import Tree
 
 _TRIED = 6
+_OPTIONS = (
+    (r"or set data\.source\.unpaired: skip", "or leave them out with --unpaired skip"),
+    (r"set outside: allow in data\.source to permit this", "allow this with --outside allow"),
+    (r"correct data\.source\.masks", "say which files are masks with --masks PATTERN"),
+    (
+        r"write the pattern of the images that are meant in data\.source\.images",
+        "name the images that are meant with --images PATTERN",
+    ),
+    (r"correct data\.source\.images", "correct --images"),
+    (r"write images(?:: )? and masks(?:: patterns)? in data\.source", "give --images PATTERN and --masks PATTERN"),
+    (r"write patterns such as images: (\S+) and masks: (\S+)", r"give patterns such as --images '\1' --masks '\2'"),
+)
+_SETTING = r"[;,][^;]*\bdata\.(?:source|mask_mapper|classes|split|channels|window)\b[^;]*"
+
+
+def before_a_file(message: str) -> str:
+    """A message about data for somebody who has no experiment file yet: options of `init` in place of settings."""
+    for setting, option in _OPTIONS:
+        message = re.sub(setting, option, message)
+    return re.sub(_SETTING, "", message)
 
 
 class UndecidedError(DataError):
@@ -39,7 +60,9 @@ def question(
             found.append(f"{links} out of it (first {'/'.join(tree.outside[0])}); follow them with --outside allow")
         return UndecidedError(f"{where}: holds no images that can be read{'; ' + '; '.join(found) if found else ''}")
     if problem_of_all := _undecodable(tree):
-        return UndecidedError(f"{where}: none of {counted(len(tree.pictures), 'image')} can be decoded; {problem_of_all}")
+        return UndecidedError(
+            f"{where}: none of {counted(len(tree.pictures), 'image')} can be decoded; {problem_of_all}"
+        )
     if annotations and not any(r.marks["contents"] > 0.6 for r in rivals):
         words = "; ".join([*annotations, *([problem] if problem else [])])
         return UndecidedError(f"{where}: holds {counted(len(tree.pictures), 'image')} and no masks; {words}")

@@ -23,7 +23,7 @@ from segengine.inspection.layouts.families import find_families
 from segengine.inspection.layouts.hypotheses import Hypothesis, search
 from segengine.inspection.layouts.known import Known, recognised
 from segengine.inspection.layouts.meaning import Meaning, drawn_classes, interpret
-from segengine.inspection.layouts.question import UndecidedError, question
+from segengine.inspection.layouts.question import UndecidedError, before_a_file, question
 from segengine.inspection.layouts.tables import find_table
 from segengine.inspection.layouts.tree import Tree, look_around
 
@@ -71,7 +71,15 @@ def understand(root: Path, listener: Listener, answers: Answers | None = None) -
         UndecidedError: several readings are as good, or none is; says which, and how to answer.
         DataError: files that can't be used as they are.
     """
-    answers = answers or Answers()
+    try:
+        return _understood(root, listener, answers or Answers())
+    except UndecidedError:
+        raise
+    except DataError as error:
+        raise DataError(before_a_file(str(error))) from error
+
+
+def _understood(root: Path, listener: Listener, answers: Answers) -> Finding:
     tree = look_around(root, outside=answers.outside == "allow")
     chosen = _source(tree, answers)
     source, hypothesis, notes = chosen.source, chosen.hypothesis, chosen.notes
@@ -134,7 +142,7 @@ def _source(tree: Tree, answers: Answers) -> _Chosen:
         skip = {"unpaired": "skip"} if answers.unpaired == "skip" else {}
         return _Chosen({**table[0], **skip}, [table[1]], hypotheses=hypotheses)
     if taken is None:
-        return _from_annotations(tree, choice.why, choice.rivals, hypotheses, skip=answers.unpaired == "skip")
+        return _from_annotations(tree, choice.why, choice.rivals, hypotheses, answers)
     more, notes = settings(tree, taken)
     source: dict[str, Any] = {"name": "folders", "images": taken.images, "masks": taken.masks, **more, **given}
     if taken.matched.parts == "class":
@@ -149,18 +157,18 @@ def _source(tree: Tree, answers: Answers) -> _Chosen:
 
 
 def _from_annotations(
-    tree: Tree, why: str, rivals: Sequence[Hypothesis], hypotheses: list[Hypothesis], *, skip: bool
+    tree: Tree, why: str, rivals: Sequence[Hypothesis], hypotheses: list[Hypothesis], answers: Answers
 ) -> _Chosen:
     """The source that draws the annotations, where there are no masks; else the question."""
     files = annotation_files(tree)
     words = annotation_words(tree, files)
     if not any(r.marks["contents"] > 0.6 for r in rivals):
         try:
-            annotated = annotated_source(tree, files)
+            annotated = annotated_source(tree, files, answers.images)
         except DataError as error:
-            raise question(tree, why, rivals, words, problem=str(error)) from error
+            raise question(tree, why, rivals, words, problem=before_a_file(str(error))) from error
         if annotated is not None:
-            source = {**annotated.source, **({"unpaired": "skip"} if skip else {})}
+            source = {**annotated.source, **({"unpaired": "skip"} if answers.unpaired == "skip" else {})}
             return _Chosen(source, [annotated.evidence], None, annotated, list(annotated.notes), hypotheses)
     raise question(tree, why, rivals, words)
 
