@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as library
 from pycocotools.coco import COCO
@@ -128,7 +128,7 @@ def test_layers_are_painted_by_size_by_order_or_by_z() -> None:
     assert rasterise([], 3, 5, "z-order").shape == (3, 5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 9), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_brushes_of_label_studio_come_back_exactly(height: int, width: int, random: Any) -> None:
     mask = np.array([[random.random() < 0.5 for _ in range(width)] for _ in range(height)])

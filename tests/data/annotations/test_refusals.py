@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segengine.components.annotation_sources import AnnotationSource, Coco, Cvat, Labelme, LabelStudio, Yolo
@@ -210,7 +210,7 @@ def test_boxes_of_yolo_and_unknown_numbers_are_named(tmp_path: Path) -> None:
     assert "a.txt:2: class 7 has no name (there are 2)" in said(Yolo(root=root))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=12), st.lists(st.integers(-5, 300), max_size=6), st.binary(max_size=40), st.integers(0, 200))
 def test_no_run_lengths_crash(text: str, counts: list[int], packed: bytes, cut: int) -> None:
     """pycocotools ends the process for some of these."""
@@ -229,7 +229,7 @@ def test_no_run_lengths_crash(text: str, counts: list[int], packed: bytes, cut: 
         assert sum(runs.counts) == runs.window[2] * runs.window[3]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_files_are_a_message_and_never_a_traceback(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
