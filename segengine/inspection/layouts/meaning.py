@@ -37,7 +37,6 @@ _PLAIN_COLOURS = {
 class Meaning:
     """`mapper` as in a spec; `classes` in order (None where the mapper names them); `raws` and `shares` of pixels by class.
 
-    `areas` are a class's pixels per mask that has it.
     `notes` are said and written as comments.
     """
 
@@ -47,7 +46,6 @@ class Meaning:
     named_by_mapper: bool = False
     notes: tuple[str, ...] = ()
     shares: Mapping[str, float] = field(default_factory=dict)
-    areas: Mapping[str, float] = field(default_factory=dict)
 
 
 def interpret(
@@ -247,12 +245,7 @@ def _with_shares(survey: MaskSurvey, meaning: Meaning) -> Meaning:
         counted = {0: background, 1: survey.pixels - background}
     total = max(1, sum(counted.values()))
     shares = {name: counted.get(raw, 0) / total for name, raw in zip(meaning.classes, meaning.raws, strict=True)}
-    areas = {
-        name: survey.values[raw].pixels / max(1, survey.values[raw].files)
-        for name, raw in zip(meaning.classes, meaning.raws, strict=True)
-        if raw in survey.values
-    }
-    return replace(meaning, shares=shares, areas=areas)
+    return replace(meaning, shares=shares)
 
 
 def sided(names: Sequence[str]) -> list[str]:

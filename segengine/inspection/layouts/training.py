@@ -18,9 +18,6 @@ from segengine.inspection.layouts.meaning import Meaning, sided
 
 _MULTIPLE = 32
 _RARE = 0.02
-_VERY_RARE = 0.005
-_SHARE_OF_WINDOW = 0.02
-_LEAST_WINDOW = 64
 _SAMPLED = 80
 
 
@@ -60,15 +57,13 @@ def plan_training(longer_sides: Sequence[int], records: Sequence[Record], meanin
     base = min(1024 if gpu else 512, _multiple(side))
     crop = min(512 if gpu else 160, base)
     rare = {name: share for name, share in meaning.shares.items() if 0 < share < _RARE}
-    whole, crop = crop, _window_of_rare(meaning, base / side, crop)
     training = sum(r.split in (None, "train") for r in records)
     batch = "auto" if gpu else max(2, min(8, training // 2))
     window: dict[str, Any] = {"name": "multi-scale", "base_size": base, "scale": [0.5, 1.5], "crop_size": crop}
     why = ""
     if rare:
         window["rare_share"] = 0.5
-        small = f", and small (not {whole}), so that it fills more of them" if crop < whole else ""
-        why = f"half of the windows are centred on a random class{small}, as {_shares(rare)}"
+        why = f"half of the windows are centred on a random class, as {_shares(rare)}"
     flips, flips_why = _flips(records, meaning)
     augmentations = [(window, why)]
     if flips:
@@ -86,23 +81,6 @@ def plan_training(longer_sides: Sequence[int], records: Sequence[Record], meanin
         batch, "as many as the GPU's memory holds" if gpu else "for this machine's CPU; auto on a GPU",
         int(np.clip(2000 // steps, 50, 200)), gpu,
     )  # fmt: skip
-
-
-def _window_of_rare(meaning: Meaning, scale: float, largest: int) -> int:
-    """The side of windows, `largest` unless all classes but one together have less than 0.5 % of the pixels.
-
-    Then the side at which objects of their mean size fill about 2 % of a window; `scale` is that of the images in training.
-    """
-    shares = {name: share for name, share in meaning.shares.items() if share > 0}
-    objects = sorted(shares, key=lambda name: shares[name])[:-1]
-    if (
-        not objects
-        or sum(shares[name] for name in objects) >= _VERY_RARE
-        or any(n not in meaning.areas for n in objects)
-    ):
-        return largest
-    area = max(meaning.areas[name] for name in objects)
-    return min(largest, max(_LEAST_WINDOW, _multiple(round(scale * (area / _SHARE_OF_WINDOW) ** 0.5))))
 
 
 def _shares(rare: Mapping[str, float]) -> str:
