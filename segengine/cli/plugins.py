@@ -36,7 +36,7 @@ def list_(kind: str | None, parameters: bool, as_json: bool) -> None:
     from segengine.registry import suggest
 
     if kind is not None and kind not in KINDS:
-        raise SpecError(f"--kind {kind}: there is no such kind; {suggest(kind, KINDS) or 'kinds: ' + ', '.join(KINDS)}")
+        raise SpecError(f"--kind {kind}: unknown kind; {suggest(kind, KINDS) or 'kinds: ' + ', '.join(KINDS)}")
     kinds = [kind] if kind else list(KINDS)
     rows = [row for each in kinds for row in _rows(each, parameters)]
     if as_json:

@@ -1,6 +1,6 @@
-"""Conformance checks for plugin authors: `check(MyComponent)` in a test says all that is wrong, and what to write.
+"""Conformance checks for plugin authors: in a test, `check(MyComponent)` reports all problems and how to fix them.
 
-`segengine plugins check` runs the same on what is installed; segengine's own components pass it too.
+`segengine plugins check` runs the same checks on installed components; the built-in components are tested with them too.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from segengine.testing.samples import sample_folder
 def check(
     component_class: type[Component], parameters: Mapping[str, Any] | None = None, *, folder: Path | None = None
 ) -> None:
-    """Check a component class of any kind: what it declares, what it builds, and what that does.
+    """Check a component class of any kind: its declaration, the object that it builds, and that object's behaviour.
 
     Args:
-        component_class: the class behind the entry point.
-        parameters: settings to construct it with; needed where fields have no default, welcome where others are faster.
-        folder: files for kinds that read them: masks that a mask mapper is tried on instead of small made-up ones, or files
-            of a reader's format.
+        component_class: the class that the entry point refers to.
+        parameters: settings of the component; required if fields have no default, useful to make the checks faster.
+        folder: input files for kinds that read files, such as the masks that a mask mapper is checked with (by default small
+            generated ones) or files of a reader's format.
 
     Raises:
-        AssertionError: all findings, a line each.
+        AssertionError: the component has findings; the message has one line per finding.
     """
     found = findings(component_class, parameters, folder=folder)
     if found:

@@ -1,4 +1,4 @@
-"""What an augmentation promises: the same draw gives the same sample, and masks hold nothing but classes and 255."""
+"""Checks of augmentations: samples depend only on the generator, and masks contain only the input's classes and 255."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def builds_a_transform(subject: Subject) -> Iterator[str]:
-    """An augmentation builds a transform for samples of one size, and of different sizes."""
+    """build() returns a transform, for samples of a fixed size and of varying sizes."""
     for size in (_SIZES[0], None):
         transform = subject.component.build(size=size)
         if not isinstance(transform, GeometricTransform | PixelTransform | BatchTransform):
             yield (
-                f"build() gives {type(transform).__name__} without draw() and apply(); give a transform with `size` and "
-                "apply(image, mask, rng), or draw(rng, height, width) where it moves pixels, or "
-                "apply_batch(images, masks, rng) where it mixes the images of a batch"
+                f"build() returns {type(transform).__name__} without draw() and apply(); return a transform with `size` and "
+                "apply(image, mask, rng), or draw(rng, height, width) for a geometric transform, or "
+                "apply_batch(images, masks, rng) for a transform of whole batches"
             )
             return
         if not hasattr(transform, "size"):
-            yield "the transform has no attribute `size`; give the (height, width) of what comes out, None where it varies"
+            yield "the transform has no attribute `size`; set it to the output's (height, width), None if it varies"
             return
 
 
@@ -58,7 +58,7 @@ def _pair(height: int, width: int, channels: int = 3, value: int | None = None) 
 
 
 def randomness_comes_from_rng(subject: Subject) -> Iterator[str]:
-    """The sample is a function of image, mask and rng alone."""
+    """The result depends only on image, mask and rng."""
     state = np.random.get_state()
     other_state = random.getstate()
     try:
@@ -69,7 +69,7 @@ def randomness_comes_from_rng(subject: Subject) -> Iterator[str]:
                 random.seed(seed)
                 results.append(_applied(subject, *_pair(*_SIZES[0]), draw))
             if not all(map(np.array_equal, *results)):
-                yield "the same rng gives different samples; draw every random number from `rng`, and keep no state"
+                yield "results differ for the same rng; draw all random numbers from `rng`, and keep no state"
                 return
     finally:
         np.random.set_state(state)
@@ -77,71 +77,74 @@ def randomness_comes_from_rng(subject: Subject) -> Iterator[str]:
 
 
 def masks_stay_masks(subject: Subject) -> Iterator[str]:
-    """A mask of the constant 3 becomes one of 3 and 255 only."""
+    """A mask that is 3 everywhere contains only 3 and 255 afterwards."""
     for size in _SIZES:
         for draw in range(_DRAWS):
             _, mask = _applied(subject, *_pair(*size, value=3), draw)
             strange = sorted({int(value) for value in np.unique(mask)} - {3, IGNORE})
             if strange:
                 yield (
-                    f"a mask of the constant 3 comes out with {strange}; move masks by nearest neighbour, and fill what "
-                    "comes into view with 255"
+                    f"a mask that is 3 everywhere contains {strange} afterwards; resample masks with nearest neighbour, and "
+                    "fill pixels outside the image with 255"
                 )
                 return
 
 
 def samples_have_their_form(subject: Subject) -> Iterator[str]:
-    """Images of 1, 3 and 5 channels come out as C-contiguous uint8, as large as their mask."""
+    """Results for images with 1, 3 and 5 channels are C-contiguous uint8, image and mask of the same size."""
     for size in _SIZES:
         for channels in _CHANNELS:
             for draw in range(_DRAWS):
                 found = _form(_applied(subject, *_pair(*size, channels), draw), channels)
                 if found:
-                    yield f"an image of {size[0]}x{size[1]} with {channels} channels comes out {found}"
+                    yield f"result for an image of {size[0]}x{size[1]} pixels with {channels} channels: {found}"
                     return
 
 
 def _form(pair: _Pair, channels: int) -> str:
     image, mask = (np.asarray(array) for array in pair)
     if image.dtype != np.uint8 or mask.dtype != np.uint8:
-        return f"as {image.dtype}, its mask as {mask.dtype}; give uint8, clipped to 0..255"
+        return f"image {image.dtype}, mask {mask.dtype}; return uint8, clipped to 0..255"
     if image.ndim != 3 or image.shape[2] != channels or mask.ndim != 2:
-        return f"with shape {list(image.shape)}, its mask {list(mask.shape)}; give [H, W, C] and [H, W]"
+        return f"image of shape {list(image.shape)}, mask of shape {list(mask.shape)}; return [H, W, C] and [H, W]"
     if image.shape[:2] != mask.shape:
-        return f"{image.shape[0]}x{image.shape[1]}, its mask {mask.shape[0]}x{mask.shape[1]}; change both alike"
+        return (
+            f"image of {image.shape[0]}x{image.shape[1]} pixels, mask of {mask.shape[0]}x{mask.shape[1]}; "
+            "apply the same geometry to both"
+        )
     if not (image.flags.c_contiguous and mask.flags.c_contiguous):
         return "not contiguous in memory; return np.ascontiguousarray(...)"
     return ""
 
 
 def given_arrays_stay(subject: Subject) -> Iterator[str]:
-    """The given image and mask, which may be cached, stay as they are (they are given read-only)."""
+    """The input image and mask, which may be cached, are not modified (they are passed read-only)."""
     for draw in range(_DRAWS):
         image, mask = _pair(*_SIZES[0])
         before = image.copy(), mask.copy()
         _applied(subject, image, mask, draw)
         if not (np.array_equal(before[0], image) and np.array_equal(before[1], mask)):
-            yield "changes the image or mask that it is given; work on a copy"
+            yield "the input image or mask is modified; work on a copy"
             return
 
 
 def declared_size_comes_out(subject: Subject) -> Iterator[str]:
-    """What comes out has the declared size, for samples of one size and of different sizes."""
-    for told in (_SIZES[0], None):
-        declared = subject.component.build(size=told).size
-        for size in _SIZES if told is None else _SIZES[:1]:
+    """The result has the declared size, for samples of a fixed size and of varying sizes."""
+    for input_size in (_SIZES[0], None):
+        declared = subject.component.build(size=input_size).size
+        for size in _SIZES if input_size is None else _SIZES[:1]:
             for draw in range(_DRAWS):
-                _, mask = _applied(subject, *_pair(*size), draw, told)
+                _, mask = _applied(subject, *_pair(*size), draw, input_size)
                 if declared is not None and mask.shape != tuple(declared):
                     yield (
-                        f"build(size={told}) declares {tuple(declared)}, but a sample of {size[0]}x{size[1]} comes out "
-                        f"{mask.shape[0]}x{mask.shape[1]}; declare None where the size varies"
+                        f"build(size={input_size}) declares {tuple(declared)}, but the result for a sample of "
+                        f"{size[0]}x{size[1]} is {mask.shape[0]}x{mask.shape[1]}; declare None if the size varies"
                     )
                     return
 
 
 def _of_samples(check: Check) -> Check:
-    """The check, for transforms of single samples."""
+    """The check, skipped for transforms of whole batches."""
 
     @wraps(check)
     def checked(subject: Subject) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""What a backbone promises: maps of the declared channels and strides, for any number of image channels.
+"""Checks of backbones: feature maps with the declared channels and strides, for any number of image channels.
 
-At sizes that are multiples of the deepest stride, which `Segmenter` pads to, a map has exactly H/stride x W/stride
-pixels. At other sizes each side is rounded down or up; a backbone may refuse those by raising an error.
+If height and width are multiples of the deepest stride (`Segmenter` pads to them), a map has exactly H/stride x W/stride
+pixels. For other sizes, each side is rounded down or up; a backbone may reject them by raising an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ODD = (65, 97)
 
 
 def builds_for_all_channels(subject: Subject) -> Iterator[str]:
-    """A backbone builds on the CPU for images of 1, 3 and 4 channels, and declares its maps."""
+    """build() works on the CPU for images with 1, 3 and 4 channels, and the module declares its maps."""
     for in_channels in IN_CHANNELS:
         module = _built(subject, in_channels)
         found = list(declared_problems(module, in_channels))
@@ -37,7 +37,7 @@ def _built(subject: Subject, in_channels: int = 3, output_stride: int = 32) -> A
 
 
 def maps_are_as_declared(subject: Subject) -> Iterator[str]:
-    """Maps have the declared channels and strides for 1, 3 and 4 channels."""
+    """Maps have the declared channels and strides, for images with 1, 3 and 4 channels."""
     for in_channels in IN_CHANNELS:
         found = list(backbone_problems(_built(subject, in_channels), in_channels))
         if found:
@@ -46,7 +46,7 @@ def maps_are_as_declared(subject: Subject) -> Iterator[str]:
 
 
 def odd_sizes_are_rounded(subject: Subject) -> Iterator[str]:
-    """Where sizes aren't multiples of the strides, each side of a map is rounded down or up."""
+    """For sizes that are not multiples of the strides, each side of a map is rounded down or up."""
     import torch
 
     module, (height, width) = _built(subject).eval(), ODD
@@ -54,19 +54,19 @@ def odd_sizes_are_rounded(subject: Subject) -> Iterator[str]:
         with torch.inference_mode():
             maps = module(torch.rand(1, 3, height, width))
     except Exception:
-        return  # a backbone may refuse them: the segmenter pads to a multiple of the deepest stride
+        return  # a backbone may reject them: the segmenter pads to a multiple of the deepest stride
     for index, (tensor, stride) in enumerate(zip(maps, module.strides, strict=True)):
         sides = tuple(tensor.shape[-2:])
         allowed = [{size // stride, -(-size // stride)} for size in ODD]
         if not all(side in sizes for side, sizes in zip(sides, allowed, strict=True)):
             yield (
-                f"map {index} of an image of {height}x{width} is {sides[0]}x{sides[1]}, at stride {stride} neither "
-                f"rounded down nor up; pad inside, or raise an error for such sizes"
+                f"map {index} of an image of {height}x{width} is {sides[0]}x{sides[1]}, which for stride {stride} is neither "
+                f"rounded down nor up; pad inside forward(), or raise an error for such sizes"
             )
 
 
 def output_strides_are_kept(subject: Subject) -> Iterator[str]:
-    """An output stride of 16 or 8 is given, or refused with a SpecError."""
+    """An output stride of 16 or 8 is implemented, or rejected with a SpecError."""
     for output_stride in (16, 8):
         try:
             module = _built(subject, output_stride=output_stride)
@@ -75,7 +75,7 @@ def output_strides_are_kept(subject: Subject) -> Iterator[str]:
         if max(module.strides) > output_stride:
             yield (
                 f"build(output_stride={output_stride}) has strides {tuple(module.strides)}; dilate the last stages, or "
-                f"raise SpecError where that can't be done"
+                f"raise SpecError if that is not possible"
             )
         else:
             yield from backbone_problems(module, 3, f" with output_stride={output_stride}")

@@ -1,4 +1,4 @@
-"""What a batch augmentation promises: the same draw gives the same batch, of the same form, made of the given pixels."""
+"""Checks of batch augmentations: results depend only on the generator, with unchanged shapes, dtypes and classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DRAWS = 8
 
 
 def _transform(subject: Subject) -> Any:
-    """The transform, None where it is one of single samples."""
+    """The transform; None if it transforms single samples."""
     transform = subject.component.build(size=(16, 20))
     return transform if isinstance(transform, BatchTransform) else None
 
@@ -34,7 +34,7 @@ def _batch(count: int, channels: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def batches_are_a_function_of_rng(subject: Subject) -> Iterator[str]:
-    """The mixed batch is a function of images, masks and rng alone, and the given tensors stay as they are."""
+    """The result depends only on images, masks and rng, and the input tensors are not modified."""
     import torch
 
     transform = _transform(subject)
@@ -45,15 +45,15 @@ def batches_are_a_function_of_rng(subject: Subject) -> Iterator[str]:
             with seeded(seed):
                 results.append(transform.apply_batch(images, masks, generator(0, draw, "batch")))
         if not all(torch.equal(one, other) for one, other in zip(*results, strict=True)):
-            yield "the same rng gives different batches; draw every random number from `rng`, and keep no state"
+            yield "results differ for the same rng; draw all random numbers from `rng`, and keep no state"
             return
         if not (torch.equal(before[0], images) and torch.equal(before[1], masks)):
-            yield "changes the images or masks that it is given; use no operations in place on them"
+            yield "the input images or masks are modified; do not use in-place operations on them"
             return
 
 
 def batches_keep_their_form(subject: Subject) -> Iterator[str]:
-    """Batches of one image and of more, of 1, 3 and 5 channels, come out as uint8 of the same shapes."""
+    """Results for batches of 1, 2 and 5 images with 1, 3 and 5 channels are uint8 of the same shapes."""
     import torch
 
     transform = _transform(subject)
@@ -64,12 +64,15 @@ def batches_keep_their_form(subject: Subject) -> Iterator[str]:
                 ("images", "masks"), given, transform.apply_batch(*given, generator(0, draw, "batch")), strict=True
             ):
                 if other.dtype != torch.uint8 or other.shape != one.shape:
-                    yield f"{what} of shape {list(one.shape)} come out {list(other.shape)}, {other.dtype}; give uint8 of the same shape"
+                    yield (
+                        f"result for {what} of shape {list(one.shape)} is {other.dtype} {list(other.shape)}; "
+                        "return uint8 of the same shape"
+                    )
                     return
 
 
 def batch_masks_stay_masks(subject: Subject) -> Iterator[str]:
-    """Masks hold nothing but the classes of the batch, and 255."""
+    """Masks contain only classes of the batch and 255."""
     transform = _transform(subject)
     for draw in range(_DRAWS if transform else 0):
         images, masks = _batch(4)
@@ -77,7 +80,7 @@ def batch_masks_stay_masks(subject: Subject) -> Iterator[str]:
         found = transform.apply_batch(images, masks, generator(0, draw, "batch"))[1]
         strange = sorted(set(found.unique().tolist()) - {3, IGNORE})
         if strange:
-            yield f"masks of 3 and 255 come out with {strange}; take labels as they are, without mixing their numbers"
+            yield f"masks of 3 and 255 contain {strange} afterwards; copy labels, and do not blend them"
             return
 
 

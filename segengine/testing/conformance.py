@@ -1,4 +1,4 @@
-"""All checks of a component class, in order: what it declares, then what its kind promises."""
+"""All checks of a component class, in order: its declaration, then the contract of its kind."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ _MODULES = {
     "executors": "outputs",
     "exporters": "outputs",
 }
-"""Kind -> module of this package with a sequence `CHECKS`; the first check decides whether the others make sense."""
+"""Kind -> module of this package with a sequence `CHECKS`; the others run only if the first check passes."""
 
 
 def findings(
     component_class: type[Component], parameters: Mapping[str, Any] | None = None, *, folder: Path | None = None
 ) -> list[str]:
-    """What is wrong with a component class, a line each: what, and what to write; empty where all is well.
+    """Problems of a component class, one line each with the problem and its fix; empty if there are none.
 
-    `parameters` construct it; `folder` holds files for kinds that read them (see `check`).
+    Args:
+        parameters: settings of the component.
+        folder: input files for kinds that read files (see `check`).
     """
     if not declaration.is_of_a_kind(component_class):
         bases = ", ".join(base.__name__ for base in KINDS.values())
-        return [f"{component_class!r} is no component; derive it from one class of segengine.plugin: {bases}"]
+        return [f"{component_class!r} is not a component; derive it from one class of segengine.plugin: {bases}"]
     found = [*declaration.class_findings(component_class), *imports_nothing_heavy(component_class)]
     unfit = list(declaration.keyword_findings(component_class))
     component, problem = _constructed(component_class, dict(parameters or {}))
@@ -66,7 +68,7 @@ def _checks(kind: str) -> Sequence[Check]:
 
 
 def missing_parameters(cls: type[Component], parameters: Mapping[str, Any]) -> list[str]:
-    """The names of fields that have no default and aren't given."""
+    """Names of required fields that are not in `parameters`."""
     return [name for name, field in cls.model_fields.items() if field.is_required() and name not in parameters]
 
 
@@ -74,10 +76,10 @@ def _constructed(cls: type[Component], parameters: dict[str, Any]) -> tuple[Comp
     missing = missing_parameters(cls, parameters)
     if missing:
         given = ", ".join(f"{name!r}: ..." for name in missing)
-        return None, f"can't be constructed without {', '.join(missing)}; call check({cls.__name__}, {{{given}}})"
+        return None, f"{', '.join(missing)} must be given; call check({cls.__name__}, {{{given}}})"
     try:
         return cls.model_validate(parameters), ""
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "parameters"
-        return None, f"can't be constructed: {where}: {first['msg']}; correct the default, or the given parameters"
+        return None, f"validation fails: {where}: {first['msg']}; correct the default, or the given parameters"

@@ -1,4 +1,4 @@
-"""What every component declares, whatever its kind: documentation, name, frozenness, schema, a way to YAML and back."""
+"""Checks of the declaration, for all kinds: documentation, name, immutability, JSON Schema, YAML round trip."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _SUFFIXES = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")  # a reader's name, such as
 
 
 def is_of_a_kind(cls: object) -> bool:
-    """Whether something is a class derived from the base of a kind."""
+    """Whether `cls` is a class derived from the base class of a kind."""
     return isinstance(cls, type) and any(issubclass(cls, base) and cls is not base for base in KINDS.values())
 
 
 def class_findings(cls: type[Component]) -> Iterator[str]:
-    """What can be seen without a component: docstring, name, descriptions, model configuration."""
+    """Findings about the class: docstring, name, descriptions of fields, model configuration."""
     if "__doc__" not in vars(cls) or not cls.title():
-        yield 'has no docstring; write one line that says what it does: """Blurs the image."""'
+        yield 'docstring is missing; describe in one sentence what it does: """Blurs the image."""'
     elif not cls.title().endswith("."):
-        yield f"docstring's first line is no sentence: {cls.title()!r}; say in one line what it does, with a full stop"
+        yield f"docstring's first line {cls.title()!r} does not end with a full stop; write one sentence on one line"
     yield from _name(cls)
     for name, field in described(cls).items():
         if not field.description:
-            yield f'field `{name}` has no description; write Field(description="what it is, and its unit")'
+            yield f'field `{name}` has no description; write Field(description="meaning and unit")'
     for setting, wanted in (("frozen", True), ("extra", "forbid")):
         if cls.model_config.get(setting) != wanted:
-            yield f"model_config sets {setting}={cls.model_config.get(setting)!r}; leave it at {wanted!r}"
+            yield f"model_config sets {setting}={cls.model_config.get(setting)!r}; keep the default {wanted!r}"
 
 
 def _name(cls: type[Component]) -> Iterator[str]:
@@ -46,18 +46,18 @@ def _name(cls: type[Component]) -> Iterator[str]:
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     example = choices[0] if len(choices) == 1 else field.default if isinstance(field.default, str) else "my-name"
     if len(choices) != 1 or field.default != choices[0]:
-        yield f'`name` must be a Literal with itself as default; write name: Literal["{example}"] = "{example}"'
+        yield f'`name` must be a Literal with its value as default; write name: Literal["{example}"] = "{example}"'
     elif not (_SUFFIXES if cls.kind == "readers" else _NAME).fullmatch(str(choices[0])):
         near = re.sub(r"[^a-z0-9]+", "-", str(choices[0]).lower()).strip("-") or "my-name"
-        yield f"name {choices[0]!r} must be lower-case letters, digits and single hyphens; write {near!r}"
+        yield f"name {choices[0]!r} must consist of lower-case letters, digits and single hyphens; write {near!r}"
 
 
 def keyword_findings(cls: type[Component]) -> Iterator[str]:
-    """Whether build() takes what segengine calls it with."""
+    """Findings about the signature of build()."""
     base = KINDS[cls.kind]
     needed = "factor" if base.kind == "schedules" else "build"
     if getattr(cls, needed) is getattr(base, needed):
-        yield f"has no {needed}(); write {_signature(base, needed)}"
+        yield f"{needed}() is missing; write {_signature(base, needed)}"
         return
     wanted = _parameters(base, "build")
     given = _parameters(cls, "build")
@@ -69,7 +69,7 @@ def keyword_findings(cls: type[Component]) -> Iterator[str]:
         if n not in wanted and p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
     if missing or extra:
-        yield f"build() doesn't fit how segengine calls it; write {_signature(base, 'build')}"
+        yield f"build() has the wrong parameters; write {_signature(base, 'build')}"
 
 
 def _parameters(cls: type[Component], method: str) -> Mapping[str, inspect.Parameter]:
@@ -81,13 +81,13 @@ def _signature(base: type[Component], method: str) -> str:
 
 
 def preflight(subject: Subject) -> Iterator[str]:
-    """Preflight passes for these parameters."""
+    """The preflight check raises no error for these parameters."""
     subject.component.preflight()
     yield from ()
 
 
 def yaml_round_trip(subject: Subject) -> Iterator[str]:
-    """Written to YAML and read again, the component is equal."""
+    """The component is equal after a round trip through YAML."""
     cls, component = subject.cls, subject.component
     data = dump(component) if _installed(cls) else component.model_dump(mode="json")
     text = yaml.safe_dump(data, sort_keys=False)
@@ -96,13 +96,13 @@ def yaml_round_trip(subject: Subject) -> Iterator[str]:
     if read != component:
         differing = [name for name in cls.model_fields if getattr(read, name, None) != getattr(component, name)]
         yield (
-            f"differs after a way to YAML and back in {', '.join(differing)}; let fields hold what YAML can: numbers, "
-            "words, lists, mappings"
+            f"fields that change in a round trip through YAML: {', '.join(differing)}; use types that YAML has: numbers, "
+            "strings, lists, mappings"
         )
 
 
 def _chosen(kind: str, block: Any) -> Component:
-    """What a spec's block gives, by the look-up that validates specs."""
+    """The component of a block in an experiment file, by the lookup that validates these files."""
     base: Any = KINDS[kind]
     chosen: Component = TypeAdapter[Any](Annotated[base, Choice(base)]).validate_python(block)
     return chosen
@@ -121,12 +121,12 @@ def _installed(cls: type[Component]) -> bool:
 
 
 def json_schema(subject: Subject) -> Iterator[str]:
-    """It has a JSON Schema, valid as such, that the component itself fulfils."""
+    """The class has a valid JSON Schema, and the component satisfies it."""
     schema = subject.cls.model_json_schema(mode="validation")
     for name, part in schema.get("$defs", {}).items():
         for field, facts in part.get("properties", {}).items():
             if not facts.get("description"):
-                yield f'field `{field}` of {name} has no description; write Field(description="what it is, and its unit")'
+                yield f'field `{field}` of {name} has no description; write Field(description="meaning and unit")'
     try:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import SchemaError, ValidationError
@@ -136,10 +136,10 @@ def json_schema(subject: Subject) -> Iterator[str]:
         Draft202012Validator.check_schema(schema)
         Draft202012Validator(schema).validate(subject.component.model_dump(mode="json"))
     except SchemaError as error:
-        yield f"its JSON Schema is not valid: {_line(error.message)}; correct json_schema_extra or the custom type"
+        yield f"the JSON Schema is invalid: {_line(error.message)}; correct json_schema_extra or the custom type"
     except ValidationError as error:
         what = singular(subject.cls.kind)
-        yield f"this {what} doesn't fulfil its own JSON Schema: {_line(error.message)}; correct the field's type"
+        yield f"the {what} does not satisfy its own JSON Schema: {_line(error.message)}; correct the field's type"
 
 
 def _line(text: str) -> str:

@@ -1,6 +1,6 @@
-"""What a decoder promises: it fits the pyramids of the usual backbones, and declares what comes out.
+"""Checks of decoders: they accept the feature pyramids of common backbones and declare the shape of their output.
 
-Maps are of 64 x 96 pixels divided by their strides, dilated to the stride that the decoder wants. A decoder may refuse
+Feature maps belong to an image of 64 x 96 pixels; strides are limited to the decoder's `wanted_stride`. A decoder may reject
 a pyramid with a SpecError, but not all of them.
 """
 
@@ -27,21 +27,21 @@ PYRAMIDS = {
     "VGG": ((8, 12, 16, 20, 24, 24), (1, 2, 4, 8, 16, 32)),
     "ConvNeXt": ((8, 12, 16, 20), (4, 8, 16, 32)),
 }
-"""Channels (fewer than the real ones) and strides."""
+"""Backbone -> channels (fewer than the real ones) and strides."""
 
 HEIGHT, WIDTH = 64, 96
 _Pyramid = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def fits_a_pyramid(subject: Subject) -> Iterator[str]:
-    """A decoder builds for the maps of a ResNet, a VGG or a ConvNeXt, and declares what comes out."""
+    """build() works for the feature maps of a ResNet, a VGG or a ConvNeXt, and the module declares its output."""
     wanted = subject.component.wanted_stride
     if wanted not in (8, 16, 32):
-        yield f"wanted_stride is {wanted!r}; give 32, 16 or 8"
+        yield f"wanted_stride is {wanted!r}; set it to 32, 16 or 8"
         return
     built = list(_all_built(subject))
     if not built:
-        yield f"refuses the maps of every usual backbone ({', '.join(PYRAMIDS)}); it must fit one of them"
+        yield f"build() rejects the feature maps of all tested backbones ({', '.join(PYRAMIDS)}); support at least one"
     for _, module, _ in built:
         yield from module_problems(module, DECODER)
 
@@ -69,7 +69,7 @@ def _maps(pyramid: _Pyramid, batch: int) -> list[Tensor]:
 
 
 def results_are_as_declared(subject: Subject) -> Iterator[str]:
-    """The result has the declared channels and stride for each pyramid."""
+    """The output has the declared channels and stride, for each pyramid."""
     import torch
 
     for name, module, pyramid in _all_built(subject):
@@ -77,9 +77,9 @@ def results_are_as_declared(subject: Subject) -> Iterator[str]:
         with torch.inference_mode():
             result = module.eval()(given)
         wanted = (2, module.out_channels, HEIGHT // module.stride, WIDTH // module.stride)
-        yield from shape_problems(f"the result for the maps of a {name} ({HEIGHT}x{WIDTH})", result, wanted)
+        yield from shape_problems(f"the output for the maps of a {name} ({HEIGHT}x{WIDTH})", result, wanted)
         if len(given) != len(pyramid[0]):
-            yield "changes the list of maps that it is given; copy it first"
+            yield "forward() modifies the input list of maps; copy it first"
 
 
 def _network_on(name: str, subject: Subject) -> Network:
@@ -96,13 +96,13 @@ def _first_fitting(subject: Subject) -> Network:
 
 
 def gradients_on_the_others(subject: Subject) -> Iterator[str]:
-    """The gradient reaches every parameter, whatever the pyramid."""
+    """The gradient reaches every parameter, for each pyramid."""
     for name, _, _ in list(_all_built(subject))[1:]:
         yield from gradient_reaches_every_parameter(_network_on(name, subject))
 
 
 def auxiliary_heads_fit(subject: Subject) -> Iterator[str]:
-    """Inner maps for auxiliary heads, where a decoder gives any, have the declared channels, on each pyramid and at odd sizes."""
+    """Inner maps for auxiliary heads, if the decoder has any, have the declared channels, for each pyramid and odd sizes."""
     import torch
 
     for name, module, (channels, strides) in _all_built(subject):
@@ -113,9 +113,9 @@ def auxiliary_heads_fit(subject: Subject) -> Iterator[str]:
                 result, inner = module.train().with_inner(list(given))
             where = f"for the maps of a {name} ({height}x{width})"
             if [m.shape[1] for m in inner] != list(declared) or min(declared) < 1:
-                yield f"inner maps have {[m.shape[1] for m in inner]} channels {where}, declared are {list(declared)}"
+                yield f"inner maps have {[m.shape[1] for m in inner]} channels {where}, but inner_channels is {list(declared)}"
             elif any(m.shape[-1] * (result.shape[-1] // m.shape[-1]) > width + max(strides) for m in inner):
-                yield f"inner maps are larger than the result {where}; crop them alike"
+                yield f"inner maps are larger than the output {where}; crop them in the same way"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""Whether importing a component's module stays light: torch and its family load only when something is built."""
+"""Check that importing a component's module imports no heavy library: torch and others are imported by build() only."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ print(json.dumps(sorted({m.partition(".")[0] for m in sys.modules})))
 
 
 def imports_nothing_heavy(cls: type) -> Iterator[str]:
-    """Importing the class's module loads none of `HEAVY`, seen in a process of its own."""
+    """Importing the class's module imports none of `HEAVY`, tested in a new process."""
     try:
         path = inspect.getsourcefile(cls) or ""
     except (OSError, TypeError):
         path = ""
     if cls.__module__ == "__main__" or not path:
-        return  # typed into a prompt: there is no module that segengine could import
+        return  # defined interactively: there is no module to import
     yield from _probed(cls.__module__, path)
 
 
@@ -46,9 +46,9 @@ def _probed(module: str, path: str) -> tuple[str, ...]:
     )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return (f"module {module} can't be imported in a fresh process: {last}; repair its imports",)
+        return (f"module {module} can't be imported in a new process: {last}; correct its imports",)
     loaded = [name for name in HEAVY if name in json.loads(done.stdout.splitlines()[-1])]
     if not loaded:
         return ()
     names = ", ".join(loaded)
-    return (f"importing {module} loads {names}; import it inside build(), or in a module that build() imports",)
+    return (f"importing {module} also imports {names}; import it inside build(), or in a module that build() imports",)

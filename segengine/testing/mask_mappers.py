@@ -1,8 +1,8 @@
-"""What a mask mapper promises: raw values to classes and back without loss, and a message for every other value.
+"""Checks of mask mappers: lossless conversion of raw values to classes and back, and an error for unmapped values.
 
-It is tried on small masks in each usual encoding (values 0, 63, 126; 0, 1, 2; 0 and 255; palette indices; colours
-black, red, green), or on those of the given folder. It may refuse masks that it isn't made for with a DataError or
-SpecError, but not all of them. A mapper that takes every value there is, such as a threshold, is taken at its word.
+A mapper is checked with small masks in each common encoding (values 0, 63, 126; 0, 1, 2; 0 and 255; palette indices;
+colours black, red, green), or with those of a given folder. It may reject masks that it does not support with a DataError or
+SpecError, but not all of them. Mappers that accept every value, such as a threshold, need not raise errors.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class _Case:
 
 
 def takes_masks(subject: Subject) -> Iterator[str]:
-    """A mask mapper takes the masks that it is made for, and numbers its classes from 0."""
+    """build() accepts at least one kind of masks, and labels are numbered from 0."""
     refusals: list[str] = []
     cases = list(_cases(subject, refusals))
     if not cases:
-        given = f"the masks under {subject.files}" if subject.files else "every kind of sample mask"
+        given = f"the masks in {subject.files}" if subject.files else "all sample masks"
         last = refusals[-1] if refusals else "there are none"
-        yield f"refuses {given} ({last}); give parameters or a folder of masks that it is made for"
+        yield f"build() rejects {given} ({last}); pass parameters, or a folder of masks that it supports"
     for case in cases:
         yield from (f"with {case.name}: {line}" for line in _labels(subject, case))
 
@@ -71,26 +71,26 @@ def _masks(subject: Subject) -> dict[str, list[Path]]:
 def _mapper(subject: Subject, found: MaskSurvey) -> Any:
     try:
         return subject.component.build(classes=None, found=found)
-    except (DataError, SpecError):  # it may want names
+    except (DataError, SpecError):  # the mapper may require class names
         return subject.component.build(classes=[f"class {i}" for i in range(len(found.values))], found=found)
 
 
 def _labels(subject: Subject, case: _Case) -> Iterator[str]:
     labels = tuple(case.mapper.labels)
     if [label.index for label in labels] != list(range(len(labels))) or len(labels) < 2:
-        yield f"labels have the indices {[label.index for label in labels]}; number at least two from 0"
+        yield f"labels have the indices {[label.index for label in labels]}; return at least two, numbered from 0"
         return
     names = [f"thing {i}" for i in range(len(labels))]
     named = [label.name for label in subject.component.build(classes=names, found=case.found).labels]
     if named != names:
-        yield f"given the names {names} its labels are {named}; use `classes` in order of the index"
+        yield f"with classes={names} the labels are named {named}; use `classes` in order of the index"
     for name in ("ignored", "encoding"):
         if not hasattr(case.mapper, name):
-            yield f"the mapper has no attribute `{name}`; give it (found.encoding; () where nothing is ignored)"
+            yield f"the mapper has no attribute `{name}`; set `encoding` to found.encoding, `ignored` to () if nothing is ignored"
 
 
 def classes_come_back(subject: Subject) -> Iterator[str]:
-    """Classes -> raw values -> classes changes nothing, and each label's own raw value is its class."""
+    """Classes are unchanged by to_raw() followed by to_classes(), and each label's raw value is mapped to its class."""
     for case in _cases(subject):
         yield from (f"with {case.name}: {line}" for line in _round_trip(case))
 
@@ -101,38 +101,38 @@ def _round_trip(case: _Case) -> Iterator[str]:
     for label in mapper.labels:
         raw = mapper.to_raw(np.full((2, 3), label.index, np.uint8))
         if raw.shape != ((2, 3, 3) if colours else (2, 3)) or raw.dtype not in (np.uint8, np.uint16):
-            yield f"to_raw() gives {raw.dtype} {list(raw.shape)} for 2x3 pixels; give the masks' own form"
+            yield f"to_raw() returns {raw.dtype} {list(raw.shape)} for 2x3 pixels; return the dtype and shape of the masks"
             return
         if not np.array_equal(
             np.unique(raw.reshape(-1, raw.shape[-1] if colours else 1), axis=0)[0], np.ravel(label.raw)
         ):
-            yield f"to_raw() doesn't write class {label.index} ({label.name}) with its raw value {label.raw}"
+            yield f"to_raw() does not map class {label.index} ({label.name}) to its raw value {label.raw}"
         elif not bool((mapper.to_classes(raw) == label.index).all()):
-            yield f"raw value {label.raw} of class {label.index} ({label.name}) comes back as another class"
+            yield f"to_classes() does not map raw value {label.raw} to its class {label.index} ({label.name})"
     for mask in case.masks:
         before = mask.copy()
         mask.setflags(write=False)
         classes = mapper.to_classes(mask, where=_WHERE)
         if classes.dtype != np.uint8 or classes.shape != mask.shape[:2]:
-            yield f"to_classes() gives {classes.dtype} {list(classes.shape)}; give uint8 [H, W]"
+            yield f"to_classes() returns {classes.dtype} {list(classes.shape)}; return uint8 [H, W]"
             return
         if bool(((classes >= len(mapper.labels)) & (classes != IGNORE)).any()):
-            yield f"to_classes() gives values outside 0..{len(mapper.labels) - 1} and 255; let each be a class, or 255"
+            yield f"to_classes() returns values other than 0..{len(mapper.labels) - 1} and 255; raise DataError for such values"
             return
         again = mapper.to_classes(mapper.to_raw(classes))
         if not np.array_equal(again, np.where(classes == IGNORE, ignore_back, classes)):
-            yield "to_classes(to_raw(classes)) differs from classes; to_raw() must undo to_classes()"
+            yield "to_classes(to_raw(classes)) differs from classes; to_raw() must be the inverse of to_classes()"
         assert np.array_equal(before, mask)
 
 
 def other_values_are_named(subject: Subject) -> Iterator[str]:
-    """A value that is neither a class nor ignored raises a DataError that names the file and the value."""
+    """to_classes() raises a DataError that names file and value for values that are neither a class nor ignored."""
     for case in _cases(subject):
-        yield from (f"with {case.name}: {line}" for line in _strangers(case))
+        yield from (f"with {case.name}: {line}" for line in _unmapped_values(case))
 
 
-def _strangers(case: _Case) -> Iterator[str]:
-    refused, taken = 0, []
+def _unmapped_values(case: _Case) -> Iterator[str]:
+    refused, accepted = 0, []
     for value in _unknown(case):
         raw = np.broadcast_to(np.asarray(value), (2, 2, *np.shape(value))).astype(
             np.uint16 if np.max(value) > 255 else np.uint8
@@ -144,18 +144,18 @@ def _strangers(case: _Case) -> Iterator[str]:
             text = str(error)
             named = all(str(part) in text for part in np.ravel(value)) or np.max(value) > 255
             if _WHERE not in text or not named:
-                yield f"the message for the unmapped value {value} is {text!r}; name the file (`where`) and the value in it"
+                yield f"the error for the unmapped value {value} is {text!r}; include the file (`where`) and the value"
                 return
         except Exception as error:
-            yield f"the unmapped value {value} {raised(error)}; raise DataError that names file, value and what to write"
+            yield f"the unmapped value {value} {raised(error)}; raise a DataError with file, value and what to do"
             return
         else:
-            taken.append(value)
+            accepted.append(value)
             if bool(((classes >= len(case.mapper.labels)) & (classes != IGNORE)).any()):
-                yield f"the unmapped value {value} becomes {int(classes.flat[0])}, which is no class; raise DataError"
+                yield f"the unmapped value {value} becomes {int(classes.flat[0])}, which is not a class; raise DataError"
                 return
-    if refused and any(np.max(value) > 255 for value in taken):
-        yield "16-bit values wrap around to known ones; look values up without casting them to uint8"
+    if refused and any(np.max(value) > 255 for value in accepted):
+        yield "16-bit values wrap around to mapped ones; do not cast raw values to uint8"
 
 
 def _unknown(case: _Case) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a metric promises: one value a class or an image, NaN where undefined, never infinite, blind to ignored pixels."""
+"""Checks of metrics: one value per class or per image, NaN if undefined, never infinite, independent of ignored pixels."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from segengine.metrics.pairs import ImagePair
 from segengine.testing.subject import Check, Subject
 
 _CLASSES = 4
-"""0 is the background, which isn't measured, and 3 is in neither truth nor prediction."""
+"""Class 0 is the background, which is not measured; class 3 is in neither truth nor prediction."""
 
 
 def gives_values(subject: Subject) -> Iterator[str]:
-    """A metric gives float64 values, one a class or one an image, finite or NaN, and changes nothing that it gets."""
+    """Values are float64, one per class or one per image, finite or NaN, and the inputs are not modified."""
     metric, pair = subject.component.build(), _pair(*_example())
     if not callable(metric):
-        yield f"build() gives {type(metric).__name__}, which can't be called; give a function of an ImagePair"
+        yield f"build() returns {type(metric).__name__}, which is not callable; return a function of an ImagePair"
         return
     before = pair.truth.copy(), pair.predicted.copy()
     values, wanted = metric(pair), (_CLASSES if subject.cls.by_class else 1,)  # type: ignore[attr-defined]
     if not isinstance(values, np.ndarray) or values.shape != wanted or values.dtype != np.float64:
         given = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
-        yield f"gives {given}; give float64 {list(wanted)}, or set by_class: one value a class, or one an image"
+        yield f"returns {given}; return float64 {list(wanted)}, or set by_class (True: one value per class, False: per image)"
         return
     if np.isinf(values).any():
-        yield "gives an infinite value; give NaN where it is undefined"
+        yield "returns an infinite value; return NaN if the metric is undefined"
     if not (np.array_equal(before[0], pair.truth) and np.array_equal(before[1], pair.predicted)):
-        yield "changes truth or prediction; copy what you change"
+        yield "truth or prediction is modified; work on a copy"
     if not np.array_equal(values, metric(_pair(*_example())), equal_nan=True):
-        yield "gives other values for the same image; let it depend on nothing but the image"
+        yield "values differ between two calls for the same image; keep no state"
 
 
 def perfect_is_best(subject: Subject) -> Iterator[str]:
-    """No prediction is better than the truth itself, in the direction that `better` states."""
+    """A perfect prediction has a better value than a wrong one, in the direction of `better`."""
     metric = subject.component.build()
     truth, predicted = _example()
     perfect, other = (
@@ -45,41 +45,44 @@ def perfect_is_best(subject: Subject) -> Iterator[str]:
     )
     sign = 1 if subject.cls.better == "higher" else -1  # type: ignore[attr-defined]
     if not np.nanmean(sign * (perfect - other)) > 0:
-        yield f"the truth itself scores {np.nanmean(perfect):g}, a wrong prediction {np.nanmean(other):g}; set better: higher or lower"
+        yield (
+            f"the value of a perfect prediction is {np.nanmean(perfect):g}, of a wrong one {np.nanmean(other):g}; set `better` "
+            'to "higher" or "lower"'
+        )
 
 
 def absent_classes_are_undefined(subject: Subject) -> Iterator[str]:
-    """A class in neither truth nor prediction is NaN, and so is an image whose pixels are all ignored."""
+    """The value is NaN for a class in neither truth nor prediction, and for an image in which all pixels are ignored."""
     metric, (truth, predicted) = subject.component.build(), _example()
     if subject.cls.by_class and not np.isnan(metric(_pair(truth, predicted))[3]):  # type: ignore[attr-defined]
-        yield "gives a value for a class in neither truth nor prediction; give NaN (segengine.plugin.ImagePair.state tells)"
+        yield "returns a value for a class in neither truth nor prediction; return NaN (see segengine.plugin.ImagePair.state)"
     values = metric(_pair(np.full_like(truth, IGNORE), predicted))
     if not np.isnan(values).all():
-        yield "gives a value where all pixels are ignored; give NaN"
+        yield "returns a value for an image in which all pixels are ignored; return NaN"
 
 
 def one_sided_is_not_infinite(subject: Subject) -> Iterator[str]:
-    """A class that only truth or prediction has is NaN or a number, never infinite."""
+    """The value is not infinite for a class that is in the truth only or in the prediction only."""
     metric, (truth, _) = subject.component.build(), _example()
     for sides in (
         (truth, np.zeros_like(truth)),
         (np.zeros_like(truth), np.where(truth == IGNORE, 0, truth).astype(np.uint8)),
     ):
         if np.isinf(metric(_pair(*sides))).any():
-            yield "is infinite for a class that only truth or prediction has; give NaN, or the worst value"
+            yield "returns infinity for a class in the truth only or in the prediction only; return NaN, or the worst value"
             return
 
 
 def ignored_pixels_count_nowhere(subject: Subject) -> Iterator[str]:
-    """What is predicted where the truth is ignored changes nothing."""
+    """Predictions at ignored pixels do not change the values."""
     metric, (truth, predicted) = subject.component.build(), _example()
     other = np.where(truth == IGNORE, 2, predicted).astype(np.uint8)
     if not np.array_equal(metric(_pair(truth, predicted)), metric(_pair(truth, other)), equal_nan=True):
-        yield "predictions for ignored pixels change the value; use ImagePair.masks, or leave out where truth == IGNORE"
+        yield "predictions at ignored pixels change the value; use ImagePair.masks, or exclude pixels where truth == IGNORE"
 
 
 def _example() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Truth and prediction uint8 [32, 40]: two long bars, shifted and gnawed in the prediction, and some ignored pixels."""
+    """Truth and prediction uint8 [32, 40]: two bars, shifted and interrupted in the prediction, and some ignored pixels."""
     truth = np.zeros((32, 40), np.uint8)
     truth[4:12, 3:36], truth[18:27, 5:33] = 1, 2
     predicted = np.roll(truth, (3, 2), axis=(0, 1))

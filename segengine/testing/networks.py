@@ -1,4 +1,4 @@
-"""What every trainable module must do, backbone or decoder: learn, be saved, and treat each image by itself."""
+"""Checks shared by backbones and decoders: gradients, state_dict, reproducible initialisation, independence of batch items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """How to make and call one: `inputs(batch)` gives tensors with gradient, `call` the outputs for them."""
+    """How to build and call a module: `inputs(batch)` returns its input tensors, `call` the list of its outputs."""
 
     build: Callable[[], nn.Module]
     inputs: Callable[[int], list[Tensor]]
@@ -24,7 +24,7 @@ class Network:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's generator is seeded; afterwards it is as it was."""
+    """Context in which torch's CPU generator is seeded; its state is restored afterwards."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -50,7 +50,7 @@ def _evaluated(network: Network, module: nn.Module, given: list[Tensor]) -> list
 
 
 def _trains_on_a_batch_of_one(network: Network) -> Iterator[str]:
-    """A batch of one image can be trained (batch normalisation behind global pooling can't: leave it out there)."""
+    """Training works with a batch of one image (omit batch normalisation after global pooling)."""
     module = _made(network).train()
     sum(out.sum() for out in network.call(module, _given(network, 1))).backward()  # type: ignore[union-attr]
     yield from ()
@@ -71,41 +71,41 @@ def gradient_reaches_every_parameter(network: Network) -> Iterator[str]:
 
 
 def _state_is_all_there_is(network: Network) -> Iterator[str]:
-    """Another module with the same state computes the same."""
+    """Two modules with the same state_dict have the same outputs."""
     import torch
 
     one, other = _made(network, 0), _made(network, 1)
     given = _given(network, 2)
     other.load_state_dict(one.state_dict())
     if not all(map(torch.equal, _evaluated(network, one, given), _evaluated(network, other, given))):
-        yield "its state_dict doesn't hold all that decides its outputs; register tensors as parameters or buffers"
+        yield "outputs differ for the same state_dict; register all tensors as parameters or buffers"
 
 
 def _the_seed_decides(network: Network) -> Iterator[str]:
-    """Built twice under one torch.manual_seed it has the same weights."""
+    """The same torch.manual_seed gives the same initial weights."""
     import torch
 
     one, other = (_made(network).state_dict() for _ in range(2))
     if not all(torch.equal(value, other[key]) for key, value in one.items()):
-        yield "initial weights differ under one torch.manual_seed; draw them with torch's own generator only"
+        yield "initial weights differ for the same torch.manual_seed; draw them only from torch's default generator"
 
 
 def _batch_mates_do_not_matter(network: Network) -> Iterator[str]:
-    """In evaluation an image's result depends on no other image, and repeats."""
+    """In evaluation mode the output for an image is deterministic and independent of the other images in the batch."""
     import torch
 
     module, given = _made(network), _given(network, 3)
     before = [value.detach().clone() for value in given]
     together, again = (_evaluated(network, module, given) for _ in range(2))
     if not all(map(torch.equal, together, again)):
-        yield "gives different results for the same images in evaluation; switch randomness off where not self.training"
+        yield "outputs in evaluation mode differ between two calls; use randomness only if self.training"
     if not all(map(torch.equal, before, given)):
-        yield "changes the tensors that it is given; don't use operations in place on them"
+        yield "forward() modifies its input tensors; do not use in-place operations on them"
     alone = _evaluated(network, module, [value[:1] for value in given])
     for one, whole in zip(alone, together, strict=True):
         tolerance = 1e-3 * float(whole.abs().max())
         if not torch.allclose(one, whole[:1], rtol=1e-3, atol=tolerance):
-            yield "an image's result in evaluation depends on the others in its batch; use running or per-image statistics"
+            yield "an image's output in evaluation mode depends on the other images; use running or per-image statistics"
             return
 
 
@@ -119,7 +119,7 @@ _SHARED = (
 
 
 def network_checks(network_of: Callable[[Subject], Network]) -> tuple[Check, ...]:
-    """The checks above for what `network_of` makes of a component."""
+    """The shared checks for the modules of `network_of(subject)`."""
     return tuple(_bound(check, network_of) for check in _SHARED)
 
 

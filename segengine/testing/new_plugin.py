@@ -1,4 +1,4 @@
-"""Writes a plugin package that works: what `segengine plugins new` makes from the folder `templates`."""
+"""Creates a working plugin package from the folder `templates`, for `segengine plugins new`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TEST, _EXAMPLE = "test.py", "example"
 
 
 def write_plugin(name: str, kind: str, out: Path) -> Path:
-    """Write a package with one component of `kind` that works, its README and its test into a new folder under `out`.
+    """Create a package with a working component of `kind`, a README and a test in a new folder in `out`; return that folder.
 
     Args:
-        name: the component's name in experiment files; the distribution is called segengine-NAME.
-        kind: one of the kinds: backbones, losses ...
-        out: the folder to make the package's folder in.
+        name: the component's name in experiment files; the distribution is named segengine-NAME.
+        kind: a kind of components, such as backbones or losses.
+        out: parent of the package's folder.
 
     Raises:
-        SpecError: an unusable name, an unknown kind, or a folder that exists.
+        SpecError: the name is invalid, the kind is unknown, or the folder exists.
     """
     name = name.removeprefix(_PREFIX)
     _check(name, kind)
@@ -45,12 +45,12 @@ def write_plugin(name: str, kind: str, out: Path) -> Path:
 
 def _check(name: str, kind: str) -> None:
     if kind not in KINDS:
-        raise SpecError(f"--kind {kind}: there is no such kind; {suggest(kind, KINDS) or 'kinds: ' + ', '.join(KINDS)}")
+        raise SpecError(f"--kind {kind}: unknown kind; {suggest(kind, KINDS) or 'kinds: ' + ', '.join(KINDS)}")
     if not _NAME.fullmatch(name):
         near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789") or "my-name"
-        raise SpecError(f"'{name}' can't be a component's name: lower-case letters, digits and hyphens; write {near}")
+        raise SpecError(f"invalid component name '{name}': use lower-case letters, digits and hyphens, such as {near}")
     if any(built_in.name == name and built_in.group.endswith(f".{kind}") for built_in in BUILT_INS):
-        raise SpecError(f"there is a built-in {singular(kind)} '{name}'; choose another name")
+        raise SpecError(f"'{name}' is a built-in {singular(kind)}; choose another name")
 
 
 def _words(name: str, kind: str) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _words(name: str, kind: str) -> dict[str, str]:
 
 
 def _files(kind: str, words: Mapping[str, str]) -> dict[str, str]:
-    """Path in the package's folder -> text."""
+    """Relative path -> content of each file of the package."""
     texts = {**_templates("common"), **_templates(kind)}
     example = _filled(texts.pop(_EXAMPLE), words).rstrip()
     package, files = words["module"], {f"{words['module']}/py.typed": ""}

@@ -1,4 +1,4 @@
-"""What an optimizer promises: it lowers a quadratic, takes parameter groups, and goes on exactly where it stopped."""
+"""Checks of optimizers: they minimise a quadratic, accept parameter groups, and resume exactly from a state_dict."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _STEPS = 30
 
 
 def lowers_a_quadratic(subject: Subject) -> Iterator[str]:
-    """An optimizer lowers a quadratic in some steps, and starts at its peak learning rate."""
+    """The optimizer decreases a quadratic, and starts with its peak learning rate."""
     import torch
 
     weight, bias, optimizer = _problem(subject)
     if not isinstance(optimizer, torch.optim.Optimizer):
-        yield f"build() gives {type(optimizer).__name__}; give a torch.optim.Optimizer"
+        yield f"build() returns {type(optimizer).__name__}; return a torch.optim.Optimizer"
         return
     peak = subject.component.peak_learning_rate
     rates = sorted({group["lr"] for group in optimizer.param_groups})
     if rates != [peak]:
-        yield f"groups start at the learning rates {rates}, and peak_learning_rate is {peak}; schedules need them equal"
+        yield f"parameter groups have learning rates {rates}, but peak_learning_rate is {peak}; schedules require them to be equal"
     decays = optimizer.param_groups[1].get("weight_decay", 0.0)
     if decays != 0:
-        yield f"the group with weight_decay 0 has {decays}; pass the parameter groups on as they are given"
+        yield f"the group with weight_decay 0 has {decays}; pass the parameter groups on unchanged"
     start = _stepped(weight, bias, optimizer, 1)
     end = _stepped(weight, bias, optimizer, _STEPS)
     if not end < start:
-        yield f"a quadratic goes from {start:.6g} to {end:.6g} in {_STEPS} steps; it must fall with the default settings"
+        yield f"a quadratic changes from {start:.6g} to {end:.6g} in {_STEPS} steps; it must decrease with the default settings"
 
 
 def _problem(subject: Subject) -> tuple[Any, Any, Any]:
@@ -43,7 +43,7 @@ def _problem(subject: Subject) -> tuple[Any, Any, Any]:
 
 
 def _stepped(weight: Any, bias: Any, optimizer: Any, steps: int) -> float:
-    """The quadratic before the last of `steps` steps."""
+    """Run `steps` steps; the value of the quadratic before the last one."""
     value = float("nan")
     for _ in range(steps):
         optimizer.zero_grad()
@@ -54,8 +54,8 @@ def _stepped(weight: Any, bias: Any, optimizer: Any, steps: int) -> float:
     return value
 
 
-def goes_on_where_it_stopped(subject: Subject) -> Iterator[str]:
-    """Restored from its state_dict it takes exactly the steps that it would have taken."""
+def resumes_exactly(subject: Subject) -> Iterator[str]:
+    """An optimizer restored from its state_dict takes exactly the same steps."""
     import torch
 
     weight, bias, optimizer = _problem(subject)
@@ -68,7 +68,7 @@ def goes_on_where_it_stopped(subject: Subject) -> Iterator[str]:
     _stepped(weight, bias, optimizer, 3)
     _stepped(other_weight, other_bias, other, 3)
     if not torch.equal(weight, other_weight):
-        yield "a resumed run would differ: keep all that decides a step in optimizer.state"
+        yield "steps differ after loading the state_dict; store everything that affects a step in optimizer.state"
 
 
-CHECKS: tuple[Check, ...] = (lowers_a_quadratic, goes_on_where_it_stopped)
+CHECKS: tuple[Check, ...] = (lowers_a_quadratic, resumes_exactly)

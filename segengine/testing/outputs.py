@@ -1,4 +1,4 @@
-"""What trackers, executors and exporters promise: build() gives something to call."""
+"""Checks of trackers, executors and exporters: build() returns a callable, and trackers accept all events."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from segengine.testing.subject import Check, Subject
 
 
 def builds_something_to_call(subject: Subject) -> Iterator[str]:
-    """build() gives a callable: a listener, a runner of plans, or a writer of files."""
+    """build() returns a callable: a listener, an executor of jobs, or a writer of files."""
     facts = {"folder": subject.scratch} if subject.cls.kind == "trackers" else {}
     built = subject.component.build(**facts)
     if not callable(built):
-        yield f"build() gives {type(built).__name__}, which can't be called; give a function"
+        yield f"build() returns {type(built).__name__}, which is not callable; return a function"
 
 
 def a_tracker_takes_every_event(subject: Subject) -> Iterator[str]:
-    """A tracker takes every event of a run, those that it doesn't care for too, and of a run that goes on."""
+    """The listener accepts every event of a run and of a resumed run, including events that it ignores."""
     if subject.cls.kind != "trackers":
         return
     folder = subject.scratch / "experiment" / "variant-seed0"
@@ -31,7 +31,7 @@ def a_tracker_takes_every_event(subject: Subject) -> Iterator[str]:
 
 
 def _events(folder: Path, resumed_step: int) -> list[Any]:
-    """A short run as trackers hear it; the second class and the seconds are unknown."""
+    """The events of a short run; the scores of the second class are undefined."""
     from segengine import events
     from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted
     from segengine.metrics.names import OVERLAPS, SCORES
@@ -53,7 +53,7 @@ def _events(folder: Path, resumed_step: int) -> list[Any]:
         EpochScored(row, best=False),
         EpochScored({**row, "epoch": 2, "step": 2, "validation": scores}, best=True),
         events.Ended("finished", 2, 2),
-        object(),  # an event of a later version
+        object(),  # an event type that a later version may add
         RunEnded(folder, "interrupted", "stopped")
         if not resumed_step
         else RunEnded(folder, "finished", "", "test", scores),

@@ -1,4 +1,4 @@
-"""Tiny files to check with: images and masks of three classes, stored in the usual ways."""
+"""Small sample files for checks: images and masks of three classes in common encodings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEIGHT, _WIDTH = 24, 32
 def sample_folder(folder: Path, *, images: int = 4) -> Path:
     """Write `train`, `validation` and `test`, each with `images/*.png` (8-bit gray) and `masks/*.png` (0, 63, 126).
 
-    Returns `folder`, for a source's parameter; `images` is the number in each split.
+    Returns `folder`, for use as a parameter of a source; `images` is the number of images per split.
     """
     from PIL import Image
 
@@ -34,7 +34,7 @@ def sample_folder(folder: Path, *, images: int = 4) -> Path:
 
 
 def sample_masks(folder: Path) -> Mapping[str, list[Path]]:
-    """Three masks of three classes in each usual encoding: gray values, 0..2, palette indices, colours; and 0/255."""
+    """Write three masks per encoding: gray values 0, 63, 126; 0..2; palette indices; colours; 0 and 255. Encoding -> paths."""
     from PIL import Image
 
     written: dict[str, list[Path]] = {}
@@ -61,6 +61,6 @@ _TABLES: dict[str, NDArray[Any]] = {
 
 
 def _classes(number: int) -> NDArray[np.int64]:
-    """Three upright bands 0, 1, 2, shifted a little from mask to mask; int64 [H, W]."""
+    """Three vertical bands 0, 1, 2, shifted by `number` pixels; int64 [H, W]."""
     columns = np.clip((np.arange(_WIDTH) + number) * 3 // _WIDTH, 0, 2)
     return np.tile(columns, (_HEIGHT, 1))

@@ -1,4 +1,4 @@
-"""What is checked, and how one check after the other is run so that all findings come at once."""
+"""The component under test, and the functions that run its checks and collect their findings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from segengine.components.base import Component
 
 @dataclass(frozen=True)
 class Subject:
-    """A component class with one component of it, and a folder of its own to write to.
+    """A component under test.
 
-    `files` is the user's folder of files to check with, None where there is none.
+    Attributes:
+        cls, parameters, component: the class, the given settings, and the component constructed from them.
+        scratch: empty temporary folder.
+        files: the user's folder of input files, if given.
     """
 
     cls: type[Component]
@@ -25,11 +28,11 @@ class Subject:
 
 
 Check = Callable[[Subject], Iterator[str]]
-"""Yields a line for each thing that is wrong; its docstring is the claim that it checks."""
+"""Yields one line per problem; its docstring is the requirement that it checks."""
 
 
 def run_checks(subject: Subject, checks: Sequence[Check]) -> list[str]:
-    """All findings; where the first check finds something, the others would only repeat it and are left out."""
+    """All findings; if the first check has findings, the others, which depend on it, are skipped."""
     found: list[str] = []
     for number, check in enumerate(checks):
         found += run_check(subject, check)
@@ -39,21 +42,21 @@ def run_checks(subject: Subject, checks: Sequence[Check]) -> list[str]:
 
 
 def run_check(subject: Subject, check: Check) -> list[str]:
-    """The findings of one check; an exception is one of them."""
+    """The findings of one check; an exception counts as a finding."""
     found: list[str] = []
     try:
-        found.extend(check(subject))  # what comes before an exception is kept
+        found.extend(check(subject))  # findings before an exception are kept
     except (Exception, SystemExit) as error:
-        found.append(f"{raised(error)}; it must hold: {claim(check)}")
+        found.append(f"{raised(error)}; requirement: {requirement(check)}")
     return found
 
 
-def claim(check: Check) -> str:
-    """What a check checks, from its docstring's first line."""
+def requirement(check: Check) -> str:
+    """The requirement that a check checks: its docstring's first line."""
     return (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
 
 
 def raised(error: BaseException) -> str:
-    """`raises TypeError: ...` on one line."""
+    """The exception as `raises TypeError: ...`, on one line."""
     text = " ".join(str(error).split())
     return f"raises {type(error).__name__}" + (f": {text}" if text else "")

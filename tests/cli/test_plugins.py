@@ -43,7 +43,7 @@ def test_list_names_every_component_with_its_package(capsys, install: Install):
     assert rows["backbones", "vgg"]["package"] == "segengine"
 
 
-def test_list_shows_parameters_and_what_is_broken(capsys, install: Install):
+def test_list_shows_parameters_and_broken_plugins(capsys, install: Install):
     install("acme-flat", {"schedules": {"flat": "acme_flat:Flat"}}, FLAT)
     install("boom", {"schedules": {"boom": "boom:Boom"}}, BROKEN)
     code, out, _ = called(capsys, "list", "--kind", "schedules", "--parameters", "--json")
@@ -54,19 +54,19 @@ def test_list_shows_parameters_and_what_is_broken(capsys, install: Install):
     assert rows["cosine"]["parameters"]["final"]["default"] == 0.0
 
 
-def test_list_of_an_unknown_kind_says_which_there_are(capsys):
+def test_list_of_an_unknown_kind_suggests_one(capsys):
     code, _, err = called(capsys, "list", "--kind", "backbone")
     assert code == 2
-    assert err == "error: --kind backbone: there is no such kind; did you mean 'backbones'?\n"
+    assert err == "error: --kind backbone: unknown kind; did you mean 'backbones'?\n"
 
 
-def test_check_says_what_is_wrong_and_ends_with_1(capsys, install: Install):
+def test_check_reports_findings_and_exits_with_1(capsys, install: Install):
     install("acme-flat", {"schedules": {"flat": "acme_flat:Flat"}}, FLAT)
     code, out, _ = called(capsys, "check", "flat", "-p", "share=2")
     assert code == 1
     assert out.splitlines() == [
         "schedules  acme-flat/flat  1 finding",
-        "  Flat: the factor at step 0 of 1 is 2.0; give a share of the peak rate, 0 to 1",
+        "  Flat: the factor at step 0 of 1 is 2.0; return a fraction of the peak rate, 0..1",
     ]
     code, out, _ = called(capsys, "check", "acme-flat/flat", "-p", "share=0.5")
     assert (code, out) == (0, "schedules  acme-flat/flat  ok\n")
@@ -106,7 +106,7 @@ def test_a_broken_plugin_is_one_line_of_check(capsys, install: Install):
         (["cosine", "-p", "final"], "error: -p final: write NAME=VALUE"),
     ],
 )
-def test_check_refuses_what_it_cannot_mean(capsys, arguments, message):
+def test_check_rejects_invalid_arguments(capsys, arguments, message):
     code, out, err = called(capsys, "check", *arguments)
     assert (code, out, err.splitlines()) == (2, "", [message])
 

@@ -24,7 +24,7 @@ from segengine.testing import findings, sample_folder
 
 
 class Sample:
-    """A pixel transform made of a function; what it declares is the size that it is told."""
+    """A pixel transform that calls a function; it declares the size passed to it."""
 
     def __init__(self, function: Any, size: Any) -> None:
         self.function, self.size = function, size
@@ -58,23 +58,26 @@ def shifted(fill):
     [
         (lambda image, mask, rng: (image, mask), None),
         (shifted(255), None),
-        (shifted(0), "a mask of the constant 3 comes out with [0]; move masks by nearest neighbour"),
-        (in_place, "raises ValueError: assignment destination is read-only; it must hold: The given image and mask"),
-        (writes_around_read_only, "changes the image or mask that it is given; work on a copy"),
-        (lambda image, mask, rng: (np.roll(image, np.random.randint(9)), mask), "the same rng gives different samples"),
-        (lambda image, mask, rng: (image / 255.0, mask), "comes out as float64, its mask as uint8; give uint8"),
+        (shifted(0), "a mask that is 3 everywhere contains [0] afterwards; resample masks with nearest neighbour"),
+        (in_place, "raises ValueError: assignment destination is read-only; requirement: The input image and mask"),
+        (writes_around_read_only, "the input image or mask is modified; work on a copy"),
+        (lambda image, mask, rng: (np.roll(image, np.random.randint(9)), mask), "results differ for the same rng"),
+        (lambda image, mask, rng: (image / 255.0, mask), "image float64, mask uint8; return uint8"),
         (
             lambda image, mask, rng: (image[:, ::-1], mask[:, ::-1]),
             "not contiguous in memory; return np.ascontiguousarray",
         ),
         (
             lambda image, mask, rng: (image[..., :3].copy() if image.shape[2] > 3 else image, mask),
-            "with 5 channels comes out with shape",
+            "with 5 channels: image of shape",
         ),
-        (lambda image, mask, rng: (image[:4].copy(), mask), "comes out 4x56, its mask 40x56; change both alike"),
+        (
+            lambda image, mask, rng: (image[:4].copy(), mask),
+            "image of 4x56 pixels, mask of 40x56; apply the same geometry to both",
+        ),
         (
             lambda image, mask, rng: (image[:4].copy(), mask[:4].copy()),
-            "declares (40, 56), but a sample of 40x56 comes out 4x56",
+            "declares (40, 56), but the result for a sample of 40x56 is 4x56",
         ),
     ],
 )
@@ -101,7 +104,7 @@ def test_a_transform_needs_a_method_and_a_size():
             return lambda image, mask: (image, mask)
 
     (line,) = findings(Wrong)
-    assert line.startswith("Wrong: build() gives function without draw() and apply(); give a transform with `size`")
+    assert line.startswith("Wrong: build() returns function without draw() and apply(); return a transform with `size`")
 
 
 class Table:
@@ -141,17 +144,20 @@ class Table:
     ("mistake", "finding"),
     [
         ("", None),
-        ("names", "with gray values: given the names ['thing 0', 'thing 1', 'thing 2'] its labels are ['a', 'b', 'c']"),
-        ("type", "with gray values: to_classes() gives int64 [24, 32]; give uint8 [H, W]"),
-        ("back", "with gray values: to_raw() doesn't write class 1 (b) with its raw value 63"),
-        ("key", "with gray values: the unmapped value 1 raises KeyError: 1; raise DataError that names file, value"),
+        (
+            "names",
+            "with gray values: with classes=['thing 0', 'thing 1', 'thing 2'] the labels are named ['a', 'b', 'c']",
+        ),
+        ("type", "with gray values: to_classes() returns int64 [24, 32]; return uint8 [H, W]"),
+        ("back", "with gray values: to_raw() does not map class 1 (b) to its raw value 63"),
+        ("key", "with gray values: the unmapped value 1 raises KeyError: 1; raise a DataError with file, value"),
         (
             "where",
-            "with gray values: the message for the unmapped value 1 is 'value 1 is no class'; name the file (`where`)",
+            "with gray values: the error for the unmapped value 1 is 'value 1 is no class'; include the file (`where`)",
         ),
         (
             "wraps",
-            "with gray values: 16-bit values wrap around to known ones; look values up without casting them to uint8",
+            "with gray values: 16-bit values wrap around to mapped ones; do not cast raw values to uint8",
         ),
     ],
 )
@@ -168,7 +174,7 @@ def test_mistakes_of_mask_mappers(mistake, finding):
     assert found == [] if finding is None else [line for line in found if finding in line], found
 
 
-def test_a_mask_mapper_may_be_tried_on_masks_of_ones_own(tmp_path: Path):
+def test_a_mask_mapper_can_be_checked_with_masks_in_a_folder(tmp_path: Path):
     class Choosy(MaskMapper):
         """Gray values by position, of masks that have 63."""
 
@@ -180,7 +186,7 @@ def test_a_mask_mapper_may_be_tried_on_masks_of_ones_own(tmp_path: Path):
             return Table("", classes, found)
 
     assert findings(Choosy) == [
-        "Choosy: refuses every kind of sample mask (not mine); give parameters or a folder of masks that it is made for"
+        "Choosy: build() rejects all sample masks (not mine); pass parameters, or a folder of masks that it supports"
     ]
     for path in (sample_folder(tmp_path) / "train" / "images").iterdir():
         path.unlink()
@@ -195,15 +201,15 @@ def test_a_mask_mapper_may_be_tried_on_masks_of_ones_own(tmp_path: Path):
     [
         (lambda records: records, None),
         (lambda records: records[::-1], "records are not sorted; sort them by id"),
-        (lambda records: [records[0], *records], "two images have the id 'test/images/test0'"),
+        (lambda records: [records[0], *records], "duplicate id 'test/images/test0'"),
         (lambda records: [Record("x", Path("nowhere.png"), None, "x")], "x: image or mask is not a file"),
         (
             lambda records: [Record("x", records[0].image, None, "x", "training")],
-            "x: there is no split 'training'; use train",
+            "x: unknown split 'training'; use train",
         ),
-        (lambda records: [Record("x", records[0].image, None, "")], "x: has no group; use the id"),
-        (lambda records: [], "finds no image; give parameters that name some"),
-        (tuple, "build() gives tuple; give a list of segengine.plugin.Record"),
+        (lambda records: [Record("x", records[0].image, None, "")], "x: the group is empty; use the id"),
+        (lambda records: [], "build() finds no images; pass parameters for existing ones"),
+        (tuple, "build() returns tuple; return a list of segengine.plugin.Record"),
     ],
 )
 def test_mistakes_of_sources(tmp_path, change, finding):
@@ -226,8 +232,8 @@ def test_mistakes_of_sources(tmp_path, change, finding):
     ("settings", "finding"),
     [
         ({"lr": 0.1, "momentum": 0.9}, None),
-        ({"lr": 0.1, "maximize": True}, "a quadratic goes from"),
-        ({"lr": 0.2}, "groups start at the learning rates [0.2], and peak_learning_rate is 0.1"),
+        ({"lr": 0.1, "maximize": True}, "a quadratic changes from"),
+        ({"lr": 0.2}, "parameter groups have learning rates [0.2], but peak_learning_rate is 0.1"),
     ],
 )
 def test_mistakes_of_optimizers(settings, finding):
@@ -249,7 +255,7 @@ def test_mistakes_of_optimizers(settings, finding):
     assert found == [] if finding is None else [line for line in found if finding in line], found
 
 
-def test_trackers_take_every_event_and_exporters_can_be_called():
+def test_trackers_accept_every_event_and_exporters_are_callable():
     class Nosy(Tracker):
         """Wants a loss of every event."""
 
@@ -267,7 +273,7 @@ def test_trackers_take_every_event_and_exporters_can_be_called():
             return None
 
     assert findings(Nosy) == [
-        "Nosy: raises AttributeError: 'RunStarted' object has no attribute 'loss'; it must hold: A tracker takes every "
-        "event of a run, those that it doesn't care for too, and of a run that goes on"
+        "Nosy: raises AttributeError: 'RunStarted' object has no attribute 'loss'; requirement: The listener accepts every "
+        "event of a run and of a resumed run, including events that it ignores"
     ]
-    assert findings(Idle) == ["Idle: build() gives NoneType, which can't be called; give a function"]
+    assert findings(Idle) == ["Idle: build() returns NoneType, which is not callable; return a function"]

@@ -1,4 +1,4 @@
-"""What a component class must declare: each mistake is one finding that says what to write."""
+"""Declaration of a component class: each mistake is one finding with its fix."""
 
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ def test_a_good_class_has_no_findings():
     check(Good)
 
 
-def test_all_findings_come_at_once():
+def test_all_findings_are_reported_together():
     class Bad(Schedule):
         name: Literal["Bad_Name"] = "Bad_Name"
         power: float = 1.0
@@ -36,17 +36,17 @@ def test_all_findings_come_at_once():
         check(Bad)
     assert str(caught.value).splitlines() == [
         "Bad has 4 findings:",
-        'Bad: has no docstring; write one line that says what it does: """Blurs the image."""',
-        "Bad: name 'Bad_Name' must be lower-case letters, digits and single hyphens; write 'bad-name'",
-        'Bad: field `power` has no description; write Field(description="what it is, and its unit")',
-        "Bad: the factor at step 0 of 1 is 2.0; give a share of the peak rate, 0 to 1",
+        'Bad: docstring is missing; describe in one sentence what it does: """Blurs the image."""',
+        "Bad: name 'Bad_Name' must consist of lower-case letters, digits and single hyphens; write 'bad-name'",
+        'Bad: field `power` has no description; write Field(description="meaning and unit")',
+        "Bad: the factor at step 0 of 1 is 2.0; return a fraction of the peak rate, 0..1",
     ]
 
 
 @pytest.mark.parametrize("thing", [int, 3, Component, Schedule])
-def test_what_is_no_component_is_one_finding(thing):
+def test_an_object_that_is_not_a_component_is_one_finding(thing):
     (line,) = findings(thing)
-    assert "is no component; derive it from one class of segengine.plugin: Backbone, Decoder" in line
+    assert "is not a component; derive it from one class of segengine.plugin: Backbone, Decoder" in line
 
 
 def test_the_first_line_is_a_sentence():
@@ -56,7 +56,7 @@ def test_the_first_line_is_a_sentence():
         """
 
     assert findings(Long) == [
-        "Long: docstring's first line is no sentence: 'The peak rate, always,'; say in one line what it does, with a full stop"
+        "Long: docstring's first line 'The peak rate, always,' does not end with a full stop; write one sentence on one line"
     ]
 
 
@@ -67,7 +67,7 @@ def test_the_name_is_a_literal_with_itself_as_default():
         name: str = "loose"  # type: ignore[assignment]
 
     assert findings(Loose) == [
-        'Loose: `name` must be a Literal with itself as default; write name: Literal["loose"] = "loose"'
+        'Loose: `name` must be a Literal with its value as default; write name: Literal["loose"] = "loose"'
     ]
 
 
@@ -81,21 +81,21 @@ def test_fields_of_nested_models_are_described_too():
         part: Part = Field(default=Part(), description="a part")
 
     assert findings(Nested) == [
-        'Nested: field `share` of Part has no description; write Field(description="what it is, and its unit")'
+        'Nested: field `share` of Part has no description; write Field(description="meaning and unit")'
     ]
 
 
-def test_unknown_settings_must_be_refused_and_components_frozen():
+def test_unknown_settings_must_be_rejected_and_components_frozen():
     class Open(Good, extra="allow", frozen=False):
         """The peak rate, always."""
 
     assert findings(Open) == [
-        "Open: model_config sets frozen=False; leave it at True",
-        "Open: model_config sets extra='allow'; leave it at 'forbid'",
+        "Open: model_config sets frozen=False; keep the default True",
+        "Open: model_config sets extra='allow'; keep the default 'forbid'",
     ]
 
 
-def test_build_takes_what_segengine_gives_it():
+def test_build_has_the_parameters_of_its_kind():
     class Old(Augmentation):
         """Does nothing."""
 
@@ -105,7 +105,7 @@ def test_build_takes_what_segengine_gives_it():
             return None
 
     assert findings(Old) == [
-        "Old: build() doesn't fit how segengine calls it; write def build(self, *, size: tuple[int, int] | None) -> Transform"
+        "Old: build() has the wrong parameters; write def build(self, *, size: tuple[int, int] | None) -> Transform"
     ]
 
 
@@ -115,33 +115,33 @@ def test_a_missing_build_is_named():
 
         name: Literal["empty"] = "empty"
 
-    assert findings(Empty) == ["Empty: has no build(); write def build(self, *, folder: Path) -> Any"]
+    assert findings(Empty) == ["Empty: build() is missing; write def build(self, *, folder: Path) -> Any"]
 
 
-def test_required_fields_are_asked_for_and_taken():
+def test_required_fields_must_be_given():
     class Needy(Good):
         """The peak rate, always."""
 
         power: float = Field(description="exponent")
 
-    assert findings(Needy) == ["Needy: can't be constructed without power; call check(Needy, {'power': ...})"]
+    assert findings(Needy) == ["Needy: power must be given; call check(Needy, {'power': ...})"]
     assert findings(Needy, {"power": 1}) == []
     (line,) = findings(Needy, {"power": "much"})
-    assert line.startswith("Needy: can't be constructed: power: Input should be a valid number")
+    assert line.startswith("Needy: validation fails: power: Input should be a valid number")
 
 
-def test_what_yaml_loses_is_named():
+def test_fields_that_yaml_loses_are_named():
     class Secret(Good):
         """The peak rate, always."""
 
         hidden: int = Field(default=1, exclude=True, description="a number")
 
     assert findings(Secret, {"hidden": 2}) == [
-        "Secret: differs after a way to YAML and back in hidden; let fields hold what YAML can: numbers, words, lists, mappings"
+        "Secret: fields that change in a round trip through YAML: hidden; use types that YAML has: numbers, strings, lists, mappings"
     ]
 
 
-def test_an_exception_is_a_finding_with_the_claim_that_it_breaks():
+def test_an_exception_is_a_finding_with_the_requirement():
     class Raising(Good):
         """The peak rate, always."""
 
@@ -152,8 +152,8 @@ def test_an_exception_is_a_finding_with_the_claim_that_it_breaks():
             raise SystemExit(3)
 
     assert findings(Raising) == [
-        "Raising: raises SystemExit: 3; it must hold: Preflight passes for these parameters",
-        "Raising: raises KeyError: 'lost'; it must hold: The factor is a finite number from 0 to 1 at every step, and above 0 at some",
+        "Raising: raises SystemExit: 3; requirement: The preflight check raises no error for these parameters",
+        "Raising: raises KeyError: 'lost'; requirement: The factor is a finite number in 0..1 at every step, and not 0 at all of them",
     ]
 
 
@@ -174,11 +174,11 @@ class Heavy(Schedule):
     from heavy_schedule_plugin import Heavy
 
     assert findings(Heavy) == [
-        "Heavy: importing heavy_schedule_plugin loads matplotlib; import it inside build(), or in a module that build() imports"
+        "Heavy: importing heavy_schedule_plugin also imports matplotlib; import it inside build(), or in a module that build() imports"
     ]
 
 
-def test_an_installed_component_makes_the_way_through_a_spec(install):
+def test_an_installed_component_passes_a_round_trip_through_a_spec(install):
     code = '''
 from typing import Literal
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""Mistakes in backbones, decoders and losses that training would show late or never."""
+"""Mistakes in backbones, decoders and losses that training reveals late or never."""
 
 from functools import cache
 from typing import Literal
@@ -11,7 +11,7 @@ from segengine.testing import findings
 
 @cache
 def stem():
-    """A backbone's module with one mistake a name; torch is imported only when a test runs."""
+    """A backbone module with one mistake per name; torch is imported only when a test runs."""
     import torch
     from torch import nn
 
@@ -68,17 +68,17 @@ class Net(Backbone):
         ("", None),
         (
             "strides",
-            "map 1 of an image of 16x24 is [2, 8, 4, 6], but declared is [2, 8, 2, 3]; correct the declaration",
+            "map 1 of an image of 16x24 has shape [2, 8, 4, 6], declared is [2, 8, 2, 3]; correct the declaration",
         ),
-        ("statistics", "`mean` has 3 values for 1 channels; give one a channel"),
+        ("statistics", "`mean` has 3 values for 1 channels; set one per channel"),
         ("unused", "no gradient reaches three.weight, three.bias; use these parameters in forward()"),
-        ("state", "its state_dict doesn't hold all that decides its outputs"),
-        ("generator", "initial weights differ under one torch.manual_seed"),
-        ("in place", "changes the tensors that it is given"),
-        ("batch", "an image's result in evaluation depends on the others in its batch"),
-        ("dropout", "gives different results for the same images in evaluation"),
+        ("state", "outputs differ for the same state_dict"),
+        ("generator", "initial weights differ for the same torch.manual_seed"),
+        ("in place", "forward() modifies its input tensors"),
+        ("batch", "an image's output in evaluation mode depends on the other images"),
+        ("dropout", "outputs in evaluation mode differ between two calls"),
         ("one", "Expected more than 1 value per channel when training"),
-        ("odd", "map 1 of an image of 65x97 is 17x23, at stride 4 neither rounded down nor up; pad inside"),
+        ("odd", "map 1 of an image of 65x97 is 17x23, which for stride 4 is neither rounded down nor up; pad inside"),
     ],
 )
 def test_mistakes_of_backbones(mistake, finding):
@@ -89,7 +89,7 @@ def test_mistakes_of_backbones(mistake, finding):
     assert found == [] if finding is None else [line for line in found if finding in line], found
 
 
-def test_an_output_stride_is_kept_or_refused():
+def test_an_output_stride_is_implemented_or_rejected():
     def build(self, *, in_channels, output_stride=32):
         from torch import nn
 
@@ -104,7 +104,7 @@ def test_an_output_stride_is_kept_or_refused():
 
     deaf = type("Deaf", (Net,), {"__doc__": Net.__doc__, "build": build, "__module__": __name__})
     assert (
-        "Deaf: build(output_stride=16) has strides (2, 32); dilate the last stages, or raise SpecError where that can't be done"
+        "Deaf: build(output_stride=16) has strides (2, 32); dilate the last stages, or raise SpecError if that is not possible"
         in findings(deaf)
     )
     honest = type("Honest", (Net,), {"__doc__": Net.__doc__, "build": refusing, "__module__": __name__})
@@ -143,7 +143,7 @@ def test_a_plain_decoder_passes_and_its_mistakes_are_named():
             return module
 
     assert findings(Wrong)[0] == (
-        "Wrong: the result for the maps of a ResNet (64x96) is [2, 4, 2, 3], but declared is [2, 4, 16, 24]; "
+        "Wrong: the output for the maps of a ResNet (64x96) has shape [2, 4, 2, 3], declared is [2, 4, 16, 24]; "
         "correct the declaration or forward()"
     )
 
@@ -154,7 +154,7 @@ def test_a_plain_decoder_passes_and_its_mistakes_are_named():
             raise SpecError("no")
 
     assert findings(Choosy) == [
-        "Choosy: refuses the maps of every usual backbone (ResNet, VGG, ConvNeXt); it must fit one of them"
+        "Choosy: build() rejects the feature maps of all tested backbones (ResNet, VGG, ConvNeXt); support at least one"
     ]
 
 
@@ -188,16 +188,19 @@ def naive_logarithm(self, logits, target):
     ("forward", "finding"),
     [
         (entropy, None),
-        (plain_mean, "a batch of ignored pixels only gives nan; give 0"),
-        (clamped, "ignored pixels have a gradient; leave out those where target == ignore_index"),
-        (naive_logarithm, "value or gradient is not finite for logits of up to 400"),
-        (lambda self, logits, target: -entropy(self, logits, target), "a right answer costs"),
+        (plain_mean, "the loss of a batch in which all pixels are ignored is nan; return 0"),
+        (clamped, "ignored pixels have a gradient; exclude pixels where target == ignore_index"),
+        (naive_logarithm, "loss or gradient is not finite for logits of up to 400"),
+        (lambda self, logits, target: -entropy(self, logits, target), "the loss of a correct prediction is"),
         (
             lambda self, logits, target: entropy(self, logits, target).detach(),
-            "has no gradient; don't detach the logits",
+            "the loss has no gradient; do not detach the logits",
         ),
-        (lambda self, logits, target: logits.square().mean((2, 3)), "gives a tensor of shape [2, 3], torch.float32"),
-        (lambda self, logits, target: 1.0, "gives float; give a tensor of no dimension"),
+        (
+            lambda self, logits, target: logits.square().mean((2, 3)),
+            "forward() returns a tensor of shape [2, 3], torch.float32",
+        ),
+        (lambda self, logits, target: 1.0, "forward() returns float; return a scalar tensor"),
     ],
 )
 def test_mistakes_of_losses(forward, finding):

@@ -1,4 +1,4 @@
-"""What `segengine plugins new` writes is a plugin that works, for every kind."""
+"""`segengine plugins new` creates a working plugin for every kind."""
 
 import subprocess
 import sys
@@ -73,12 +73,12 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
         (
             "My Loss",
             "losses",
-            "'My Loss' can't be a component's name: lower-case letters, digits and hyphens; write my-loss",
+            "invalid component name 'My Loss': use lower-case letters, digits and hyphens, such as my-loss",
         ),
-        ("3d", "losses", "'3d' can't be a component's name: lower-case letters, digits and hyphens; write d"),
-        ("../up", "losses", "'../up' can't be a component's name: lower-case letters, digits and hyphens; write up"),
-        ("dice", "losses", "there is a built-in loss 'dice'; choose another name"),
-        ("mine", "loses", "--kind loses: there is no such kind; did you mean 'losses'?"),
+        ("3d", "losses", "invalid component name '3d': use lower-case letters, digits and hyphens, such as d"),
+        ("../up", "losses", "invalid component name '../up': use lower-case letters, digits and hyphens, such as up"),
+        ("dice", "losses", "'dice' is a built-in loss; choose another name"),
+        ("mine", "loses", "--kind loses: unknown kind; did you mean 'losses'?"),
     ],
 )
 def test_unusable_names_and_kinds_are_refused(name: str, kind: str, message: str, tmp_path: Path) -> None:

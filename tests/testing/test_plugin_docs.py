@@ -1,4 +1,4 @@
-"""docs/plugins.md is executed: its files are written, its commands run, and their output is what the page shows.
+"""docs/plugins.md is executed: its files are created, its commands run, and their output compared with the page.
 
 `SEGENGINE_UPDATE_DOCS=1 pytest tests/testing/test_plugin_docs.py` writes the output into the page.
 """
@@ -18,12 +18,12 @@ PIP = ["install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--di
 
 
 def plain(text: str) -> str:
-    """Without what differs between machines: seconds, and spaces at the ends of lines."""
-    return re.sub(r"[ \t]+$", "", re.sub(r"in \d+\.\d+s", "in 2.10s", text), flags=re.MULTILINE)
+    """The text without machine-dependent parts: durations, and spaces at the ends of lines."""
+    return re.sub(r"[ \t]+$", "", re.sub(r"in \d+\.\d+s( \([\d:]+\))?", "in 2.10s", text), flags=re.MULTILINE)
 
 
 class Shell:
-    """Runs commands in a folder; `pip install -e X` goes to a folder of its own and puts X before it on the path."""
+    """Runs commands in a folder; `pip install -e X` installs into a separate folder and prepends X to the path."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Shell:
 
 
 def executed(text: str, shell: Shell) -> Iterator[tuple[re.Match[str], str]]:
-    """Each console block with the body that it should have."""
+    """Each console block with its actual output."""
     for block in BLOCK.finditer(text):
         if block["path"]:
             path = shell.folder / block["path"]
