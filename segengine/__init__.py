@@ -1,7 +1,7 @@
-"""segengine: semantic image segmentation that says honestly which backbone is best.
+"""segengine: semantic image segmentation, and statistical comparison of backbones.
 
-`run`, `load`, `compare` and `inspect` are what the commands of the same names do. They are imported when first used;
-importing the package loads neither torch nor any other large library.
+The functions correspond to the commands of the same names and are imported when first used; importing the package
+loads neither torch nor any other large library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOMES = {
     "load": "segengine.inference.model",
     "run": "segengine.study.api",
 }
-"""The public names and the modules that hold them."""
+"""Public names and their modules."""
 
 
 def __getattr__(name: str) -> Any:

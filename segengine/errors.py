@@ -46,7 +46,7 @@ class RunError(SegengineError):
 
 
 class NotARunError(RunError):
-    """The path given is no run folder."""
+    """The path is not a run folder."""
 
     exit_code = 2
 
@@ -59,5 +59,5 @@ class ComparisonError(SegengineError):
 
 def unexpected(error: BaseException) -> str:
     """One line for an unexpected exception: its class and the first line of its message."""
-    said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {printable(said[0])}" if said else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {printable(lines[0])}" if lines else type(error).__name__

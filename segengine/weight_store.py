@@ -76,9 +76,9 @@ def add(file: Path, *, name: str, licence: str = "", source: str = "") -> Stored
         SpecError: no such file, another suffix, an invalid name, or a name that other weights have.
     """
     if not file.is_file():
-        raise SpecError(f"{file}: no such file; give a file of weights ({', '.join(SUFFIXES)})")
+        raise SpecError(f"{file}: no such file; specify a weights file ({', '.join(SUFFIXES)})")
     if file.suffix not in SUFFIXES:
-        raise SpecError(f"{file}: is not a file of weights; known suffixes: {', '.join(SUFFIXES)}")
+        raise SpecError(f"{file}: is not a weights file; known suffixes: {', '.join(SUFFIXES)}")
     if not _NAME.fullmatch(name):
         raise SpecError(f"name '{name}': use up to 100 letters, digits, dots, hyphens and underscores")
     digest = sha256_of(file)
@@ -136,7 +136,7 @@ def verified(name: str) -> StoredWeights:
 
 
 def weights_path(weights: str | Path) -> Path:
-    """The file behind a path or `store:NAME`; a file of the store is verified.
+    """The file of a path or `store:NAME`; a file of the store is verified.
 
     Raises:
         SpecError: see `verified`.

@@ -136,11 +136,11 @@ def command(
 
 
 def _check(metric: str, undefined: str, *, as_json: bool, as_markdown: bool) -> None:
-    """Refuse options that exclude each other."""
+    """Reject combinations of options that are not allowed."""
     from segengine.comparison.measures import METRICS
 
     if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown exclude each other; name one")
+        raise click.UsageError("--json and --markdown are mutually exclusive; use one of them")
     if undefined == "worst" and metric in METRICS:
         raise click.UsageError(
             f"--undefined worst is for distances such as hd95; {metric} has a score wherever there is a class"

@@ -189,7 +189,10 @@ def _checked(provider: Provider, parameters: dict[str, Any]) -> dict[str, Any]:
         return {**row, "findings": [str(error)]}
     missing = missing_parameters(cls, parameters)
     if missing:
-        return {**row, "skipped": f"needs {', '.join(missing)}; give " + " ".join(f"-p {name}=..." for name in missing)}
+        return {
+            **row,
+            "skipped": f"requires {', '.join(missing)}; use " + " ".join(f"-p {name}=..." for name in missing),
+        }
     return {**row, "findings": findings(cls, parameters)}
 
 

@@ -1,4 +1,4 @@
-"""Built-in sources: annotations as polygons, boxes and run lengths, rasterised when they are read."""
+"""Built-in sources: annotations as polygons, boxes and run lengths, rasterised on reading."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _UNPAIRED = "images without annotation: background in every pixel, or skipped wi
 
 
 class AnnotationSource(Source):
-    """Images with annotations that are drawn as masks: 0 is the background, 1, 2 ... are the labels in order."""
+    """Images with annotations that are rasterised as masks: 0 is the background, 1, 2 ... are the labels in order."""
 
     reader: ClassVar[str] = ""
     one_each: ClassVar[bool] = False
-    root: Path = Field(description="folder that holds images and annotations; relative to the experiment file")
+    root: Path = Field(description="folder with images and annotations; relative to the experiment file")
     annotations: str = Field(description="pattern of the annotation files under root; may have {split}")
     images: str | None = Field(
         default=None,
-        description="pattern of the image files under root, such as {split}2017/*.jpg; default: all pictures under root",
+        description="pattern of the image files under root, such as {split}2017/*.jpg; default: all image files under root",
     )
     labels: tuple[str, ...] | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Built-in decoders, on those of segmentation_models_pytorch."""
+"""Built-in decoders, based on those of segmentation_models_pytorch."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class PspNet(Decoder):
     """PSPNet (Zhao et al., 2017): pyramid pooling on the deepest map, whose stride the result has."""
 
     name: Literal["pspnet"] = "pspnet"
-    channels: Channels = Field(default=512, description="channels of the result")
+    channels: Channels = Field(default=512, description="channels of the output")
     output_stride: Dilated = Field(default=8, description=_STRIDE)
     grids: Annotated[tuple[Cells, ...], Field(min_length=1)] = Field(
         default=(1, 2, 3, 6), description="cells along each side of the pooled grids"

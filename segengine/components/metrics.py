@@ -65,9 +65,9 @@ class Assd(Metric):
 
 
 class Nsd(Metric):
-    """The normalised surface distance (NSD, surface Dice): the share of both surfaces within a tolerance of the other.
+    """The normalised surface distance (NSD, surface Dice): the fraction of both surfaces within a tolerance of the other.
 
-    0 if only truth or prediction has the class. See Nikolov et al. 2021; Metrics Reloaded, 2024.
+    0 if the class is only in the truth or only in the prediction. See Nikolov et al. 2021; Metrics Reloaded, 2024.
     """
 
     words = "NSD"
@@ -85,9 +85,9 @@ class Nsd(Metric):
 
 
 class BoundaryIou(Metric):
-    """The IoU of the bands along truth's and prediction's contours, inside of each (Cheng et al. 2021).
+    """The IoU of the bands along the inner contours of truth and prediction (boundary IoU, Cheng et al. 2021).
 
-    0 if only truth or prediction has the class.
+    0 if the class is only in the truth or only in the prediction.
     """
 
     words = "boundary IoU"
@@ -101,9 +101,9 @@ class BoundaryIou(Metric):
 
 
 class ClDice(Metric):
-    """How well centre lines lie in the other mask, for vessels and roads (clDice, Shit et al. 2021).
+    """The overlap of centre lines with the other mask, for vessels and roads (clDice, Shit et al. 2021).
 
-    Centre lines by thinning (Guo & Hall 1989). 0 if only truth or prediction has the class.
+    Centre lines are computed by thinning (Guo & Hall 1989). 0 if the class is only in the truth or only in the prediction.
     """
 
     words = "clDice"
@@ -116,9 +116,9 @@ class ClDice(Metric):
 
 
 class ExpectedCalibrationError(Metric):
-    """How far the largest probability is from the share of right pixels (ECE, Guo et al. 2017), of an image as a whole.
+    """Expected calibration error of the largest probability (ECE, Guo et al. 2017), one value per image.
 
-    The mean over images is at least the error of all their pixels taken together.
+    The mean over images is at least the error of all pixels taken together.
     """
 
     needs: ClassVar[MetricNeeds] = "probabilities"

@@ -1,4 +1,4 @@
-"""Built-in sources: folders of images and masks."""
+"""Built-in sources: folders of images and masks, and CSV files."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Trainable:
         return self.average.module if self.average is not None else self.model
 
     def check_finite(self) -> None:
-        """Raises RunError where weights, buffers or their average are infinite or NaN; names the first tensor."""
+        """Raises RunError if weights, buffers or their average are infinite or NaN; names the first tensor."""
         found = non_finite_tensors(self.model.state_dict())
         if not found and self.average is not None:
             found = non_finite_tensors(self.average.state_dict())

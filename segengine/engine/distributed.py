@@ -118,7 +118,7 @@ def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
         SpecError: no such name.
     """
     if not re.fullmatch(r"auto|cpu|gpu|mps|cuda(:[0-9]{1,3})?", wanted):
-        raise SpecError(f"--device {printable(wanted)}: is no device; write auto, cpu, cuda, cuda:1 or mps")
+        raise SpecError(f"--device {printable(wanted)}: unknown device; use auto, cpu, cuda, cuda:1 or mps")
     if wanted in ("auto", "cuda", "gpu") and torch.cuda.is_available():
         return torch.device("cuda", local_rank)
     if wanted == "gpu" or (wanted.startswith("cuda") and not torch.cuda.is_available()):

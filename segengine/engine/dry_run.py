@@ -54,7 +54,7 @@ def largest(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
 
 
 def first_that_fits(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """The largest of the ascending `numbers` that `fits`, tried from the largest down; None where none does."""
+    """The largest of the ascending `numbers` that `fits`, tried in descending order; None if none does."""
     return next((number for number in reversed(numbers) if fits(number)), None)
 
 
@@ -165,7 +165,7 @@ def fitting_micro_batch(dry_run: DryRun, most: int) -> int:
 def fitting_batch(dry_run: DryRun, numbers: Sequence[int], usable_bytes: int) -> int | None:
     """The largest of the ascending `numbers` of images whose training step takes at most `usable_bytes` in every process.
 
-    None where not even the first does.
+    None if not even the first one does.
 
     Raises:
         RunError: the system doesn't report how much memory a step takes.
@@ -175,7 +175,7 @@ def fitting_batch(dry_run: DryRun, numbers: Sequence[int], usable_bytes: int) ->
         taken = dry_run.training_bytes(images)
         if taken == 0:
             raise RunError(
-                "training.batch_size: auto: this system doesn't report how much memory a step takes, as CUDA does; write a number"
+                "training.batch_size: auto: memory use of a step is reported by CUDA only, not by this system; set a number"
             )
         return taken is not None and taken <= usable_bytes
 

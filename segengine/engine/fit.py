@@ -28,8 +28,8 @@ _AGREED_STEPS = 16
 class FitSettings:
     """Budget of training, and how often it is evaluated and saved. Either `epochs` or `minutes` is None.
 
-    Minutes count steps and waiting for their batches, not evaluation and checkpoints. The current step is completed; the
-    epoch that the time ends in is evaluated like a whole one.
+    Minutes count steps and waiting for their batches, not evaluation and checkpoints. The current step is completed, and
+    an incomplete last epoch is evaluated like a complete one.
     """
 
     epochs: int | None

@@ -53,7 +53,7 @@ class PeakMemory:
                 self.before = _status("VmRSS")
 
     def peak(self) -> Peak | None:
-        """The peak since construction, None where it isn't known."""
+        """The peak since construction; None if it is unknown."""
         if self.before is None:
             return None
         if self.device.type == "cuda":
@@ -121,18 +121,18 @@ def release_memory(device: torch.device) -> None:
 
 
 def keep_freed_memory(device: torch.device) -> None:
-    """Keep freed memory mapped to avoid page faults, about 12 % of a CPU training step with glibc. No number changes.
+    """Keep freed memory mapped to avoid page faults, about 12 % of a CPU training step with glibc. Results are unchanged.
 
-    Memory of freed tensors of up to 32 MB is kept for the next ones; larger ones are mapped and unmapped, since smaller
-    ones would fragment what they leave and the process would grow. PyTorch's large tensors use huge pages, unless the
-    environment says otherwise; that has an effect where PyTorch hasn't allocated yet. Elsewhere nothing happens.
+    Memory of freed tensors of up to 32 MB is kept for reuse; larger tensors are mapped and unmapped, because smaller ones
+    would fragment their memory. Large tensors use huge pages, unless the environment variable disables them and if PyTorch
+    has not allocated memory yet. No effect on other devices and systems.
     """
     if device.type != "cpu" or sys.platform != "linux":
         return
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with suppress(OSError, AttributeError):  # another C library
+    with suppress(OSError, AttributeError):  # a C library other than glibc
         library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_THRESHOLD, 2**25)  # the largest that glibc takes
+        library.mallopt(_MMAP_THRESHOLD, 2**25)  # the maximum in glibc
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         library.mallopt(_TOP_PAD, 2**20)
 

@@ -21,7 +21,7 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
 def not_usable(norm: Tensor, scaler: torch.amp.GradScaler | None) -> Tensor:
     """Bool scalar on the device: a gradient of this norm is an error.
 
-    A gradient scaler skips steps whose scaled gradients overflow and lowers its scale, which is no error as long as the
+    A gradient scaler skips steps whose scaled gradients overflow and lowers its scale, which is not an error while the
     scale is above 1.
     """
     bad = ~torch.isfinite(norm)

@@ -41,7 +41,7 @@ class PassLimits:
 
     @property
     def active(self) -> str:
-        """The limits in words; '' where memory has not run out."""
+        """The limits as text; '' if memory has not run out."""
         return "" if self == PassLimits() else str(self)
 
     def __str__(self) -> str:

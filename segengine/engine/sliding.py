@@ -35,7 +35,7 @@ def spread(length: int, tile: int, overlap: float = 0.5) -> list[int]:
 
 
 def gaussian(tile: int, device: torch.device) -> Tensor:
-    """Weights float32 [tile, tile]: a Gaussian of sigma tile/8, zeros lifted to the smallest positive weight."""
+    """Weights float32 [tile, tile]: a Gaussian with sigma tile/8, zeros replaced by the smallest positive weight."""
     x = torch.arange(tile, dtype=torch.float32, device=device) - (tile - 1) / 2
     line = torch.exp(-0.5 * (x / (tile / 8)) ** 2)
     weights = line[:, None] * line[None, :]

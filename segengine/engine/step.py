@@ -130,8 +130,8 @@ class TrainingStep:
         if world.size == 1 and len(batches) == 1:
             return [None], torch.full((), float(stop), dtype=world.wide, device=world.device)
         valid = torch.stack([(batch.masks != IGNORE).sum() for batch in batches]).to(world.wide)
-        wish = torch.full_like(valid[:1], float(stop))
-        everywhere, stopping = world.summed(torch.cat([valid.sum()[None], wish]))
+        stop_flag = torch.full_like(valid[:1], float(stop))
+        everywhere, stopping = world.summed(torch.cat([valid.sum()[None], stop_flag]))
         return list((valid * world.size / everywhere.clamp(min=1)).float()), stopping
 
     def _backward(self, network: nn.Module, batch: Batch, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,1 +1,1 @@
-"""Charts and pictures of both pages and of files, drawn once; nothing here reads a run."""
+"""Charts and pictures for the report page, the comparison page and image files; inputs are plain data, not runs."""

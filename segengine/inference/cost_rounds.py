@@ -26,7 +26,7 @@ from segengine.runs.folder import RunFolder
 ROUNDS = 5
 ATTEMPTS = 2
 """Maximum number of repetitions of all rounds on a busy machine."""
-_BATCHED_SHARE = 5  # passes of one image for each pass of a batch
+_BATCHED_SHARE = 5  # single-image passes per batched pass
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Worker:
         except EOFError:
             problem = "its process died, usually out of memory; use a smaller --batch or --size"
         if problem:
-            raise RunError(f"{self.network.folders[0].path}: can't be measured: {problem}")
+            raise RunError(f"{self.network.folders[0].path}: cost measurement failed: {problem}")
         return answer
 
     def request(self, command: str) -> Any:

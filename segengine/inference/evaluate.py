@@ -71,8 +71,8 @@ def evaluate_run(
     chosen = split or next(name for name in ("test", "validation", "train") if dataset.splits.get(name))
     indices = dataset.splits.get(chosen, ())
     if not indices:
-        there = ", ".join(name for name, of in dataset.splits.items() if of)
-        raise DataError(f"{path}: its data has no {chosen} images; there are {there}")
+        existing = ", ".join(name for name, of in dataset.splits.items() if of)
+        raise DataError(f"{path}: the data has no {chosen} images; existing splits: {existing}")
     done, total = 0, len(indices)
 
     def seen(images: int) -> None:
@@ -142,5 +142,7 @@ def _check_own(path: Path, same: bool) -> None:
 def _check_labels(trained: Trained, found: list[tuple[str, Any]], path: Path) -> None:
     expected = [(label.name, label.raw) for label in trained.mapping.labels]
     if found != expected:
-        said = "; ".join(", ".join(f"{name} = {raw}" for name, raw in labels) for labels in (expected, found))
-        raise DataError(f"{path}: was trained with different classes than the data has: {said}")
+        trained_classes, data_classes = (
+            ", ".join(f"{name} = {raw}" for name, raw in labels) for labels in (expected, found)
+        )
+        raise DataError(f"{path}: classes of the run ({trained_classes}) and of the data ({data_classes}) differ")

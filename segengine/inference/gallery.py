@@ -47,8 +47,8 @@ def pictures(comparison: Comparison, chosen: Chosen, device: str = "auto") -> Ga
                     seen.setdefault(about.row, (image, truth))
                     predicted[about.row][i] = classes
             except (SegengineError, OSError, ImportError) as error:
-                said = str(error) if isinstance(error, SegengineError) else unexpected(error)
-                problems[f"{run.name}: {' '.join(said.split())}"] = None
+                reason = str(error) if isinstance(error, SegengineError) else unexpected(error)
+                problems[f"{run.name}: {' '.join(reason.split())}"] = None
     made = tuple(Picture(about, *seen[about.row], predicted[about.row]) for about in chosen.images if about.row in seen)
     notes = (f"shown are the predictions of the best {MOST_VARIANTS} variants",) if len(units) > len(shown) else ()
     return Gallery(chosen, labels, made, tuple(problems), notes)
@@ -64,7 +64,7 @@ def _best(comparison: Comparison, chosen: Chosen) -> list[int]:
 
 
 def _run_of_rows(runs: Sequence[LoadedRun], split: str) -> list[int]:
-    """For each row of the comparison, which of a unit's runs (folds) holds it."""
+    """The position of the run (fold) that contains each row of the comparison."""
     return [part for part, run in enumerate(runs) for _ in run.indices(split)]
 
 
@@ -85,7 +85,7 @@ def _of_run(
     files = _files(run)
     for about in wanted:
         if about.id not in files:
-            raise DataError(f"{about.id}: is not in the data any more")
+            raise DataError(f"{about.id}: the image is no longer in the data")
         path, mask = files[about.id]
         image = trained.read(path)
         truth = _truth(trained, mask, image.shape[:2])
@@ -109,5 +109,5 @@ def _truth(trained: Trained, mask: Path, shape: tuple[int, ...]) -> Pixels:
 
     raw = read_mask(mask)
     if raw.shape[:2] != shape:
-        raise DataError(f"{mask}: is {raw.shape[1]}x{raw.shape[0]} and its image {shape[1]}x{shape[0]}")
+        raise DataError(f"{mask}: the mask has {raw.shape[1]}x{raw.shape[0]} pixels, its image {shape[1]}x{shape[0]}")
     return trained.mapping.to_classes(raw, where=str(mask))

@@ -167,17 +167,16 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse overrides of settings that training has fixed, which would change nothing.
+    """Reject overrides of settings that are fixed after training, because they would have no effect.
 
     Raises:
-        SpecError: names the first of them.
+        SpecError: an override is neither below `data` nor below `evaluation`.
     """
     for text in overrides:
         first = parse_override(text).steps[0]
         if first not in ("data", "evaluation"):
             raise SpecError(
-                f"-s {text}: the model is trained, and {first} can't change any more; "
-                "settings below data and evaluation can"
+                f"-s {text}: {first} is fixed after training; only settings below data and evaluation can be changed"
             )
 
 

@@ -1,1 +1,1 @@
-"""Before training: what a folder of images and masks holds, a first experiment file, and the machine."""
+"""Inspection before training: images and masks of a folder, creation of an experiment file, and the machine."""

@@ -1,4 +1,4 @@
-"""What this machine can do for training: versions, devices, plugins, and what would be slow here."""
+"""Diagnosis of the machine: library versions, devices, memory and plugins."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from segengine.errors import RegistryError
 
 LIBRARIES = ("segengine", "torch", "torchvision", "timm", "segmentation-models-pytorch", "albumentations",
              "opencv-python-headless", "numpy", "pydantic")  # fmt: skip
-_FEW_GIB = 4
+_FEW_GIB = 4  # less free memory than this is reported as slow
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found: `ok` is fine, `slow` works at a cost, `broken` needs a repair."""
+    """One result of the diagnosis; `slow`: works with reduced performance, `broken`: must be repaired."""
 
     topic: str
     state: Literal["ok", "slow", "broken"]
@@ -29,7 +29,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """All findings, in the order in which they are worth reading."""
+    """All findings: versions, devices, the machine, plugins."""
     return [*_versions(), *_devices(), *_machine(), *_plugins()]
 
 
@@ -39,7 +39,11 @@ def _versions() -> list[Finding]:
         try:
             found.append(Finding(name, "ok", metadata.version(name)))
         except metadata.PackageNotFoundError:
-            found.append(Finding(name, "broken", "not installed; pip install segengine brings it"))
+            found.append(
+                Finding(
+                    name, "broken", "not installed; reinstall segengine with its dependencies: pip install segengine"
+                )
+            )
     for other in ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"):
         try:
             version = metadata.version(other)
@@ -60,7 +64,7 @@ def _devices() -> list[Finding]:
         ]
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
-        text = f"no CUDA GPU is usable (torch is {built}); training runs on the CPU, some 20 to 100 times slower"
+        text = f"no usable CUDA GPU (torch is {built}); training runs on the CPU, about 20 to 100 times slower"
         return [Finding("device", "slow", text)]
     return [_gpu(torch.cuda.get_device_properties(i), i, torch) for i in range(torch.cuda.device_count())]
 
@@ -69,14 +73,14 @@ def _gpu(card: Any, i: int, torch: Any) -> Finding:
     memory = card.total_memory / 2**30
     text = f"{card.name}, {memory:.0f} GiB, compute capability {card.major}.{card.minor}"
     if not torch.cuda.is_bf16_supported(including_emulation=False):
-        return Finding(f"cuda:{i}", "slow", f"{text}; no bf16: precision auto takes fp16")
+        return Finding(f"cuda:{i}", "slow", f"{text}; bf16 is not supported, so precision auto uses fp16")
     return Finding(f"cuda:{i}", "ok", text)
 
 
 def _machine() -> list[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = psutil.virtual_memory()
-    few = "; a GPU would wait for so few unless images are cached" if cores < 4 else ""
+    few = "; too few to load images as fast as a GPU trains, unless they are cached" if cores < 4 else ""
     free, total = (n / 2**30 for n in (memory.available, memory.total))
     found = [
         Finding("cores", "slow" if few else "ok", f"{cores}{few}"),
@@ -87,7 +91,7 @@ def _machine() -> list[Finding]:
     except OSError:
         return found
     state: Literal["ok", "slow"] = "slow" if shared < 1 else "ok"
-    hint = "; worker processes hand batches over in it: start the container with --shm-size=8g, or training.workers: 0"
+    hint = "; used by worker processes for batches: start the container with --shm-size=8g, or set training.workers: 0"
     return [*found, Finding("shared memory", state, f"{shared:.1f} GiB free" + (hint if state == "slow" else ""))]
 
 
@@ -96,7 +100,7 @@ def _plugins() -> list[Finding]:
     for kind in KINDS:
         known = registry(kind)
         for provider in known.foreign:
-            text = f"{kind} '{provider.name}' is made for plugin API {provider.api}; install a version made for this segengine"
+            text = f"{kind} '{provider.name}' requires plugin API {provider.api}; install a version for this segengine"
             found.append(Finding(provider.owner, "broken", text))
         for provider in known.providers:
             if provider.built_in:

@@ -1,4 +1,4 @@
-"""A look at a folder of images and masks before anything is decided: what is there, and what the masks mean."""
+"""Inspection of images and masks before training: sizes, mask values and their interpretation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ from segengine.events import Doing, Listener
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a folder."""
+    """The images and masks of a folder and their properties.
+
+    Attributes:
+        records: pairs of image and mask.
+        images: size, channels and bits of each image.
+        survey: values found in the masks.
+        diagnosis: interpretation of the mask values.
+        notes: notes of the source, such as images without a mask.
+        other_sizes: masks whose size differs from their image's.
+    """
 
     folder: Path
     records: tuple[Record, ...]
@@ -35,26 +44,26 @@ class Inspection:
 
     @property
     def usable(self) -> bool:
-        """Whether images and masks can be trained on as they are."""
+        """Whether images and masks can be used for training without changes."""
         return self.diagnosis.usable and not self.other_sizes
 
     @property
     def problem(self) -> str:
-        """Masks whose size isn't their image's, in words; '' without any."""
+        """Description of the masks whose size differs from their image's; '' if there are none."""
         return sizes_in_words(self.other_sizes, len(self.records)) if self.other_sizes else ""
 
     @property
     def splits(self) -> Mapping[str, int]:
-        """Images by split, where the folders give it."""
+        """Number of images per split, as defined by the folders."""
         return Counter(record.split or "not split" for record in self.records)
 
     @property
     def longer_sides(self) -> list[int]:
-        """Each image's longer side in pixels, ascending."""
+        """Longer side of each image in pixels, ascending."""
         return sorted(max(image.height, image.width) for image in self.images)
 
     def document(self) -> dict[str, Any]:
-        """Everything as plain data."""
+        """The inspection as JSON-compatible data."""
         pixels = max(1, self.survey.pixels)
         sizes = Counter(f"{image.width}x{image.height}" for image in self.images)
         return {
@@ -75,26 +84,26 @@ class Inspection:
 
 
 def inspect_folder(folder: Path, listener: Listener) -> Inspection:
-    """Find pairs in a folder's usual layouts and look at every image and mask once.
+    """Find pairs in common folder layouts and read every image and mask once.
 
     Raises:
-        DataError: nothing is found, names don't pair, or a file is broken.
+        DataError: no pairs are found, names do not match, or a file is damaged.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: is no folder; give the folder that holds images and masks, or an experiment file")
+        raise DataError(f"{folder}: not a directory; specify the folder with images and masks, or an experiment file")
     return inspect_source(Folders(root=folder.absolute()), folder, listener)
 
 
 def inspect_source(source: Any, folder: Path, listener: Listener) -> Inspection:
-    """The same for the images that a source lists."""
+    """`inspect_folder` for the records of a source."""
     return inspect_records(records_of(source), folder, listener)
 
 
 def inspect_records(found: Sequence[Record], folder: Path, listener: Listener) -> Inspection:
-    """The same for records that a source has listed."""
+    """`inspect_folder` for a sequence of records; those without a mask are ignored."""
     records = tuple(record for record in found if record.mask is not None)
     if not records:
-        raise DataError(f"{folder}: no image has a mask")
+        raise DataError(f"{folder}: no image has a mask; check data.source.masks")
 
     def progress(what: str, done: int, total: int) -> None:
         listener(Doing(what, done, total))

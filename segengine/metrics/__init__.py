@@ -1,1 +1,1 @@
-"""Confusion counts and the scores that follow from them; metrics measured on each image. numpy and scipy only."""
+"""Confusion counts, scores computed from them, and metrics measured per image. numpy and scipy only."""

@@ -1,4 +1,4 @@
-"""Precision, recall, IoU and Dice from counts, pooled and per image; what is undefined is NaN, never 0 or 1."""
+"""Precision, recall, IoU and Dice from counts, pooled, per image and per group; undefined scores are NaN, never 0 or 1."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Floats = NDArray[np.float64]
 def scores_of(
     positives: NDArray[np.int64], truth: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> dict[str, Floats]:
-    """The four scores, elementwise, from numbers of pixels: right, in the truth, predicted. Any one shape.
+    """The four scores, elementwise, from numbers of true positive, true and predicted pixels, arrays of the same shape.
 
     precision = tp / predicted, recall = tp / truth, IoU = tp / (truth + predicted - tp), Dice = 2 tp / (truth + predicted);
-    0 / 0 is NaN. So a class in neither truth nor prediction has no score at all.
+    0 / 0 is NaN, so all scores of a class in neither truth nor prediction are undefined.
     """
     tp, t, p = (np.asarray(a, dtype=np.float64) for a in (positives, truth, predicted))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -31,7 +31,7 @@ def scores_of(
 
 @dataclass(frozen=True)
 class MetricPolicy:
-    """What the means of scores are over; stands in every table and in run.json."""
+    """The classes that mean scores cover; shown in every table and recorded in run.json."""
 
     averaged: tuple[str, ...]
     left_out: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class MetricPolicy:
     checkpoint: str = "highest mean Dice over the averaged classes, pooled over the validation images"
 
     def as_dict(self) -> dict[str, Any]:
-        """The policy as run.json states it."""
+        """The policy as recorded in run.json."""
         return {"averaged": list(self.averaged), "left_out": list(self.left_out), "undefined": self.undefined,
                 "ignored": self.ignored, "checkpoint": self.checkpoint}  # fmt: skip
 
@@ -55,21 +55,21 @@ class Scores:
     images: NDArray[np.int64]
     total_images: int
     per_group: dict[str, Floats] | None = None
-    """Means over groups (patients, videos) of each group's pooled score; None where no two images share a group."""
+    """Means over groups (patients, videos) of each group's pooled score; None if no two images share a group."""
     total_groups: int = 0
 
     def mean(self, classes: Sequence[int], *, score: str = DEFAULT_METRIC, per_image: bool = False) -> float:
-        """The mean of a score over those of the classes that have one; NaN where none has."""
+        """The mean of a score over the given classes that have one; NaN if none has."""
         return _mean((self.per_image if per_image else self.pooled)[score][list(classes)])
 
 
 def evaluate_counts(counts: ImageCounts, groups: Mapping[int, str] | None = None) -> Scores:
-    """Scores from the counts of all images of a split; `groups` are the images' by index."""
+    """Scores from the counts of all images of a split; `groups` is the group of each image by index."""
     return evaluate_stacked(counts.stacked(), None if groups is None else [groups[index] for index in counts.indices])
 
 
 def evaluate_stacked(table: NDArray[np.int64], groups: Sequence[str] | None = None) -> Scores:
-    """Scores from true positives, truth and predicted pixels by image and class: int64 [N, 3, K]."""
+    """Scores from true positive, true and predicted pixels by image and class, int64 [N, 3, K]."""
     sums = table.sum(axis=0)
     each = scores_of(table[:, 0], table[:, 1], table[:, 2])
     per_group, total_groups = None, len(set(groups or ()))
@@ -90,7 +90,7 @@ def evaluate_stacked(table: NDArray[np.int64], groups: Sequence[str] | None = No
 
 
 def as_row(scores: Scores, names: Sequence[str], policy: MetricPolicy) -> dict[str, Any]:
-    """The scores as metrics.jsonl and reports hold them; undefined scores are None."""
+    """The scores in the form of metrics.jsonl and reports; undefined scores are None."""
     classes = {}
     for k, name in enumerate(names):
         classes[name] = {
@@ -126,7 +126,7 @@ def _mean(values: Floats) -> float:
 
 
 def _means(values: Floats) -> Floats:
-    """Means over the first axis of what is defined there."""
+    """Means over the first axis, without NaN."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nanmean of nothing is the NaN that is wanted
+        warnings.simplefilter("ignore", RuntimeWarning)  # nanmean of no values is NaN, as intended
         return np.asarray(np.nanmean(values, axis=0)) if len(values) else np.full(values.shape[1:], np.nan)

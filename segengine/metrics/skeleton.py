@@ -1,4 +1,4 @@
-"""Skeletons of masks by thinning, and clDice, the Dice of centre lines, for vessels and other thin, connected things."""
+"""Skeletons of masks by thinning, and clDice, the Dice of centre lines, for vessels and other thin structures."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def _removable() -> NDArray[np.bool_]:
 def cl_dice(pair: ImagePair) -> Floats:
     """ClDice float64 [K] (Shit et al. 2021): harmonic mean of topology precision and sensitivity.
 
-    Topology precision is the share of the prediction's skeleton inside the truth, sensitivity that of the truth's skeleton
-    inside the prediction. 0 where only one of truth and prediction has the class.
+    Topology precision is the fraction of the prediction's skeleton inside the truth, sensitivity that of the truth's skeleton
+    inside the prediction. 0 if the class is only in the truth or only in the prediction.
     """
 
     def value(pair: ImagePair, k: int) -> float:

@@ -95,9 +95,9 @@ def assd(pair: ImagePair) -> Floats:
 
 
 def nsd(pair: ImagePair, tolerance: float) -> Floats:
-    """Normalised surface distance (surface Dice), float64 [K]: the share of both surfaces within `tolerance` of the other.
+    """Normalised surface distance (surface Dice), float64 [K]: the fraction of both surfaces within `tolerance` of the other.
 
-    0 where only one of truth and prediction has the class: no part of its surface has a counterpart. (Nikolov et al. 2021.)
+    0 if the class is only in the truth or only in the prediction. (Nikolov et al. 2021.)
     """
 
     def value(pair: ImagePair, k: int) -> float:

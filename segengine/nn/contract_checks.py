@@ -1,4 +1,4 @@
-"""Checks that backbones and decoders give what they declare, before training and in conformance checks. No torch at import."""
+"""Checks of the declared shapes of backbones and decoders, before training and in conformance checks. Does not import torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 BACKBONE = {
-    "channels": "a tuple, channels of each map",
+    "channels": "a tuple, channels per map",
     "strides": "a tuple, ascending",
-    "mean": "a tuple, one value an input channel, for images in 0..1",
-    "std": "a tuple, one value an input channel, for images in 0..1",
+    "mean": "a tuple, one value per input channel, for images in 0..1",
+    "std": "a tuple, one value per input channel, for images in 0..1",
 }
 """Attributes of a backbone module."""
 DECODER = {"out_channels": "a number", "stride": "a number, 1 for the image's full size"}
@@ -20,11 +20,11 @@ DECODER = {"out_channels": "a number", "stride": "a number, 1 for the image's fu
 
 
 def module_problems(module: object, attributes: dict[str, str]) -> list[str]:
-    """Whether something is a torch module with these attributes (name -> what it holds)."""
+    """Problems unless `module` is a torch module with these attributes (name -> meaning)."""
     from torch import nn
 
     if not isinstance(module, nn.Module):
-        return [f"build() gives {type(module).__name__}; give a torch.nn.Module"]
+        return [f"build() returns {type(module).__name__}; return a torch.nn.Module"]
     return [
         f"the module has no attribute `{name}` ({holds}); set it in __init__"
         for name, holds in attributes.items()
@@ -33,28 +33,28 @@ def module_problems(module: object, attributes: dict[str, str]) -> list[str]:
 
 
 def declared_problems(module: Any, in_channels: int) -> Iterator[str]:
-    """Whether a backbone's attributes fit together."""
+    """Problems of a backbone's declared attributes."""
     missing = module_problems(module, BACKBONE)
     if missing:
         yield from missing
         return
     channels, strides = tuple(module.channels), tuple(module.strides)
     if not channels or len(channels) != len(strides):
-        yield f"declares {len(channels)} channels and {len(strides)} strides; give one of each for every map"
+        yield f"`channels` has {len(channels)} values and `strides` {len(strides)}; declare one of each per map"
     if not all(isinstance(n, int) and n > 0 for n in (*channels, *strides)):
-        yield f"channels {channels} and strides {strides} must be whole numbers above 0"
+        yield f"channels {channels} and strides {strides} must be positive integers"
     if list(strides) != sorted(strides):
-        yield f"strides {strides} must ascend; give the finest map first"
+        yield f"strides {strides} must be ascending; return the finest map first"
     for name in ("mean", "std"):
         values = tuple(getattr(module, name))
         if len(values) != in_channels:
-            yield f"`{name}` has {len(values)} values for {in_channels} channels; give one a channel"
+            yield f"`{name}` has {len(values)} values for {in_channels} channels; set one per channel"
         elif name == "std" and not all(value > 0 for value in values):
-            yield f"`std` {values} must be above 0"
+            yield f"`std` is {values}; all values must be positive"
 
 
 def backbone_problems(module: Any, in_channels: int, when: str = "") -> Iterator[str]:
-    """Whether the maps of a small batch have the declared channels and strides; the mode of the module is kept."""
+    """Problems unless the maps of a small batch have the declared channels and strides; the module's mode is kept."""
     import torch
 
     deepest = max(module.strides)
@@ -62,7 +62,7 @@ def backbone_problems(module: Any, in_channels: int, when: str = "") -> Iterator
     maps = evaluated(module, torch.rand(2, in_channels, height, width))
     if not isinstance(maps, list | tuple) or len(maps) != len(module.strides):
         number = len(maps) if isinstance(maps, list | tuple) else type(maps).__name__
-        yield f"forward() gives {number} maps{when}, declared are {len(module.strides)}; give a list, finest first"
+        yield f"forward() returns {number} maps{when}, but {len(module.strides)} are declared; return a list, finest first"
         return
     for index, (tensor, channels, stride) in enumerate(zip(maps, module.channels, module.strides, strict=True)):
         wanted = (2, channels, height // stride, width // stride)
@@ -70,7 +70,7 @@ def backbone_problems(module: Any, in_channels: int, when: str = "") -> Iterator
 
 
 def decoder_problems(module: Any, channels: Sequence[int], strides: Sequence[int]) -> Iterator[str]:
-    """Whether the result for a small batch of maps has the declared channels and stride."""
+    """Problems unless the output for a small batch of maps has the declared channels and stride."""
     import torch
 
     missing = module_problems(module, DECODER)
@@ -80,11 +80,11 @@ def decoder_problems(module: Any, channels: Sequence[int], strides: Sequence[int
     height, width = 2 * max(strides), 3 * max(strides)
     maps = [torch.rand(2, c, height // s, width // s) for c, s in zip(channels, strides, strict=True)]
     wanted = (2, module.out_channels, height // module.stride, width // module.stride)
-    yield from shape_problems(f"the result for an image of {height}x{width}", evaluated(module, maps), wanted)
+    yield from shape_problems(f"the output for an image of {height}x{width}", evaluated(module, maps), wanted)
 
 
 def evaluated(module: nn.Module, given: Any) -> Any:
-    """A forward pass in evaluation mode without gradient; the module's mode is restored."""
+    """Output of a forward pass in evaluation mode without gradients; the module's mode is restored."""
     import torch
 
     training = module.training
@@ -96,13 +96,13 @@ def evaluated(module: nn.Module, given: Any) -> Any:
 
 
 def shape_problems(what: str, tensor: Any, wanted: tuple[int, ...]) -> list[str]:
-    """Whether something is a float32 tensor of this shape."""
+    """Problems unless `tensor` is a float32 tensor of this shape."""
     import torch
 
     if not isinstance(tensor, torch.Tensor):
-        return [f"{what} is {type(tensor).__name__}; give a tensor"]
+        return [f"{what} is {type(tensor).__name__}; return a tensor"]
     if tensor.dtype != torch.float32:
-        return [f"{what} is {tensor.dtype}; give float32"]
+        return [f"{what} is {tensor.dtype}; return float32"]
     if tuple(tensor.shape) != wanted:
-        return [f"{what} is {list(tensor.shape)}, but declared is {list(wanted)}; correct the declaration or forward()"]
+        return [f"{what} has shape {list(tensor.shape)}, declared is {list(wanted)}; correct the declaration or forward()"]
     return []

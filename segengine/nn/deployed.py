@@ -41,7 +41,7 @@ class DeployedSegmenter(nn.Module):
             self.register_buffer("width", highs - lows)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Classes, mask values and logits of images of any size."""
+        """Classes, mask values and logits for images of any size (see the class)."""
         height, width = image.shape[1], image.shape[2]
         logits = self._logits(self._padded(self._pixels(image)))[..., :height, :width]
         classes = logits.argmax(1)
@@ -70,7 +70,7 @@ class DeployedSegmenter(nn.Module):
 class MatrixPooling(nn.Module):
     """Adaptive average pooling to a fixed grid as two matrix products: [B, C, H, W] -> [B, C, rows, columns].
 
-    The cell i of n takes the pixels from floor(i H / n) to ceil((i + 1) H / n), like torch.nn.AdaptiveAvgPool2d, for
+    Cell i of n averages the pixels from floor(i H / n) to ceil((i + 1) H / n), like torch.nn.AdaptiveAvgPool2d, for
     which ONNX has no operator with a dynamic image size.
     """
 
@@ -83,7 +83,7 @@ class MatrixPooling(nn.Module):
 
 
 def _cells(number: int, length: int, like: Tensor) -> Tensor:
-    """Weights float32 [number, length] of each pixel in each cell's mean."""
+    """Weights of pixels in the mean of each cell, [number, length], with the dtype of `like`."""
     cell = torch.arange(number, device=like.device)[:, None]
     pixel = torch.arange(length, device=like.device)[None]
     first, end = cell * length // number, ((cell + 1) * length + number - 1) // number

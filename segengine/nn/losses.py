@@ -149,7 +149,7 @@ class HardPixels(nn.Module):
         return ordered.gather(0, (number - 1).clamp(min=0).view(1))[0]
 
 
-_SMALL = 1e-6  # of a pixel; avoids 0/0 if alpha or beta is 0
+_SMALL = 1e-6  # in pixels; avoids 0/0 if alpha or beta is 0
 
 
 class Tversky(nn.Module):
@@ -227,16 +227,16 @@ class LovaszSoftmax(nn.Module):
         """Per class [K]: the loss over the pixels [K, N], and whether the truth has the class."""
         classes = torch.arange(self.num_classes, device=target.device)[:, None]
         truth = (target[None] == classes) & valid
-        # Ignored pixels get an error of 0: they sort last, where they add nothing, and no shape depends on data.
+        # Ignored pixels have error 0: they are sorted last and contribute nothing, and shapes do not depend on the data.
         errors = (truth.float() - probabilities).abs() * valid
         errors, order = errors.sort(dim=1, descending=True, stable=True)
         truth = truth.gather(1, order)
         true = truth.sum(dim=1, keepdim=True)
-        # Whole numbers are summed exactly, and on a GPU in a fixed order.
+        # Integer sums are exact, and deterministic on a GPU.
         missed, wrong = true - truth.cumsum(1), (~truth).cumsum(1)
         union = true + wrong
-        # The Jaccard loss 1 - missed / union rises from one pixel to the next by 1 / union at a true pixel, and by
-        # missed / (union (union - 1)) at another; subtracting neighbours instead would cancel all but a few digits.
+        # The Jaccard loss 1 - missed / union increases by 1 / union at a true pixel and by missed / (union (union - 1)) at
+        # another; differences of consecutive values would suffer from cancellation.
         other = missed / union.clamp(min=1) / (union - 1).clamp(min=1)
         steps = torch.where(truth, 1 / union.clamp(min=1), other)
         return (errors * steps).sum(dim=1), true[:, 0] > 0

@@ -1,4 +1,4 @@
-"""The whole network: normalise, pad, backbone, decoder, classifier, resize, crop."""
+"""The complete network: normalisation, padding, backbone, decoder, classifier, resizing, cropping."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Segmenter(nn.Module):
         self.backbone = backbone
         self.decoder = decoder
         self.num_classes = num_classes
-        # 3x3 rather than 1x1: with narrow decoders nine times the weights reach useful logits in far fewer steps.
+        # 3x3 instead of 1x1: with narrow decoders, nine times as many weights converge in far fewer steps.
         self.head = ReplicatingConv2d(decoder.out_channels, num_classes)
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -108,5 +108,5 @@ class Segmenter(nn.Module):
 
     def _padded(self, x: Tensor) -> Tensor:
         bottom, right = (-x.shape[-2]) % self.multiple, (-x.shape[-1]) % self.multiple
-        # Repeating the border works for any size; reflection can't pad by more than the image has.
+        # Replication works for any size; reflection cannot pad by more than the image size.
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x

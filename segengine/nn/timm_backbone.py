@@ -21,7 +21,7 @@ _ANY_SIZE: tuple[Mapping[str, Any], ...] = ({"strict_img_size": False}, {"dynami
 
 
 class TimmBackbone(nn.Module):
-    """Normalised float32 [B, C, H, W] -> the maps of a timm model made with `features_only`, all as [B, C, h, w]."""
+    """Normalised float32 [B, C, H, W] -> feature maps [B, C, h, w] of a timm model created with `features_only`."""
 
     def __init__(self, net: nn.Module, in_channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -102,16 +102,17 @@ def check_drop_path(model: str, drop_path: float) -> None:
 def build_timm(
     model: str, *, in_channels: int, output_stride: int, weights: str, drop_path: float = 0.0
 ) -> TimmBackbone:
-    """A timm model with random weights (`none`), timm's own (`pretrained`: network) or those of a file.
+    """A timm model as a backbone.
 
-    Mean and std are those of the model's pretrained configuration for any `weights`. `drop_path` is the
-    probability with which training skips the deepest residual branch (stochastic depth, Huang et al., 2016); timm
-    lets it grow linearly from 0 at the first.
+    Args:
+        weights: `none` (random), `pretrained` (timm's, downloaded) or the path of a file. Mean and std are those of the model's
+            pretrained configuration in any case.
+        drop_path: probability of skipping the deepest residual branch in training (stochastic depth, Huang et al., 2016); it
+            increases linearly from 0 at the first branch.
 
     Raises:
-        SpecError: unknown model, no feature maps, no stochastic depth where it is asked for, an output stride that it
-            can't give, or a file that doesn't fit.
-        RunError: the pretrained weights can't be fetched.
+        SpecError: unknown model, no feature maps, stochastic depth or output stride not supported, or a file that does not match.
+        RunError: the pretrained weights cannot be downloaded.
     """
     check_timm_model(model)
     net = _create(model, in_channels, output_stride, pretrained=weights == "pretrained", drop_path=drop_path)
@@ -163,12 +164,12 @@ def _create(model: str, in_channels: int, output_stride: int, *, pretrained: boo
 
 def _no_features(model: str, error: Exception) -> SpecError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return SpecError(f"timm model '{model}' can't be used as a backbone ({reason}); choose one that gives feature maps")
+    return SpecError(f"timm model '{model}' can't be used as a backbone ({reason}); choose one with feature maps")
 
 
 def _no_drop_path(model: str) -> SpecError:
     return SpecError(
-        f"timm model '{model}' has no stochastic depth; leave drop_path out, or choose a model with it (resnet, convnext, "
+        f"timm model '{model}' has no stochastic depth; omit drop_path, or choose a model that has it (resnet, convnext, "
         "efficientnet, swin)"
     )
 
@@ -176,13 +177,13 @@ def _no_drop_path(model: str) -> SpecError:
 def _no_weights(model: str, error: Exception) -> RunError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     address, licence = _origin(model)
-    bring = (
+    instruction = (
         f"download model.safetensors from {address}{f' ({licence})' if licence else ''} elsewhere"
         if address
-        else "bring its file"
+        else "download its file elsewhere"
     )
     return RunError(
-        f"the pretrained weights of timm model '{model}' can't be fetched ({reason}); {bring}, and give its path "
+        f"the pretrained weights of timm model '{model}' can't be downloaded ({reason}); {instruction}, and specify its path "
         "(weights: path/to/model.safetensors) or add it to the store (segengine weights add); or use weights: none"
     )
 
@@ -207,6 +208,6 @@ def _downloaded_record(model: str, tensors: int, *, adapted: bool) -> dict[str, 
 
 def _cannot_dilate(model: str, wanted: int, deepest: int) -> str:
     return (
-        f"timm model '{model}' can't give an output stride of {wanted}, its deepest is {deepest}; set the decoder's "
+        f"timm model '{model}' does not support an output stride of {wanted}, its deepest stride is {deepest}; set the decoder's "
         f"output_stride to {deepest}, or choose a backbone that can be dilated (resnet, convnext, efficientnet, vgg)"
     )

@@ -1,4 +1,4 @@
-"""VGG (Simonyan and Zisserman, 2015) as a backbone: six maps at strides 1 to 32, torchvision's names of weights."""
+"""VGG (Simonyan and Zisserman, 2015) as a backbone: six maps at strides 1 to 32, with torchvision's parameter names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Vgg(nn.Module):
     def __init__(self, depth: int, *, batch_norm: bool, in_channels: int, output_stride: int = 32) -> None:
         super().__init__()
         if output_stride not in (8, 16, 32):
-            raise SpecError(f"vgg gives an output stride of 8, 16 or 32, not {output_stride}; choose one of these")
+            raise SpecError(f"vgg has no output stride {output_stride}; choose 8, 16 or 32")
         layers: list[nn.Module] = []
         self.taps: list[int] = []
         self.recomputes = False
@@ -71,11 +71,14 @@ class Vgg(nn.Module):
 
 
 def build_vgg(depth: int, *, batch_norm: bool, in_channels: int, output_stride: int, weights: str) -> Vgg:
-    """A VGG with random weights (`none`), torchvision's for ImageNet (`pretrained`: network) or those of a file.
+    """A VGG backbone.
+
+    Args:
+        weights: `none` (random), `pretrained` (torchvision's for ImageNet, downloaded) or the path of a file.
 
     Raises:
-        SpecError: unsupported output stride, or a weight file that doesn't match.
-        RunError: no network for `pretrained`.
+        SpecError: unsupported output stride, or a weight file that does not match.
+        RunError: the pretrained weights cannot be downloaded.
     """
     backbone = Vgg(depth, batch_norm=batch_norm, in_channels=in_channels, output_stride=output_stride)
     if weights == "pretrained":
@@ -95,7 +98,7 @@ def _downloaded(depth: int, batch_norm: bool) -> dict[str, Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(
-            f"the pretrained weights of {name} can't be downloaded ({reason}); download {weights.url} elsewhere, and give its path "
+            f"the pretrained weights of {name} can't be downloaded ({reason}); download {weights.url} elsewhere, and specify its path "
             f"(weights: path/to/{weights.url.rpartition('/')[2]}) or add it to the store (segengine weights add); or use weights: none"
         ) from error
     return state

@@ -18,24 +18,24 @@ _NAMED = 4  # maximum number of keys named in a message
 
 
 def read_weights(weights: str | Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a .pth file that holds nothing but tensors; `store:NAME` is looked up.
+    """The tensors of a .safetensors file, of a .pth file that contains tensors only, or of an entry `store:NAME` of the store.
 
-    A checkpoint's `state_dict` or `model` entry is taken, the prefix `module.` (DDP) dropped, and of a whole
-    segmenter the part `backbone.`.
+    In a checkpoint, the entry `state_dict` or `model` is used and the prefix `module.` (DDP) removed; in the state dict
+    of a complete segmenter, only the part `backbone.` is used.
 
     Raises:
         SpecError: no such file or entry of the store, or not a file of plain tensors.
     """
     path = weights_path(weights)
     if not path.is_file():
-        raise SpecError(f"weights file {path} does not exist; give an existing .safetensors or .pth file")
+        raise SpecError(f"weights file {path} does not exist; specify a .safetensors or .pth file")
     try:
         safe = path.suffix == ".safetensors"
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises depends on its bytes
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise SpecError(
-            f"{path} can't be read as plain tensors ({reason}); give a state dict in .safetensors"
+            f"{path} can't be read as plain tensors ({reason}); save the state dict as .safetensors"
         ) from error
     for entry in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
@@ -57,13 +57,13 @@ def load_backbone(
 ) -> None:
     """Copy `state` into `backbone`; the first convolution is adapted to `in_channels` (see `convolution_for`).
 
-    What was loaded is kept as the attribute `initial_weights` of the backbone, for run.json (see `_loaded`).
+    A record of the loaded weights is stored as the backbone's attribute `initial_weights`, for run.json (see `_loaded`).
 
     Unused keys of a classifier and of `whole_model` are allowed; `whole_model` returns all keys of the network that the
     backbone was cut from, and is called only if keys of the backbone's own parts are unused.
 
     Raises:
-        SpecError: a tensor is missing or of another shape, or the file has layers that this backbone lacks.
+        SpecError: a tensor is missing or has a different shape, or the file has layers that this backbone lacks.
     """
     own = backbone.state_dict()
     spelled = {key: next((s for s in _spellings(key) if s in state), None) for key in own}
@@ -90,12 +90,12 @@ def load_backbone(
     if missing or misshapen or foreign:
         problems = [
             f"{words} {_some(keys)}"
-            for words, keys in (("missing:", missing), ("of another shape:", misshapen), ("unexpected:", foreign))
+            for words, keys in (("missing:", missing), ("different shape:", misshapen), ("unexpected:", foreign))
             if keys
         ]
         raise SpecError(
-            f"{source} fits {len(matched)} of the backbone's {len(own)} tensors; {'; '.join(problems)}; "
-            f"give the weights of exactly this model"
+            f"{source} matches {len(matched)} of the backbone's {len(own)} tensors; {'; '.join(problems)}; "
+            f"use weights of the same model"
         )
     backbone.load_state_dict(matched)
     adapted = any(name and matched[key].shape != state[name].shape for key, name in spelled.items())

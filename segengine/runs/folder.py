@@ -42,8 +42,8 @@ class RunFolder:
         """run.json.
 
         Raises:
-            NotARunError: it and the run's other files are missing.
-            RunError: it alone is missing, or it is broken, or another format's.
+            NotARunError: run.json and the other files of a run are missing.
+            RunError: only run.json is missing, or it is damaged or has an unsupported format.
         """
         path = self / names.RUN
         try:

@@ -113,10 +113,10 @@ def write_counts(path: Path, counts: ImageCounts, *, compress: bool | None = Non
 
 
 def check_counts_target(path: Path) -> None:
-    """Refuse to write counts over anything but earlier counts; called before they are computed.
+    """Check that `path` does not exist or is an earlier table of counts, before counts are computed.
 
     Raises:
-        SpecError: `path` is a folder, or a file that is no table of counts.
+        SpecError: `path` is a folder, or a file that is not a table of counts.
     """
     if path.is_dir():
         raise SpecError(f"{path}: is a folder; give --counts the name of a file, such as {path / 'counts.csv'}")
@@ -124,7 +124,7 @@ def check_counts_target(path: Path) -> None:
         with path.open("rb") as file:
             known = file.read(len(COUNTS_HEADER)) == COUNTS_HEADER.encode()
         if not known:
-            raise SpecError(f"{path}: exists and is no table of counts; choose another name, or remove it")
+            raise SpecError(f"{path}: exists and is not a table of counts; choose another name, or remove it")
 
 
 def counts_exist(path: Path) -> bool:

@@ -72,8 +72,8 @@ def read_values(folder: RunFolder, split: str, label: str, indices: Sequence[int
             raise ValueError(f"the first line is not {','.join(_HEADER)}")
         return record, _values(rows, record, indices)
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        said = " ".join(str(error).split())
-        raise RunError(f"{path}: not a readable table of values ({said}); the run folder is damaged") from error
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path}: not a readable table of values ({reason}); the run folder is damaged") from error
 
 
 def _values(rows: Sequence[Sequence[str]], record: MetricRecord, indices: Sequence[int]) -> MetricValues:

@@ -16,13 +16,13 @@ from segengine.yaml_source import Path
 
 
 def field_at(model: type[BaseModel], path: Path, data: Any) -> FieldInfo | None:
-    """The declaration of the setting at `path`, following the components that `data` names."""
+    """The field of the setting at `path`; the classes of components are determined by their names in `data`."""
     return _walk(model, path, data)[0]
 
 
 def block_of(model: type[BaseModel], path: Path, data: Any, value: Any) -> Mapping[str, Any] | None:
-    """The block that the `value` of the setting at `path` is short for: a component's default where it is None, what a
-    number means where a number is a short form. None where it is short for nothing.
+    """The block for which `value` of the setting at `path` is a short form: the default component for None, and the block of a
+    number for settings with a numeric short form; None for other values.
     """
     field = field_at(model, path, data)
     if field is None:
@@ -39,13 +39,13 @@ def block_of(model: type[BaseModel], path: Path, data: Any, value: Any) -> Mappi
 
 
 def known_keys(model: type[BaseModel], path: Path, data: Any) -> list[str]:
-    """The settings that the block at `path` may have."""
+    """Names of the settings of the block at `path`."""
     _, cls = _walk(model, path, data)
     return list(cls.model_fields) if cls else []
 
 
 def _walk(model: type[BaseModel], path: Path, data: Any) -> tuple[FieldInfo | None, type[BaseModel] | None]:
-    """The last declared setting on the way along `path`, and the model of the block that it ends at; None where unknown."""
+    """The field of the last named setting in `path`, and the model of the block at its end; None if unknown."""
     found: FieldInfo | None = None
     current: Any = model
     for step in path:
@@ -69,7 +69,7 @@ def _child(data: Any, step: str | int) -> Any:
 
 
 def _class(current: Any, data: Any) -> type[BaseModel] | None:
-    """The model that a block of `data` is validated by, given a type and its annotations."""
+    """The model that validates the block `data`, for a type and its annotations."""
     parts = current if isinstance(current, tuple) else (current,)
     for part in parts:
         if isinstance(part, Choice):

@@ -13,9 +13,9 @@ from segengine.components.settings import ChangesNoNumber, Settings, paths_that_
 from segengine.specs.sections import DataSection, EvaluationSection, ModelSection, TrainingSection
 
 FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")
-"""Names of experiments and variants: usable as a folder's name on every system. Match with `fullmatch`."""
+"""Names of experiments and variants, which are valid folder names on all systems. Use `fullmatch`."""
 OF_THE_FILE = ("name", "title", "seeds", "executor", "variants")
-"""Settings of the whole file, which a variant can't change."""
+"""Settings of the file that a variant can't change."""
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -26,7 +26,7 @@ def _one_seed(value: Any) -> Any:
 
 
 class Experiment(Settings):
-    """One variant of an experiment file, all defaults filled in."""
+    """One variant of an experiment file, with all defaults."""
 
     name: str | None = Field(
         default=None,
@@ -66,7 +66,7 @@ class Experiment(Settings):
     def _seeds_and_names(self) -> Self:
         twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
         if twice:
-            raise ValueError(f"seeds must differ; given twice: {', '.join(map(str, twice))}")
+            raise ValueError(f"seeds must be unique; duplicates: {', '.join(map(str, twice))}")
         unknown = (
             set(self.evaluation.leave_out) - {*(self.data.classes or ()), *getattr(self.data.mask_mapper, "merge", ())}
             if self.data.classes and self.evaluation.leave_out != "auto"
@@ -74,12 +74,12 @@ class Experiment(Settings):
         )
         if unknown:
             raise ValueError(
-                f"evaluation.leave_out names no class: {', '.join(sorted(unknown))}; classes are {', '.join(self.data.classes or ())}"
+                f"evaluation.leave_out has unknown classes: {', '.join(sorted(unknown))}; classes are {', '.join(self.data.classes or ())}"
             )
         return self
 
     def components(self) -> list[Component]:
-        """Every component that this experiment names, nested ones too."""
+        """All components of the experiment, including nested ones."""
         chosen = [
             self.data.source, self.data.mask_mapper, *self.augmentations, self.model.backbone, self.model.decoder,
             self.loss, self.training.optimizer, self.training.schedule, *self.evaluation.metrics, *self.trackers,

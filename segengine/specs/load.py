@@ -1,4 +1,4 @@
-"""From an experiment file to its checked variants."""
+"""Loading and validation of experiment files."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from segengine.yaml_source import parse
 
 M = TypeVar("M", bound=BaseModel)
 ONLY_VARIANT = "default"
-"""The variant's name where a file has none."""
+"""Name of the variant of a file without variants."""
 
 
 _MOST_BYTES = 10_000_000
 
 
 def run_name(variant: str, seed: int, fold: int | None = None) -> str:
-    """The name of a run's folder: `resnet34-seed0`, with folds `resnet34-fold2-seed0`."""
+    """Name of a run folder: `resnet34-seed0`, with folds `resnet34-fold2-seed0`."""
     return f"{variant}{'' if fold is None else f'-fold{fold}'}-seed{seed}"
 
 
 @dataclass(frozen=True)
 class LoadedExperiment:
-    """A checked experiment file: one `Experiment` for each variant."""
+    """A validated experiment file: one `Experiment` per variant."""
 
     name: str
     path: Path
@@ -50,7 +50,7 @@ class LoadedExperiment:
         return next(iter(self.variants.values())).seeds
 
     def runs(self) -> Iterator[tuple[str, int | None, int]]:
-        """Variant, fold (None without cross-validation) and seed of every run that the file asks for."""
+        """Variant, fold (None without cross-validation) and seed of every run of the file."""
         for seed in self.seeds:
             for variant, experiment in self.variants.items():
                 for fold in experiment.data.split.chosen_folds:
@@ -62,16 +62,16 @@ class LoadedExperiment:
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
-    """Read and check an experiment file, every variant of it.
+    """Read and validate an experiment file with all variants.
 
     Raises:
-        SpecError: all problems at once, a line each: `file:line:column: path: what is wrong; what to do`.
+        SpecError: all problems, one per line: `file:line:column: path: problem; what to do`.
     """
     return read_experiment(path, _read(path), overrides)
 
 
 def read_experiment(path: Path, text: str, overrides: Sequence[str] = ()) -> LoadedExperiment:
-    """Like `load_experiment`, from the given text instead of the file's present content."""
+    """`load_experiment` with the given text instead of the content of the file."""
     source = parse(text, str(path))
     if not isinstance(source.data, dict):
         raise SpecError(
@@ -88,7 +88,7 @@ def read_experiment(path: Path, text: str, overrides: Sequence[str] = ()) -> Loa
         found += wrong
         if experiment is not None:
             variants[name] = experiment
-    if tree.data.get("variants"):  # what every variant replaces is checked too, as editors do
+    if tree.data.get("variants"):  # settings that all variants replace are validated too, as in editors
         found += _checked(_without_variants(tree), path, but=("missing", "value_error"))[1]
     if found:
         raise SpecError("\n".join(sorted(dict.fromkeys(map(printable, found)), key=_place)))
@@ -169,12 +169,12 @@ def _refuse_shared_folders(loaded: LoadedExperiment, tree: Tree) -> None:
         if other != variant:
             place = tree.where(("variants", variant), key=True)
             raise SpecError(
-                f"{place}: variants.{variant}: its run {folder} would have the folder of a run of variant '{other}'; rename one"
+                f"{place}: variants.{variant}: the folder of its run {folder} is also that of a run of variant '{other}'; rename one"
             )
 
 
 def _place(problem: str) -> tuple[int, int]:
-    """Line and column that a problem begins with; overrides, which have none, come first."""
+    """Line and column of a problem; overrides, which have none, are first."""
     found = re.search(r":(\d+):(\d+): ", problem)
     return (int(found[1]), int(found[2])) if found and not problem.startswith("-s ") else (0, 0)
 
@@ -182,16 +182,16 @@ def _place(problem: str) -> tuple[int, int]:
 def _read(path: Path) -> str:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device might never end
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or device might block
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise SpecError(f"{path}: is {what}; an experiment is a YAML file")
         if status.st_size > _MOST_BYTES:
             raise SpecError(f"{path}: has {status.st_size:,} bytes; is this an experiment file?")
-        return path.read_bytes().decode()  # not as text, which would change line ends: a run keeps it byte for byte
+        return path.read_bytes().decode()  # text mode would change line ends, but a run keeps the file byte for byte
     except FileNotFoundError:
         siblings = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         hint = suggest(path.name, siblings)
-        raise SpecError(f"{path}: there is no such file" + (f"; {hint}" if hint else "")) from None
+        raise SpecError(f"{path}: no such file" + (f"; {hint}" if hint else "")) from None
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (OSError, ValueError) as error:
@@ -213,7 +213,7 @@ def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
         here = ("variants", name)
         if not FOLDER_NAME.fullmatch(name):
             found.append(
-                f"{tree.where(here, key=True)}: variants: '{name}' must be usable as a folder's name: up to 100 "
+                f"{tree.where(here, key=True)}: variants: '{name}' is not a valid folder name; use up to 100 "
                 "letters, digits, . _ + -"
             )
             continue
@@ -223,7 +223,7 @@ def _variant_trees(tree: Tree, found: list[str]) -> dict[str, Tree]:
             found.append(f"{tree.where(here)}: variants.{name}: must be a mapping of changes, or {{}} for none")
             continue
         found += [
-            f"{tree.where((*here, key), key=True)}: variants.{name}.{key}: belongs to the whole file; move it to the top"
+            f"{tree.where((*here, key), key=True)}: variants.{name}.{key}: applies to all variants; move it to the top level"
             for key in change
             if key in OF_THE_FILE
         ]
@@ -240,7 +240,7 @@ def _without_variants(tree: Tree) -> Tree:
 
 
 def _with_path_from_here(override: Override, tree: Tree) -> Override:
-    """A path in an override that exists from the current folder means that, as paths on a command line do."""
+    """The override with a path that exists relative to the current directory made absolute, as usual on the command line."""
     if not isinstance(override.value, str) or not os.path.exists(override.value):
         return override
     steps = tuple(int(s) if s.isascii() and s.isdigit() and len(s) < 10 else s for s in override.steps)
@@ -256,7 +256,7 @@ def _folder_name(stem: str) -> str:
 
 
 def resolved(experiment: Experiment, *, name: str, variant: str, seed: int, fold: int | None = None) -> dict[str, Any]:
-    """One run's settings as plain data: every default written out, plugin components qualified; runs again as it is."""
+    """The settings of one run as plain data, with all defaults and qualified names of plugin components; a valid experiment."""
     data = experiment.model_dump(mode="json", exclude={"executor", "variants"})
     data |= {"name": name, "seeds": [seed], "variants": {variant: {}}}
     if fold is not None:

@@ -1,4 +1,4 @@
-"""pydantic's errors as lines that a person can act on: `file:line:column: path: what is wrong; what to do`."""
+"""Conversion of pydantic's errors to messages for the user: `file:line:column: path: problem; what to do`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segengine.specs.trees import Tree
 from segengine.yaml_source import Path
 
 _PLAIN = re.compile(r"true|false|[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
-"""Text that means something else without quotes."""
+"""Text that would be another type without quotes."""
 _MISSING = "is missing; add it"
 _EXPECTED = {
     "int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
@@ -23,13 +23,13 @@ _EXPECTED = {
     "model_attributes_type": "a mapping", "path_type": "a path", "finite_number": "a finite number",
     "string_too_short": "text that is not empty",
 }  # fmt: skip
-"""What was expected, by pydantic's type of error."""
+"""pydantic's error type -> the expected value, in messages."""
 _OPTIONS = ("literal_error", "enum")
 _ABSENT = ("extra_forbidden", "missing")
 
 
 def problems(error: ValidationError, tree: Tree, model: type[BaseModel], but: Collection[str] = ()) -> list[str]:
-    """One line for each thing that is wrong, in the order of the file; `but` names kinds of pydantic's errors to leave out."""
+    """One line per problem, in the order of the file; `but` are pydantic's error types to omit."""
     grouped: dict[tuple[Path, bool], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] not in but:
@@ -50,7 +50,7 @@ def problems(error: ValidationError, tree: Tree, model: type[BaseModel], but: Co
 def _of_nearest_branches(
     grouped: dict[tuple[Path, bool], list[ErrorDetails]],
 ) -> dict[tuple[Path, bool], list[ErrorDetails]]:
-    """Without the wrong types of a union's other branches, where one branch fits the type and fails by a rule or deeper."""
+    """The errors without type errors of other branches of a union, if one branch has the right type and fails otherwise."""
     wrong_type = (*_OPTIONS, *_EXPECTED)
     rules = {
         path for (path, _), details in grouped.items() if any(d["type"] not in (*wrong_type, *_ABSENT) for d in details)
@@ -86,11 +86,11 @@ def _text(details: list[ErrorDetails], path: Path, tree: Tree, model: type[BaseM
     hint = f"; {hint}" if hint else ""
     if len(details) == 1 and options and isinstance(value, str | int | float):
         return f"'{_short(value, str)}' is not one of {', '.join(options)}{hint}"
-    said = list(dict.fromkeys(_expected(detail) for detail in details))
-    wanted = [text.removeprefix("must be ") for text in said if text.startswith("must be ")]
+    expected = list(dict.fromkeys(_expected(detail) for detail in details))
+    wanted = [text.removeprefix("must be ") for text in expected if text.startswith("must be ")]
     if wanted:
-        said = [f"must be {' or '.join(wanted)}", *(text for text in said if not text.startswith("must be "))]
-    text = " or ".join(said)
+        expected = [f"must be {' or '.join(wanted)}", *(text for text in expected if not text.startswith("must be "))]
+    text = " or ".join(expected)
     given = "" if "'" in text or "has " in text or first["type"] == "value_error" else _given(value)
     return f"{text}{given}{hint}"
 
@@ -135,7 +135,7 @@ def _short(value: Any, shown: Callable[[Any], str]) -> str:
 
 
 def _written_path(detail: ErrorDetails, data: Any) -> Path:
-    """An error's location as a path of the file: without the branches of unions that pydantic adds."""
+    """The location of an error as a path in the file, without the branches of unions that pydantic adds."""
     path: list[str | int] = []
     location = list(detail["loc"])
     for i, step in enumerate(location):

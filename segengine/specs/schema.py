@@ -1,4 +1,4 @@
-"""The JSON Schema of the experiment file, with the parameters of every installed component."""
+"""JSON Schema of experiment files, with the parameters of all installed components."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def experiment_schema() -> tuple[dict[str, Any], list[str]]:
-    """The schema, and a line for each installed component that is missing from it because its plugin is broken.
+    """The schema, and one line per installed component that is missing from it because its plugin is broken.
 
-    In a file with variants a section or component may be incomplete, as variants can complete it; in a variant, parameters
-    without `name` change the file's own component. What only holds across settings (shares that exceed 1, a class given
-    twice) is no part of the schema.
+    In a file with variants, sections and components may be incomplete, because variants can complete them; in a variant,
+    parameters without `name` change the component of the file. Conditions on several settings (fractions that sum to more than 1,
+    duplicate classes) are not part of the schema.
     """
     definitions: dict[str, Any] = {}
     broken: list[str] = []
@@ -52,7 +52,7 @@ def _variants_schema(declared: dict[str, Any], change: dict[str, Any]) -> dict[s
 
 
 def _add_kind(kind: str, definitions: dict[str, Any], broken: list[str]) -> None:
-    """Add the definition of a kind, of its components, and of those that lack required parameters (`partial.<kind>`)."""
+    """Add the definitions of a kind, of its components, and of components without required parameters (`partial.<kind>`)."""
     names, blocks, needy_names, incomplete = [], [], [], []
     for provider in registry(kind).providers:
         name = registry(kind).spoken_name(provider)
@@ -85,7 +85,7 @@ def _component_schema(provider: Provider, name: str, definitions: dict[str, Any]
 
 
 def _adopt(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The model's schema; its own definitions move to the common ones."""
+    """The schema of a model; its definitions are moved to the common ones."""
     schema = model.model_json_schema(mode="validation")
     definitions.update(_linked(schema.pop("$defs", {})))
     result: dict[str, Any] = _linked(schema)
@@ -93,7 +93,7 @@ def _adopt(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any
 
 
 def _linked(node: Any) -> Any:
-    """`node` with every marked component field turned into a reference to its kind."""
+    """`node` with marked component fields replaced by references to their kinds."""
     if isinstance(node, dict):
         if SCHEMA_MARK in node:
             rest = {k: v for k, v in node.items() if k != SCHEMA_MARK}
@@ -103,9 +103,9 @@ def _linked(node: Any) -> Any:
 
 
 def _relaxed(node: Any, definitions: dict[str, Any], component: Callable[[str, dict[str, Any]], Any]) -> Any:
-    """A setting's schema in which sections may be incomplete, and a component is what `component` makes of its kind.
+    """The schema of a setting in which sections may be incomplete and components are replaced by `component(kind)`.
 
-    Items of lists stay as they are: a variant replaces a list as a whole.
+    Items of lists are unchanged, because variants replace complete lists.
     """
     if not isinstance(node, dict):
         return node

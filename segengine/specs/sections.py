@@ -23,7 +23,7 @@ from segengine.components.settings import ChangesNoNumber, Settings
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A count, bounded to avoid overflow."""
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\t\r\n]+$")]
-"""Text of one line, as a name in a table must be."""
+"""Text on one line, for names in tables."""
 
 
 def _pattern(text: str) -> str:
@@ -35,7 +35,7 @@ def _pattern(text: str) -> str:
 
 
 class ShortFor:
-    """Marks a block of settings with a short form: a bare number is its setting `key`; `forms` is the type of both."""
+    """Annotation of a block with a short form: a number is the value of its setting `key`; `forms` is the type of both forms."""
 
     def __init__(self, key: str, forms: Any) -> None:
         self.key, self.forms = key, forms
@@ -132,7 +132,7 @@ class DataSection(Settings):
     def _names_differ(self) -> Self:
         twice = sorted({c for c in self.classes or () if (self.classes or []).count(c) > 1})
         if twice:
-            raise ValueError(f"class names must differ; given twice: {', '.join(twice)}")
+            raise ValueError(f"class names must be unique; duplicates: {', '.join(twice)}")
         return self
 
 
@@ -250,7 +250,7 @@ class TrainingSection(Settings):
                 "has both epochs and minutes as its budget; remove one (epochs: null removes an inherited value)"
             )
         if "epochs" in value and epochs is None and minutes is None:
-            raise ValueError("has no budget; give epochs or minutes")
+            raise ValueError("has no budget; set epochs or minutes")
         return {**value, "epochs": None} if minutes is not None else value
 
 
@@ -278,7 +278,7 @@ class EvaluationSection(Settings):
         labels = [metric.label() for metric in self.metrics]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
-            raise ValueError(f"evaluation.metrics must differ; given twice: {', '.join(twice)}")
+            raise ValueError(f"evaluation.metrics must be unique; duplicates: {', '.join(twice)}")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Plain data with the source location of each key and value: merges variants and applies overrides."""
+"""Plain data with the source location of each key and value; merging of variants and application of overrides."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segengine.errors import SpecError
 from segengine.yaml_source import Path, Source, parse
 
 Blocks = Callable[[Path, Any, Any], Mapping[str, Any] | None]
-"""The block that a setting's value is short for, by the setting's path, all data, and the value (None where none is given)."""
+"""Function (path, all data, value) -> the block for which the value is a short form, or None; see `block_of`."""
 
 
 def _no_blocks(path: Path, data: Any, value: Any) -> None:
@@ -19,7 +19,7 @@ def _no_blocks(path: Path, data: Any, value: Any) -> None:
 
 @dataclass
 class Tree:
-    """Data and, by path, the place (`file:line:column` or `-s ...`) of keys and values."""
+    """Data, and the source (`file:line:column` or `-s ...`) of keys and values by path."""
 
     data: Any
     keys: dict[Path, str] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Tree:
 
     @classmethod
     def of(cls, source: Source, under: Path = ()) -> Tree:
-        """The part of a source below the path `under`."""
+        """The tree of a source below the path `under`."""
         data = source.data
         for step in under:
             data = data[step]
@@ -37,7 +37,7 @@ class Tree:
         return cls(data, keys, values)
 
     def where(self, path: Path, *, key: bool = False) -> str:
-        """The place of a path, or of its nearest ancestor that was written."""
+        """The source of a path, or of its nearest ancestor in the file."""
         for end in range(len(path), -1, -1):
             for table in (self.keys, self.values) if key else (self.values, self.keys):
                 if path[:end] in table:
@@ -46,9 +46,9 @@ class Tree:
 
 
 def merged(base: Tree, over: Tree, block_of: Blocks = _no_blocks) -> Tree:
-    """`base` with `over` merged key by key; a block that gives a `name` replaces the block, lists are replaced.
+    """`base` with `over` merged key by key; blocks with a `name` and lists are replaced.
 
-    Parameters of a component that `base` doesn't name change its default.
+    If `base` has no component at a path, parameters without `name` change the default component.
     """
     result = Tree(None, dict(base.keys), dict(base.values))
     result.data = _merge(
@@ -80,7 +80,7 @@ def _merge(
 
 
 def _opened(result: Tree, old: Any, path: Path, block_of: Callable[[Path, Any], Mapping[str, Any] | None]) -> Any:
-    """A short form as the block that it stands for: `unet` as `{name: unet}`, nothing as the default."""
+    """The block of a short form: `{name: unet}` for `unet`, the default for None."""
     if isinstance(old, dict | list):
         return dict(old) if isinstance(old, dict) else old
     block = {"name": old} if isinstance(old, str) else block_of(path, old)
@@ -124,15 +124,15 @@ def parse_override(text: str) -> Override:
     if not equals or not steps:
         raise SpecError(f"-s {text}: write it as -s path.to.setting=value, for example -s training.epochs=3")
     value = parse(value_text.strip(), f"-s {text}").data if value_text.strip() else None
-    if len(steps) > 1 and steps[-1] == "name":  # another component: its parameters are not the old one's
+    if len(steps) > 1 and steps[-1] == "name":  # another component, without the parameters of the old one
         return Override(steps[:-1], {"name": value}, text)
     return Override(steps, value, text)
 
 
 def overridden(base: Tree, override: Override, block_of: Blocks = _no_blocks) -> Tree:
-    """`base` with one override; numbers in its path are positions in lists (`augmentations.0.scale`).
+    """`base` with one override; numbers in its path are indices of lists (`augmentations.0.scale`).
 
-    A parameter of a component that `base` doesn't name changes its default.
+    If `base` has no component at a path, a parameter changes the default component.
     """
     result = Tree(None, dict(base.keys), dict(base.values))
     result.data = _set(result, base.data, override, (), block_of=lambda path, value: block_of(path, base.data, value))
@@ -151,7 +151,7 @@ def _set(
         positions = {str(i): i for i in range(len(old))}
         if step not in positions:
             where = ".".join(override.steps[:depth])
-            which = f"give an index from 0 to {len(old) - 1}" if old else "set the whole list"
+            which = f"use an index from 0 to {len(old) - 1}" if old else "set the complete list"
             raise SpecError(f"{place}: {where} is a list of {len(old)}; {which}")
         i = positions[step]
         return [*old[:i], _set(result, old[i], override, (*path, i), block_of=block_of), *old[i + 1 :]]

@@ -32,7 +32,7 @@ class RunRequest:
         return self.loaded.variants[self.variant]
 
     def resolved(self) -> dict[str, Any]:
-        """All settings as plain data, as spec.yaml holds them."""
+        """All settings as plain data, the content of spec.yaml."""
         return resolved(self.experiment, name=self.loaded.name, variant=self.variant, seed=self.seed, fold=self.fold)
 
     def spec_text(self) -> str:

@@ -50,7 +50,7 @@ def test_a_file_name_does_not_command_the_terminal(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert not any(character in done.stdout + done.stderr for character in "\x1b\x07\u202e")
     assert "\\x1b]0;owned\\x07\\u202e.yaml: valid" in done.stdout
-    assert "no\\x1b[2J.yaml: there is no such file" in done.stderr
+    assert "no\\x1b[2J.yaml: no such file" in done.stderr
 
 
 @pytest.mark.parametrize(

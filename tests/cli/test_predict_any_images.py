@@ -62,11 +62,11 @@ def test_a_bad_file_is_named_and_the_others_are_predicted(study: Study, tmp_path
     [
         (
             np.zeros((48, 48), np.uint16),
-            "has 16 bits per value (uint16 0 to 0) and the model was trained on 8-bit images; convert it",
+            "has 16 bits per value (uint16 0 to 0), but the model was trained on 8-bit images; convert it",
         ),
         (
             np.zeros((48, 48, 5), np.uint8),
-            "has 5 channels and the model was trained on 1; give it images with the 1 channel of",
+            "has 5 channels, but the model was trained on 1; give it images with the 1 channel of",
         ),
     ],
 )

@@ -218,11 +218,11 @@ def test_two_images_with_one_name_are_refused(study: Study, tmp_path: Path) -> N
     [
         (["nowhere", "a.png"], 2, "nowhere: not a run folder, it doesn't exist"),
         (["empty", "a.png"], 2, "empty: not a run folder, it has no run.json"),
-        (["nowhere.onnx", "a.png"], 2, "nowhere.onnx: there is no such file"),
+        (["nowhere.onnx", "a.png"], 2, "nowhere.onnx: no such file"),
         (["a.png", "a.png"], 2, "a.png: is a file, not a run folder"),
-        (["RUN", "a.png", "--device", "banana"], 2, "--device banana: is no device; write auto, cpu, cuda, cuda:1"),
-        (["RUN", "a.png", "--device", "meta"], 2, "--device meta: is no device"),
-        (["RUN", "b.png"], 2, "b.png: there is no such file or folder; did you mean 'a.png'"),
+        (["RUN", "a.png", "--device", "banana"], 2, "--device banana: unknown device; use auto, cpu, cuda, cuda:1"),
+        (["RUN", "a.png", "--device", "meta"], 2, "--device meta: unknown device"),
+        (["RUN", "b.png"], 2, "b.png: no such file or folder; did you mean 'a.png'"),
         (["RUN", "empty"], 2, "empty: holds no image"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_model_that_cannot_be_dilated_says_so():
     with pytest.raises(SpecError) as caught:
         Timm(model="swin_tiny_patch4_window7_224").build(in_channels=3, output_stride=16)
     assert str(caught.value) == (
-        "timm model 'swin_tiny_patch4_window7_224' can't give an output stride of 16, its deepest is 32; set the "
+        "timm model 'swin_tiny_patch4_window7_224' does not support an output stride of 16, its deepest stride is 32; set the "
         "decoder's output_stride to 32, or choose a backbone that can be dilated (resnet, convnext, efficientnet, vgg)"
     )
 
@@ -144,7 +144,7 @@ def test_a_model_without_feature_maps_is_named(monkeypatch):
     with pytest.raises(SpecError) as caught:
         Timm(model="resnet18").build(in_channels=3)
     assert str(caught.value) == (
-        "timm model 'resnet18' can't be used as a backbone (features_only not implemented); choose one that gives "
+        "timm model 'resnet18' can't be used as a backbone (features_only not implemented); choose one with "
         "feature maps"
     )
 
@@ -192,8 +192,8 @@ def test_pretrained_without_a_network_says_what_to_do(monkeypatch, tmp_path):
     with pytest.raises(RunError) as caught:
         Timm(model="resnet18", weights="pretrained").build(in_channels=3)
     assert str(caught.value) == (
-        "the pretrained weights of timm model 'resnet18' can't be fetched (<urlopen error no network>); download "
-        "model.safetensors from https://huggingface.co/timm/resnet18.a1_in1k (apache-2.0) elsewhere, and give its path "
+        "the pretrained weights of timm model 'resnet18' can't be downloaded (<urlopen error no network>); download "
+        "model.safetensors from https://huggingface.co/timm/resnet18.a1_in1k (apache-2.0) elsewhere, and specify its path "
         "(weights: path/to/model.safetensors) or add it to the store (segengine weights add); or use weights: none"
     )
     with pytest.raises(
@@ -244,7 +244,7 @@ def test_stochastic_depth_grows_from_0_to_drop_path(model):
 @pytest.mark.parametrize("model", ["vgg11", "densenet121"])
 def test_a_model_without_stochastic_depth_says_so_before_any_data_is_read(model):
     Timm(model=model).preflight()
-    with pytest.raises(SpecError, match=f"timm model '{model}' has no stochastic depth; leave drop_path out"):
+    with pytest.raises(SpecError, match=f"timm model '{model}' has no stochastic depth; omit drop_path"):
         Timm(model=model, drop_path=0.1).preflight()
 
 

@@ -142,13 +142,13 @@ def test_unet_adds_the_channels_of_both_sides_of_each_skip():
 
 def test_too_few_channels_for_the_backbone_are_named():
     with pytest.raises(
-        SpecError, match=r"`channels` has 2 numbers, and this backbone .deepest stride 32. needs 5; add some"
+        SpecError, match=r"`channels` has 2 values, but this backbone .deepest stride 32. requires 5; add values"
     ):
         built(Unet(channels=(32, 16)), "vgg")
 
 
 def test_unet_plus_plus_says_when_a_transformer_lacks_the_maps_that_it_needs():
-    with pytest.raises(SpecError, match="unet-plus-plus needs a map at each stride from 4 on"):
+    with pytest.raises(SpecError, match="unet-plus-plus requires a feature map at each stride from 4 on"):
         UnetPlusPlus().build(channels=(8, 8), strides=(16, 16))
 
 

@@ -210,7 +210,7 @@ def test_where_the_system_does_not_report_memory_auto_asks_for_a_number(monkeypa
     with pytest.raises(RunError) as raised:
         fitting_batch(dry_run(Small(99)), [2], 10**12)
     assert str(raised.value) == (
-        "training.batch_size: auto: this system doesn't report how much memory a step takes, as CUDA does; write a number"
+        "training.batch_size: auto: memory use of a step is reported by CUDA only, not by this system; set a number"
     )
     assert fitting_micro_batch(dry_run(Small(99)), 4) == 4
 

@@ -95,15 +95,15 @@ def test_the_command_predicts_with_a_file_as_with_the_run(
 def test_a_file_that_exists_is_not_overwritten(exported: tuple[Path, dict[str, Any]], study: Study) -> None:
     done = segengine("export", study.run, "-o", exported[0], folder=study.folder)
     assert done.code == 2
-    assert done.err == f"error: {exported[0]}: exists; choose another name, or --overwrite\n"
+    assert done.err == f"error: {exported[0]}: exists; choose another name, or use --overwrite\n"
 
 
 def test_a_file_that_disagrees_is_not_written(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segengine.inference.export.export._trained_network", _wrong)
     done = segengine("export", study.run, "-o", tmp_path / "a.onnx", folder=study.folder)
     assert done.code == 1
-    assert "of the pixels get another class than by the trained model (limit 0.010%)" in done.err
-    assert "--accept-loss keeps such a file" in done.err
+    assert "of the pixels have a different class than with the trained model (limit 0.010%)" in done.err
+    assert "use --accept-loss to keep such a file" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -163,7 +163,7 @@ def test_the_limits_judge_pixels_and_mean_dice() -> None:
     assert found.dice_trained == {"a": 1.0, "b": 1.0}
     assert found.dice_exported == {"a": 0.666667, "b": 0.666667}
     assert found.problem(parity.LIMITS["fp32"]).startswith("25.000% of the pixels")
-    assert found.problem(parity.LIMITS["int8"]) == "mean Dice falls from 1.000 to 0.667 (limit 0.005)"
+    assert found.problem(parity.LIMITS["int8"]) == "mean Dice decreases from 1.000 to 0.667 (limit 0.005)"
     assert found.problem(parity.Limits()) == ""
 
 

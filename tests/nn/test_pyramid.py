@@ -40,5 +40,7 @@ def test_exact_maps_are_passed_on_untouched():
 
 @pytest.mark.parametrize("strides", [(14,), (4, 12), (1,)])
 def test_strides_that_cannot_be_doubled_are_refused(strides):
-    with pytest.raises(SpecError, match=r"can't use a backbone with strides .*; choose fpn, upernet or segformer"):
+    with pytest.raises(
+        SpecError, match=r"does not support a backbone with strides .*; choose fpn, upernet or segformer"
+    ):
         pyramid([8] * len(strides), strides)

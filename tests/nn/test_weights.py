@@ -96,7 +96,7 @@ def test_a_missing_tensor_is_refused_by_name_and_nothing_is_loaded():
     with pytest.raises(SpecError) as caught:
         load_backbone(backbone, state, in_channels=3, source="w.pth")
     assert str(caught.value) == (
-        "w.pth fits 15 of the backbone's 16 tensors; missing: features.3.bias; give the weights of exactly this model"
+        "w.pth matches 15 of the backbone's 16 tensors; missing: features.3.bias; use weights of the same model"
     )
     assert torch.equal(backbone.features[0].weight, before)
 

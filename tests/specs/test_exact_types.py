@@ -85,7 +85,7 @@ def test_a_raw_control_character_is_named_with_its_place() -> None:
 
 @pytest.mark.parametrize("name", ['"a\\nb"', '"a\\n"', "a/b", "..", ".hidden", "x" * 101, "-a", "ü"])
 def test_a_variant_is_named_as_a_folder_can_be(name: str) -> None:
-    assert "must be usable as a folder's name: up to 100 letters" in message(f"variants: {{{name}: {{}}}}")
+    assert "is not a valid folder name; use up to 100 letters" in message(f"variants: {{{name}: {{}}}}")
 
 
 def test_the_longest_name_of_a_variant_makes_a_folder(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_class_has_a_name_of_one_line(classes: str) -> None:
 def test_two_runs_never_share_a_folder() -> None:
     text = "variants:\n  a: {data: {split: {folds: 3}}}\n  a-fold0: {}\n"
     assert message(text) == (
-        "e.yaml:5:3: variants.a-fold0: its run a-fold0-seed0 would have the folder of a run of variant 'a'; rename one"
+        "e.yaml:5:3: variants.a-fold0: the folder of its run a-fold0-seed0 is also that of a run of variant 'a'; rename one"
     )
 
 
@@ -125,9 +125,7 @@ def test_tags_and_depths_that_mean_nothing_are_refused(text: str, said: str) -> 
 
 @pytest.mark.parametrize("override", ["augmentations.²=flip", f"augmentations.{'9' * 5000}.p=1"])
 def test_a_position_is_a_plain_number(override: str) -> None:
-    assert message("augmentations: [flip]", override).endswith(
-        "augmentations is a list of 1; give an index from 0 to 0"
-    )
+    assert message("augmentations: [flip]", override).endswith("augmentations is a list of 1; use an index from 0 to 0")
 
 
 def test_an_endless_or_blocking_file_is_refused_at_once(tmp_path: Path) -> None:

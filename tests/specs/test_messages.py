@@ -63,13 +63,13 @@ def test_a_good_file_loads_with_all_its_variants(tmp_path: Path) -> None:
         ("weight: 0.5", "wieght: 0.5", "test.yaml:11:72: loss.terms.1.wieght: unknown setting; did you mean 'weight'?"),
         ("model: resnet18", "modell: resnet18", "test.yaml:16:42: model.backbone.modell: unknown setting; did you mean 'model'?"),
         ("training: {epochs: 3}", "trainin: {epochs: 3}", "test.yaml:16:61: trainin: unknown setting; did you mean 'training'?"),
-        ("seeds: [0, 1]", "seeds: [0, 0]", "test.yaml:1:1: the experiment: seeds must differ; given twice: 0"),
-        ("[background, thing]", "[thing, thing]", "test.yaml:3:3: data: class names must differ; given twice: thing"),
+        ("seeds: [0, 1]", "seeds: [0, 0]", "test.yaml:1:1: the experiment: seeds must be unique; duplicates: 0"),
+        ("[background, thing]", "[thing, thing]", "test.yaml:3:3: data: class names must be unique; duplicates: thing"),
         ("  source: {name: folders, root: data}\n", "", "test.yaml:3:3: data.source: is missing; add it"),
         ("root: data", "rot: data", "test.yaml:3:27: data.source.rot: unknown setting; did you mean 'root'?"),
-        ("small: {}", "small: {seeds: [3]}", "test.yaml:15:11: variants.small.seeds: belongs to the whole file; move it to the top"),
+        ("small: {}", "small: {seeds: [3]}", "test.yaml:15:11: variants.small.seeds: applies to all variants; move it to the top level"),
         ("small: {}", "sm/all: {}",
-         "test.yaml:15:3: variants: 'sm/all' must be usable as a folder's name: up to 100 letters, digits, . _ + -"),
+         "test.yaml:15:3: variants: 'sm/all' is not a valid folder name; use up to 100 letters, digits, . _ + -"),
     ],
 )  # fmt: skip
 def test_each_mistake_gets_one_line_with_its_place_and_a_remedy(
@@ -101,7 +101,7 @@ def test_all_mistakes_are_reported_at_once_in_order(tmp_path: Path) -> None:
         ("training.epochs=x", "-s training.epochs=x: training.epochs: must be a whole number, not 'x'"),
         (
             "augmentations.5.base_size=3",
-            "-s augmentations.5.base_size=3: augmentations is a list of 2; give an index from 0 to 1",
+            "-s augmentations.5.base_size=3: augmentations is a list of 2; use an index from 0 to 1",
         ),
         ("model.decoder=fnp", "-s model.decoder=fnp: model.decoder: there is no decoder 'fnp'; did you mean 'fpn'?"),
     ],
@@ -141,5 +141,5 @@ def test_another_component_by_override_leaves_the_old_ones_parameters_behind(tmp
 
 def test_a_missing_file_is_named_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "abdomen.yaml").write_text(GOOD)
-    with pytest.raises(SpecError, match=r"abdomn\.yaml: there is no such file; did you mean 'abdomen\.yaml'\?"):
+    with pytest.raises(SpecError, match=r"abdomn\.yaml: no such file; did you mean 'abdomen\.yaml'\?"):
         load_experiment(tmp_path / "abdomn.yaml")

@@ -180,4 +180,4 @@ def test_a_wrong_executor_is_a_message(tmp_path: Path) -> None:
     assert done.err == "error: -s executor=rai: executor: there is no executor 'rai'; did you mean 'ray'?\n"
     (tmp_path / "blobs.yaml").write_text(SPEC + "variants: {a: {executor: local}}\n")
     done = segengine("run", "blobs.yaml", folder=tmp_path)
-    assert "variants.a.executor: belongs to the whole file; move it to the top" in done.err
+    assert "variants.a.executor: applies to all variants; move it to the top level" in done.err

@@ -90,7 +90,7 @@ def test_a_run_of_minutes_records_what_the_time_came_to(tmp_path: Path) -> None:
             "epochs: 3\n  minutes: 2",
             "training: has both epochs and minutes as its budget; remove one (epochs: null removes an inherited value)",
         ),
-        ("epochs: null", "training: has no budget; give epochs or minutes"),
+        ("epochs: null", "training: has no budget; set epochs or minutes"),
         ("minutes: 0", "training.minutes: must be greater than 0, not 0"),
     ],
 )  # fmt: skip

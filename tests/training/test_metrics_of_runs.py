@@ -114,7 +114,7 @@ def test_what_evaluate_refuses_before_anything_is_computed(
     assert refused("--metric", "hd59") == (
         "error: -s evaluation.metrics=[hd59]: evaluation.metrics.0: there is no metric 'hd59'; did you mean 'hd95'?"
     )
-    assert "evaluation.metrics must differ; given twice: hd95" in refused("--metric", "hd95", "--metric", "hd95")
+    assert "evaluation.metrics must be unique; duplicates: hd95" in refused("--metric", "hd95", "--metric", "hd95")
     other = tmp_path / "other"
     for path in sorted((study.folder / "data").rglob("*.png")):
         target = other / path.relative_to(study.folder / "data")

@@ -1,4 +1,4 @@
-"""Residual networks for segengine: the component; the network is built in `model`."""
+"""Residual networks for segengine: the component; the network is implemented in `model`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ResNet(Backbone):
     )
 
     def preflight(self) -> None:
-        """Check that a file of weights exists."""
+        """Check that the weights file exists, if one is set."""
         check_weights(self.weights)
 
     def build(self, *, in_channels: int, output_stride: int = 32) -> BackboneModule:

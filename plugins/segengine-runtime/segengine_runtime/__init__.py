@@ -1,4 +1,4 @@
-"""Predictions with models that segengine exported: numpy, Pillow and onnxruntime, no torch."""
+"""Prediction with models exported by segengine; requires numpy, Pillow and onnxruntime, but not torch."""
 
 from segengine_runtime.errors import ModelError
 from segengine_runtime.model import OnnxModel, load

@@ -1,4 +1,4 @@
-"""`segengine-predict`: masks of images with an exported model, without torch."""
+"""`segengine-predict`: prediction of masks with an exported model, without torch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from segengine_runtime.model import load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: all masks written; 1: an image had a problem; 2: the request is wrong."""
+    """Run the command; returns the exit code: 0 all masks written, 1 some images failed, 2 invalid request."""
     parser = argparse.ArgumentParser(
-        "segengine-predict", description="Predict masks with a model that segengine exported."
+        "segengine-predict", description="Predict masks with a model exported by segengine."
     )
     parser.add_argument("model", type=Path, help="the .onnx file")
     parser.add_argument("images", nargs="+", type=Path, help="image files or folders")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the masks")
     parser.add_argument("--flips", action="store_true", help="average the predictions of mirror images")
-    parser.add_argument("--overwrite", action="store_true", help="replace masks that are there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing masks")
     given = parser.parse_args(arguments)
     try:
         model, images = load(given.model), _images(given.images)
@@ -51,7 +51,7 @@ def _images(paths: Sequence[Path]) -> list[tuple[Path, Path]]:
         elif path.exists():
             found.append((path, Path(path.name)))
         else:
-            raise ModelError(f"{path}: there is no such file or folder")
+            raise ModelError(f"{path}: no such file or folder")
     if not found:
         raise ModelError(f"no image ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}")
     return found

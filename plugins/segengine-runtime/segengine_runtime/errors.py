@@ -2,4 +2,4 @@
 
 
 class ModelError(Exception):
-    """A model file or an image that can't be used; the message says which, and what to do."""
+    """A model file or an image cannot be used; the message names the file, the reason and what to do."""

@@ -1,4 +1,4 @@
-"""Image files -> arrays as the exported network takes them, by Pillow."""
+"""Reading of image files with Pillow, and conversion to the input of an exported network."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from segengine_runtime.errors import ModelError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
-"""What Pillow may open; others, such as EPS, would start other programs."""
+"""Formats that Pillow may open; others, such as EPS, would start external programs."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 PERCENTILES = (0.5, 99.5)
 
 
 def read(path: Path, largest_pixels: int) -> NDArray[Any]:
-    """The stored values of a picture, upright: [H, W] or [H, W, C], palette colours looked up.
+    """Stored values of an image file, [H, W] or [H, W, C], with EXIF orientation applied and palettes converted to RGB.
 
     Raises:
-        ModelError: no picture, a broken one, or one of more than `largest_pixels` pixels.
+        ModelError: the file is not an image, is damaged, or has more than `largest_pixels` pixels.
     """
     try:
         with Image.open(path, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > largest_pixels:
                 raise ModelError(
-                    f"{path}: declares {width}x{height} pixels, and the limit is {largest_pixels:,}; cut it into parts"
+                    f"{path}: has {width}x{height} pixels according to its header, the limit is {largest_pixels:,}; cut it into tiles"
                 )
             upright = ImageOps.exif_transpose(picture)
             if upright.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
@@ -43,18 +43,23 @@ def read(path: Path, largest_pixels: int) -> NDArray[Any]:
     except UnidentifiedImageError:
         raise ModelError(f"{path}: not an image ({', '.join(FORMATS)})") from None
     except FileNotFoundError:
-        raise ModelError(f"{path}: there is no such file") from None
-    except Exception as error:  # decoders raise many types for broken files
+        raise ModelError(f"{path}: no such file") from None
+    except Exception as error:  # decoders raise many exception types for damaged files
         raise ModelError(f"{path}: can't be read ({type(error).__name__}: {error})") from error
 
 
 def prepared(values: NDArray[Any], where: str | os.PathLike[str], *, channels: int, deep: bool) -> NDArray[Any]:
-    """Values [H, W] or [H, W, C] with the number of channels and the depth that the network was trained with.
+    """Values [H, W, C] with the number of channels of the model, from values [H, W] or [H, W, C].
 
-    Gray becomes three channels by repetition, colour one by luma, alpha is dropped.
+    Gray is repeated to three channels, colour is converted to luma, alpha is removed.
+
+    Args:
+        where: name of the image in messages.
+        channels: number of channels of the model.
+        deep: whether the model was trained on images with more than 8 bits.
 
     Raises:
-        ModelError: another depth, or channels that don't fit.
+        ModelError: different bit depth, or an unsuitable number of channels.
     """
     values = values if values.ndim == 3 else values[:, :, None]
     if values.ndim != 3 or 0 in values.shape:
@@ -69,17 +74,17 @@ def prepared(values: NDArray[Any], where: str | os.PathLike[str], *, channels: i
     elif found == 1 and channels == 3:
         values = np.repeat(values, 3, axis=2)
     elif found != channels:
-        raise ModelError(f"{where}: has {found} channels and the model was trained on {channels}")
+        raise ModelError(f"{where}: has {found} channels, but the model was trained on {channels}")
     if deep == (values.dtype == np.uint8):
         wanted = "more than 8 bits" if deep else "8 bits"
         raise ModelError(
-            f"{where}: has values of type {values.dtype} and the model was trained on images with {wanted} per value"
+            f"{where}: has values of type {values.dtype}, but the model was trained on images with {wanted} per value"
         )
     return values
 
 
 def through_image_window(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """[H, W, C] -> uint8 by the 0.5 and 99.5 percentiles of each channel of this image."""
+    """[H, W, C] -> uint8 [H, W, C], by a window from the 0.5 to the 99.5 percentile of each channel of the image."""
     result = np.zeros(values.shape, np.uint8)
     for band in range(values.shape[2]):
         plane = values[:, :, band].astype(np.float64)

@@ -1,4 +1,4 @@
-"""An exported model: read from one ONNX file, run by onnxruntime."""
+"""An exported model: an ONNX file, executed by onnxruntime."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class OnnxModel(Predicting):
-    """A segmentation model in one file.
+    """A segmentation model from an ONNX file.
 
-    `facts` is the file's metadata: classes, provenance, scores, the parity report. `tile`, `overlap`: images above
-    `largest_pass` pixels are predicted in tiles of `tile` pixels that overlap by this share. `largest_pixels`: images
-    that declare more are refused before they are decoded.
+    Attributes:
+        facts: metadata of the file: classes, provenance, scores, parity report.
+        tile, overlap: side of tiles in pixels and the fraction by which they overlap, for images above `largest_pass` pixels.
+        largest_pixels: images with more pixels, according to their header, are rejected before decoding.
+        raw: value in mask files of each class index, [256] or [256, 3].
     """
 
     path: Path
@@ -61,7 +63,7 @@ class OnnxModel(Predicting):
         )  # fmt: skip
 
     def probabilities(self, pixels: NDArray[Any], *, flips: bool = False) -> Floats:
-        """Class probabilities float32 [K, H, W] of pixels [H, W, C] in the dtype that the network takes."""
+        """Class probabilities float32 [K, H, W] of pixels [H, W, C] in the dtype of the network's input."""
         return np.concatenate(list(self._bands(pixels, flips=flips)), axis=1)
 
     def _prepared(self, values: NDArray[Any], where: str | os.PathLike[str]) -> NDArray[Any]:
@@ -72,7 +74,7 @@ class OnnxModel(Predicting):
         return np.ascontiguousarray(pixels, dtype=np.uint8 if window is None else np.float32)
 
     def classes(self, pixels: NDArray[Any], *, flips: bool = False) -> NDArray[np.uint8]:
-        """Class indices uint8 [H, W] of pixels [H, W, C] in the dtype that the network takes."""
+        """Class indices uint8 [H, W] of pixels [H, W, C] in the dtype of the network's input."""
         if not flips and not self._large(pixels):
             return np.asarray(self.session.run(["classes"], {"image": pixels[None]})[0][0])
         bands = self._bands(pixels, flips=flips)
@@ -105,22 +107,22 @@ class OnnxModel(Predicting):
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> OnnxModel:
-    """Read a file that `segengine export` wrote.
+    """Load a model exported by `segengine export`.
 
     Args:
         path: the ONNX file.
-        threads: of the CPU; None leaves the choice to onnxruntime.
+        threads: number of CPU threads; None: onnxruntime's default.
 
     Raises:
-        ModelError: no such file, not a file of segengine, a newer format, or onnxruntime isn't installed.
+        ModelError: the file does not exist, was not exported by segengine or has a newer format, or onnxruntime is missing.
     """
     file = Path(path)
     try:
         import onnxruntime
     except ImportError:
-        raise ModelError(f"{file}: needs onnxruntime; pip install onnxruntime") from None
+        raise ModelError(f"{file}: onnxruntime is required; pip install onnxruntime") from None
     if not file.is_file():
-        raise ModelError(f"{file}: there is no such file")
+        raise ModelError(f"{file}: no such file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
@@ -130,13 +132,13 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> OnnxMod
         facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         if facts["format"] != FORMAT:
             raise ModelError(
-                f"{file}: has format {facts['format']}, and this package reads format {FORMAT}; upgrade it"
+                f"{file}: has format {facts['format']}, but this package supports format {FORMAT}; upgrade segengine-runtime"
             )
         labels, encoding = labels_of(facts["labels"]), encoding_of(facts["masks"])
     except KeyError as error:
-        raise ModelError(f"{file}: wasn't exported by segengine (no {error} in its metadata)") from None
+        raise ModelError(f"{file}: not exported by segengine (no {error} in its metadata)") from None
     except ModelError:
         raise
-    except Exception as error:  # onnxruntime raises its own types, one for each status
+    except Exception as error:  # onnxruntime raises one exception type per status
         raise ModelError(f"{file}: not a readable ONNX model ({' '.join(str(error).split())[:200]})") from error
     return OnnxModel(file, session, facts, labels, encoding, raw=raw_table(labels, facts["ignored"], encoding))

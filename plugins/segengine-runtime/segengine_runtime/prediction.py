@@ -1,4 +1,4 @@
-"""What a model predicts for one image, in the values, names and colours of the training masks."""
+"""The prediction for one image, with the values, names and colours of the training masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WIDEST_DISPLAY_PIXELS = 512
 
 @dataclass(frozen=True)
 class Label:
-    """One class: index 0..K-1, name, the value in the training masks (a gray value, or red, green, blue), colour."""
+    """One class: index 0..K-1, name, value in the training masks (a gray value, or red, green, blue), colour."""
 
     index: int
     name: str
@@ -33,9 +33,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How mask files store their values.
+    """Encoding of mask files.
 
-    `kind`: gray, palette or rgb. `bits`: per value. `palette`: up to 256 colours. `suffix`: of mask files, such as `.png`.
+    Attributes:
+        kind: gray, palette or rgb.
+        bits: bits per value.
+        suffix: suffix of the files, such as `.png`.
+        palette: at most 256 colours.
     """
 
     kind: str
@@ -48,8 +52,11 @@ class Encoding:
 class Prediction:
     """The prediction for one image.
 
-    `mask`: uint8 or uint16 [H, W], or uint8 [H, W, 3] where the training masks hold colours. `classes`: uint8 [H, W],
-    0..K-1. `image`: uint8 [H, W, C], as the network sees it. `source`: the image's file where it has one.
+    Attributes:
+        mask: uint8 or uint16 [H, W] in the values of the training masks, or uint8 [H, W, 3] if these are colours.
+        classes: uint8 [H, W], 0..K-1, 255 = ignored.
+        image: uint8 [H, W, C], the image after windowing and channel conversion.
+        source: the image file; None for arrays.
     """
 
     mask: NDArray[Any]
@@ -72,12 +79,12 @@ class Prediction:
 
     @property
     def areas(self) -> dict[str, int]:
-        """Pixels of each class by name."""
+        """Class name -> number of pixels."""
         counts = np.bincount(self.classes.ravel(), minlength=256)
         return {label.name: int(counts[label.index]) for label in self.labels}
 
     def overlay(self, opacity: float = 0.5) -> NDArray[np.uint8]:
-        """The image in the classes' colours, uint8 [H, W, 3]; class 0 stays uncoloured where it is named background."""
+        """The image tinted in the colours of the classes, uint8 [H, W, 3]; a class named background is not tinted."""
         colours = np.zeros((256, 3), np.float32)
         weights = np.zeros((256, 1), np.float32)
         for label in self.labels:
@@ -88,14 +95,16 @@ class Prediction:
         return np.rint(blended).astype(np.uint8)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the mask as the training masks are encoded; the suffix decides the file format, `.png` where it has none.
+        """Write the mask in the encoding of the training masks; returns the path.
+
+        The format is determined by the suffix; without one, the suffix of the training masks is added.
 
         Raises:
-            ModelError: the file exists and `overwrite` is false, or the format would change the values.
+            ModelError: the file exists and `overwrite` is false, or the format is not lossless.
         """
         target = Path(path) if Path(path).suffix else Path(path).with_suffix(self.encoding.suffix)
         if target.exists() and not overwrite:
-            raise ModelError(f"{target}: exists; choose another name, or overwrite=True")
+            raise ModelError(f"{target}: exists; choose another name, or use overwrite=True")
         write_whole(target, encoded(self.mask, self.encoding, target))
         return target
 
@@ -114,7 +123,7 @@ class Prediction:
 
 
 def displayed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image of any number of channels as red, green, blue: gray repeated, the first three of more."""
+    """uint8 [H, W, C] -> uint8 [H, W, 3]: the first channel repeated if C < 3, else the first three channels."""
     if image.shape[2] < 3:
         return np.repeat(image[:, :, :1], 3, axis=2)
     return image[:, :, :3]
@@ -130,15 +139,15 @@ def raw_table(labels: Sequence[Label], ignored: Sequence[Any], encoding: Encodin
 
 
 def encoded(mask: NDArray[Any], encoding: Encoding, target: Path) -> bytes:
-    """A mask file's bytes in the lossless format of `target`'s suffix.
+    """Encode a mask in the lossless format of `target`'s suffix.
 
     Raises:
-        ModelError: the suffix is of a lossy or unknown format.
+        ModelError: the format is lossy or unknown.
     """
     formats = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".gif": "GIF"}
     chosen = formats.get(target.suffix.lower())
     if chosen is None:
-        raise ModelError(f"{target}: masks are written as {', '.join(formats)}; other formats change the values")
+        raise ModelError(f"{target}: masks can be written as {', '.join(formats)}; other formats change the values")
     one_bit = encoding.bits == 1 and encoding.kind == "gray"
     picture = Image.fromarray(mask.astype(bool) if one_bit else mask)
     if encoding.kind == "palette" and encoding.palette:
@@ -149,10 +158,10 @@ def encoded(mask: NDArray[Any], encoding: Encoding, target: Path) -> bytes:
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write a file under its final name only once it is complete.
+    """Write a file atomically.
 
     Raises:
-        ModelError: the folder can't be written to.
+        ModelError: the folder is not writable.
     """
     part = target.with_name(f".{target.name}.part")
     try:
@@ -164,7 +173,7 @@ def write_whole(target: Path, content: bytes) -> None:
 
 
 def labels_of(entries: Sequence[Mapping[str, Any]]) -> tuple[Label, ...]:
-    """Labels from their JSON form, as run.json and exported files hold them."""
+    """Labels from their JSON form in run.json and exported files."""
     made = []
     for entry in entries:
         raw = entry["raw"]
@@ -175,6 +184,6 @@ def labels_of(entries: Sequence[Mapping[str, Any]]) -> tuple[Label, ...]:
 
 
 def encoding_of(masks: Mapping[str, Any]) -> Encoding:
-    """The masks' encoding from its JSON form."""
+    """The encoding of masks from its JSON form."""
     palette = tuple((int(r), int(g), int(b)) for r, g, b in masks["palette"]) if masks.get("palette") else None
     return Encoding(str(masks["kind"]), int(masks["bits"]), str(masks.get("suffix") or ".png"), palette)

@@ -1,4 +1,4 @@
-"""Prediction of large images in overlapping tiles with Gaussian weights; the memory of one band of tiles."""
+"""Prediction of large images in overlapping tiles with Gaussian weights, with the memory of one band of tiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Floats = NDArray[np.float32]
 
 
 def starts(length: int, tile: int, overlap: float) -> list[int]:
-    """First pixels of tiles that cover `length`, evenly spread; the last tile touches the border."""
+    """First pixels of evenly spaced tiles that cover `length`; the last tile ends at the border."""
     if tile >= length:
         return [0]
     count = -(-(length - tile) // max(1, round(tile * (1 - overlap)))) + 1
@@ -19,7 +19,7 @@ def starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def gaussian(height: int, width: int) -> Floats:
-    """Weights float32 [height, width]: a Gaussian of sigma side/8, zeros lifted to the smallest positive weight."""
+    """Weights float32 [height, width]: a Gaussian with sigma side/8, zeros replaced by the smallest positive weight."""
     lines = []
     for side in (height, width):
         x = np.arange(side, dtype=np.float32) - (side - 1) / 2
@@ -31,10 +31,10 @@ def gaussian(height: int, width: int) -> Floats:
 def tiled_probabilities(
     probabilities_of: Callable[[NDArray[np.generic]], Floats], image: NDArray[np.generic], tile: int, overlap: float
 ) -> Iterator[Floats]:
-    """Class probabilities float32 [K, h, W] of an image [H, W, C], rows from the top in bands.
+    """Class probabilities of an image [H, W, C], in bands of rows from the top, float32 [K, h, W].
 
-    `probabilities_of` maps [h, w, C] to [K, h, w]. Rows that no further tile reaches are final, so that the sums of only
-    `tile` rows are held: K x tile x W x 4 bytes.
+    `probabilities_of` maps [h, w, C] to [K, h, w]. Rows that no further tile covers are final, so sums of only `tile` rows are
+    stored: K x tile x W x 4 bytes.
     """
     height, width = image.shape[:2]
     tops, lefts = starts(height, tile, overlap), starts(width, tile, overlap)

@@ -1,1 +1,1 @@
-"""Annotations as polygons, boxes and run lengths: read from the tools' files, and rasterised as masks when a mask is read."""
+"""Annotations as polygons, boxes and run lengths: read from the files of annotation tools, and rasterised as masks on reading."""

@@ -1,7 +1,7 @@
-"""Files of shapes: the mask of an annotated image as text, rasterised when it is read.
+"""Files of shapes: the mask of an annotated image as text, rasterised on reading.
 
-A file depends on the annotation, the classes and the settings only, so its digest is the same on every machine. It stands in
-the cache folder under a hash of its content, and can be deleted at any time.
+A file depends on the annotation, the classes and the settings only, so its digest is the same on every machine. It is
+stored in the cache folder under a hash of its content, and can be deleted at any time.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ _TURNED = (5, 6, 7, 8)
 
 
 class ImageFiles:
-    """The pictures under a root, found by the names that annotations give them.
+    """Image files under a root folder, found by their names in annotations.
 
-    A name is tried as a path from the annotation's folder and from the root, then by its last parts, so that absolute paths
-    of another computer and paths through `..` are found as well. No file outside the root is ever returned.
+    A name is resolved as a path relative to the annotation's folder, relative to the root, and then by its trailing parts, so
+    that absolute paths of another computer and paths with `..` are found as well. Files outside the root are never returned.
     """
 
     def __init__(self, root: Path, pattern: str | None) -> None:
@@ -63,8 +63,8 @@ class ImageFiles:
             rest = _most(rest, [path.is_relative_to(os.path.abspath(image.beside)) for path in rest])
         if len(rest) > 1:
             raise DataError(
-                f"{image.where}: '{image.names[0]}' may be {listed(sorted(rest), 3)}; write the pattern of the images that are "
-                "meant in data.source.images"
+                f"{image.where}: '{image.names[0]}' may be {listed(sorted(rest), 3)}; set data.source.images to a pattern "
+                "of the intended images"
             )
         return rest[0]
 

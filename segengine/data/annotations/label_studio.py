@@ -31,7 +31,7 @@ _UNKNOWN = (1, 1)
 
 
 def add_label_studio(path: Path, split: str | None, found: Annotations) -> None:
-    """Add the tasks of a file to `found`; of several annotations of a task the first that was not cancelled.
+    """Add the tasks of a file to `found`; of several annotations of a task, the first that was not cancelled is used.
 
     Raises:
         DataError: not Label Studio's JSON export, or a region that can't be read.
@@ -63,7 +63,7 @@ def add_label_studio(path: Path, split: str | None, found: Annotations) -> None:
 
 
 def _image_names(task: dict[str, Any], where: str) -> Iterator[str]:
-    """File names of a task's image: as uploaded (with Label Studio's prefix), and as it was called before."""
+    """File names of a task's image: the uploaded name (with Label Studio's prefix), and the original name."""
     values = [value for value in as_table(task["data"], "data", where).values() if isinstance(value, str)]
     values = [*[v for v in values if re.search(r"\.\w{3,4}($|\?)", v)], *values]
     if isinstance(task.get("file_upload"), str):

@@ -47,7 +47,7 @@ def rasterise(
         height: of the mask, in pixels.
         width: of the mask, in pixels.
         overlap: which shape is on top. "small-on-top": the one with fewer pixels; "file-order": the later one; "z-order": the one
-            with the higher z, then the later one. Between equals the later one is on top.
+            with the higher z, then the later one. For equal shapes, the later one is on top.
         dtype: uint8 or uint16.
 
     Raises:

@@ -35,14 +35,14 @@ MOST_LABELS = 65534
 _FARTHEST = 65536.0
 
 Reader = Callable[[Path, str | None, Annotations], None]
-"""Adds the images of an annotation file, of a split or None, to what was found."""
+"""Adds the images of an annotation file, of a split or None, to the found annotations."""
 
 
 @dataclass(frozen=True)
 class AnnotationPlan:
     """Annotations under a root and how they become masks.
 
-    `annotations`: pattern of the annotation files. `images`: pattern of the image files; None for all pictures under `root`.
+    `annotations`: pattern of the annotation files. `images`: pattern of the image files; None for all images under `root`.
     `labels`: the classes in the order of values 1, 2 ...; None for the files' own order, else sorted. `overlap`: which shape is
     on top. `crowd`: whether COCO's crowd regions are ignored or belong to their class. `unpaired`: whether images without
     annotation are background or skipped. `missing`: whether annotated images without a file are an error or skipped. `splits`:
@@ -91,7 +91,7 @@ def read_yolo(plan: AnnotationPlan) -> tuple[Annotations, ImageFiles]:
 
 
 def annotation_records(plan: AnnotationPlan, found: Annotations, files: ImageFiles) -> Records:
-    """One record per annotated image, sorted by id; `notes` list what was left out.
+    """One record per annotated image, sorted by id; `notes` list what was omitted.
 
     Raises:
         DataError: missing or ambiguous images, other sizes than declared, or labels that are not classes.
@@ -159,7 +159,7 @@ def label_values(plan: AnnotationPlan, found: Annotations) -> dict[str, int]:
     if strange:
         raise DataError(
             f"{plan.root}: the annotations have {listed(strange)}, missing from data.source.labels; add each there and its class "
-            "to data.classes; mask_mapper has drop and merge for classes that are not wanted"
+            "to data.classes; use drop or merge of mask_mapper for unwanted classes"
         )
     return values
 
@@ -204,7 +204,7 @@ def _without_area(found: Annotations) -> str:
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(found.skipped.items()))
     if not kinds:
         return "no image has an annotation; annotate some, or correct data.source.annotations"
-    return f"the annotations say nothing about single pixels ({kinds}); polygons or masks are needed"
+    return f"the annotations have no areas ({kinds}); polygons or masks are required"
 
 
 def _split(files: ImageFiles, path: Path, image: AnnotatedImage) -> str | None:
@@ -233,7 +233,7 @@ def _mask(plan: AnnotationPlan, values: dict[str, int], path: Path, image: Annot
     state = path.stat()
     key = hashlib.sha256(content + f"\0{path}\0{state.st_size}\0{state.st_mtime_ns}".encode()).hexdigest()
     target = default_folder() / "made" / key[:2] / key[2:] / f"{path.stem}.shapes"
-    if not target.is_file():  # it is written once the size was compared with the image's
+    if not target.is_file():  # written only after its size was compared with the image's
         if not image.relative:
             _check_size(image, size, path)
         try:
@@ -257,7 +257,7 @@ def _painted(shape: Shape, value: int, crowd: str, values: Values) -> Painted:
 
 
 def _check_places(image: AnnotatedImage, shapes: Sequence[Shape], size: tuple[int, int]) -> None:
-    """Refuse run lengths of another size, and coordinates so far away that rasterising takes unbounded memory."""
+    """Raise DataError for run lengths of another size, and for coordinates so far outside that rasterising takes unbounded memory."""
     height, width = size
     for shape in shapes:
         if any(abs(value) > max(_FARTHEST, 4 * max(size)) for points in shape.polygons for value in points):

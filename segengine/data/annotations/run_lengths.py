@@ -52,7 +52,7 @@ def png_runs(text: str, left: int, top: int, where: str) -> Runs:
             check_size(Path(where), picture.height, picture.width, 4)
             pixels = np.asarray(picture)
     except (binascii.Error, ValueError, OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DataError(f"{where}: a mask is no PNG in base64; export the annotations again") from error
+        raise DataError(f"{where}: a mask is not a PNG in base64; export the annotations again") from error
     return bitmap_runs((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0, left, top)
 
 

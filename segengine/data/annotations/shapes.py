@@ -16,7 +16,7 @@ Points = tuple[float, ...]
 BACKGROUND_NAMES = {"background", "_background_", "__background__"}
 """Labels of areas that belong to no class of objects: value 0."""
 IGNORED_NAMES = {"__ignore__", "ignore", "ignored", "void"}
-"""Labels of areas that are neither trained on nor scored."""
+"""Labels of areas that are excluded from training and evaluation."""
 _ELLIPSE_CORNERS = 72
 
 
@@ -51,7 +51,7 @@ class AnnotatedImage:
     """The annotations of one image.
 
     `names` are the paths that may be the image's, the most specific first, as written in the annotation or relative to
-    `beside`, the folder of the annotation file. `where` says where the annotation stands, for messages. `size` is the declared
+    `beside`, the folder of the annotation file. `where` is the location of the annotation, for messages. `size` is the declared
     (height, width), None if not declared. `relative`: coordinates are fractions of the image's width and height.
     `annotated`: the file states that the image was annotated, even if it has no shapes.
     """
@@ -80,7 +80,7 @@ class Annotations:
     notes: list[str] = field(default_factory=list)
 
     def skip(self, kind: str) -> None:
-        """Count an annotation that is left out."""
+        """Count an omitted annotation."""
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
     def add_labels(self, names: Iterable[str]) -> None:

@@ -29,7 +29,7 @@ def add_yolo(root: Path, names: str, files: ImageFiles, *, by_folder: bool, foun
         root: the folder of the data set.
         names: the data.yaml, or a text file with one class name per line, relative to `root`.
         files: the image files.
-        by_folder: use the images of the folders that data.yaml gives for each split, instead of all of `files`.
+        by_folder: use the images of the folders that data.yaml lists for each split, instead of all of `files`.
         found: the result.
 
     Raises:
@@ -41,9 +41,7 @@ def add_yolo(root: Path, names: str, files: ImageFiles, *, by_folder: bool, foun
     found.add_labels(labels)
     images = list(_of_folders(document, path, files)) if by_folder else [(p, m.split) for p, m in files.matches.items()]
     if not images:
-        raise DataError(
-            f"{path}: its train, val and test folders hold no images; write the pattern in data.source.images"
-        )
+        raise DataError(f"{path}: its train, val and test folders have no images; set data.source.images to a pattern")
     for image, split in images:
         text = _label_file(image, root)
         shapes = tuple(_shapes(text, labels, found)) if text is not None else ()
@@ -61,7 +59,7 @@ def _names_file(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError) as error:
         raise DataError(f"{path}: is not valid YAML ({' '.join(str(error).split())[:100]})") from error
     if not isinstance(document, dict):
-        raise DataError(f"{path}: holds no settings; write names: with the class names")
+        raise DataError(f"{path}: has no settings; add names: with the class names")
     return document
 
 
@@ -151,7 +149,7 @@ def _shapes(path: Path, labels: list[str], found: Annotations) -> Iterator[Shape
             found.skip("box")
         elif len(words) < _LEAST_COLUMNS or len(words) % 2 == 0:
             raise DataError(
-                f"{where}: {len(values)} coordinates are no polygon of x y pairs; export the annotations again"
+                f"{where}: {len(values)} coordinates are not a polygon of x y pairs; export the annotations again"
             )
         else:
             yield Shape(labels[int(index)], (values,))

@@ -86,17 +86,17 @@ def check_fits(stored: Stored, path: Path, *, channels: int, deep: bool) -> None
     fitting = {kept, kept - stored.alpha}
     if channels not in fitting and not (channels in (1, 3) and fitting & {1, 3}):
         raise DataError(
-            f"{path}: has {counted(kept, 'channel')} and the model was trained on {channels}; give it images with the "
+            f"{path}: has {counted(kept, 'channel')}, but the model was trained on {channels}; give it images with the "
             f"{counted(channels, 'channel')} of the training images, in their order"
         )
     if stored.deep and not deep:
         raise DataError(
-            f"{path}: has {stored.bits} bits per value ({_range(stored.values)}) and the model was trained on 8-bit images; "
+            f"{path}: has {stored.bits} bits per value ({_range(stored.values)}), but the model was trained on 8-bit images; "
             "convert it to 8 bits as the training images were"
         )
     if deep and not stored.deep:
         raise DataError(
-            f"{path}: has 8 bits per value and the model was trained on images with more, through their window; "
+            f"{path}: has 8 bits per value, but the model was trained on images with more, through their window; "
             "give it the original image, before it was converted to 8 bits"
         )
 

@@ -1,1 +1,1 @@
-"""A finished run as one file: exporters, the parity that decides whether a file is good, and its metadata."""
+"""Export of a finished run to one file: exporters, parity with the trained model, metadata."""

@@ -18,7 +18,7 @@ _MODULES = ("onnx", "onnxscript", "onnxruntime")
 
 
 class Onnx(Exporter):
-    """One ONNX file that takes stored pixels and gives the training masks' values, for onnxruntime and others."""
+    """ONNX file from stored pixels to the values of the training masks, for onnxruntime and other runtimes."""
 
     name: Literal["onnx"] = "onnx"
     precision: Literal["fp32", "fp16", "int8"] = Field(
@@ -29,10 +29,10 @@ class Onnx(Exporter):
     suffix: ClassVar[str] = ".onnx"
 
     def preflight(self) -> None:
-        """Raise SpecError where a package is missing."""
+        """Raise SpecError if a required package is missing."""
         missing = [name for name in _MODULES if find_spec(name) is None]
         if missing:
-            raise SpecError(f"exporting to ONNX needs {', '.join(missing)}; pip install 'segengine[onnx]'")
+            raise SpecError(f"export to ONNX requires {', '.join(missing)}; pip install 'segengine[onnx]'")
 
     def build(self) -> Any:
         """A callable (job: ExportJob, path) that writes the file."""

@@ -1,4 +1,4 @@
-"""Exporting a run: write the file, compare it with the trained model on real images, keep it only if it is good."""
+"""Export of a run: the file is compared with the trained model on real images and kept only if they agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ _SPLITS = ("validation", "test", "train")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written. `parity` is None for formats that can't be run here; `accepted` says that it is worse than its limits."""
+    """An exported file.
+
+    Attributes:
+        parity: agreement with the trained model; None for formats that cannot be executed here.
+        bytes: size of the file.
+        accepted: reason why the file exceeds its limits, if it was kept nevertheless; else empty.
+    """
 
     path: Path
     parity: Parity | None
@@ -38,30 +44,30 @@ def export_run(
     folder: Path, target: Path, exporter: Exporter, listener: Listener, *, overrides: Sequence[str] = (),
     images: int = 50, accept_loss: bool = False, overwrite: bool = False, licence: str = "",
 ) -> Exported:  # fmt: skip
-    """Export a run's chosen checkpoint to `target`.
+    """Export a run's best checkpoint to `target`.
 
     Args:
-        folder: the run.
-        target: the file; it appears under this name only once it has passed.
+        folder: the run folder.
+        target: path of the file, created only after the comparison has passed.
         exporter: the format.
-        listener: told what is being done.
-        overrides: of the run's spec, for data that lies elsewhere now: `data.source.root=...`.
-        images: how many labelled images the file is compared on, at most.
-        accept_loss: keep a file that is worse than its limits.
-        overwrite: replace `target`.
+        listener: called with progress events.
+        overrides: overrides of the run's spec, for example if the data was moved: `data.source.root=...`.
+        images: maximum number of labelled images for the comparison.
+        accept_loss: keep a file that exceeds its limits.
+        overwrite: replace `target` if it exists.
         licence: free text for the metadata.
 
     Raises:
-        RunError: no finished training in the folder, a network that the format can't hold, or a file that isn't good enough.
-        DataError: the run's images can't be read.
-        SpecError: `target` exists, or a package is missing.
+        RunError: training is not finished, the format does not support the network, or the file exceeds its limits.
+        DataError: the run's images cannot be read.
+        SpecError: `target` exists or is not a file name, or a package is missing.
     """
-    in_the_way = [parent for parent in target.parents if parent.exists() and not parent.is_dir()]
-    if target.is_dir() or in_the_way:
-        what = f"{in_the_way[0]}: is a file and no folder" if in_the_way else f"{target}: is a folder"
-        raise SpecError(f"{what}; give -o the name of a file, such as model.onnx")
+    file_parents = [parent for parent in target.parents if parent.exists() and not parent.is_dir()]
+    if target.is_dir() or file_parents:
+        what = f"{file_parents[0]}: is a file, not a folder" if file_parents else f"{target}: is a folder"
+        raise SpecError(f"{what}; specify a file name with -o, such as model.onnx")
     if target.exists() and not overwrite:
-        raise SpecError(f"{target}: exists; choose another name, or --overwrite")
+        raise SpecError(f"{target}: exists; choose another name, or use --overwrite")
     exporter.preflight()
     trained = load_trained(folder, "cpu")
     check_exportable(trained)
@@ -77,7 +83,7 @@ def export_run(
             parity = _parity(job, dataset, part, images, listener)
             accepted = parity.problem(LIMITS.get(exporter.precision, Limits()))
             if accepted and not accept_loss:
-                raise RunError(f"{target}: not written: {accepted}; --accept-loss keeps such a file")
+                raise RunError(f"{target}: not written: {accepted}; use --accept-loss to keep such a file")
             _record(part, parity)
         part.replace(target)
     finally:
@@ -92,12 +98,12 @@ def _dataset(trained: Trained, overrides: Sequence[str], listener: Listener) -> 
         dataset = load_dataset(experiment, trained.run.get("fold"), listener)
     except DataError as error:
         raise DataError(
-            f"{error}\nan export is compared with the model on the run's own images; where they lie elsewhere now: "
+            f"{error}\nexport compares the file with the model on the run's images; if they were moved, use "
             "-s data.source.root=FOLDER"
         ) from error
     found = [(label.name, label.raw) for label in dataset.labels]
     if found != [(label.name, label.raw) for label in trained.mapping.labels]:
-        raise DataError(f"{trained.folder.path}: the data has other classes than the run was trained with")
+        raise DataError(f"{trained.folder.path}: the classes of the data differ from those of the run")
     return dataset
 
 
@@ -128,7 +134,7 @@ def _parity(job: ExportJob, dataset: Dataset, path: Path, images: int, listener:
 
 
 def _trained_network(job: ExportJob) -> Network:
-    """The model as evaluation uses it, behind the same windows."""
+    """The trained model as in evaluation, with the same windows applied to its input."""
     import torch
 
     from segengine.data.files.windows import through_windows
@@ -154,7 +160,7 @@ def _onnx_network(path: Path, threads: int) -> Network:
     def run(pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         try:
             classes, logits = session.run(["classes", "logits"], {"image": np.ascontiguousarray(pixels)[None]})
-        except Exception as error:  # onnxruntime raises its own types, one for each status
+        except Exception as error:  # onnxruntime raises one exception type per status
             size = f"{pixels.shape[1]}x{pixels.shape[0]}"
             raise RunError(
                 f"not exported: onnxruntime fails on an image of {size} pixels ({' '.join(str(error).split())[:200]})"

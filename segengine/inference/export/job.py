@@ -1,4 +1,4 @@
-"""What an exporter works on: a trained run, the facts that go into the file, and images to calibrate with."""
+"""Input of exporters: a trained run, the metadata of the file, and images for calibration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Example:
-    """An image [H, W, C] as the exported network takes it, and its true classes uint8 [H, W] (255 = ignore)."""
+    """Input of the exported network [H, W, C] (see `pixels_for`), and the ground truth uint8 [H, W], 255 = ignore."""
 
     pixels: NDArray[Any]
     truth: NDArray[np.uint8]
@@ -34,9 +34,11 @@ class Example:
 
 @dataclass(frozen=True)
 class ExportJob:
-    """A trained run to be written in another format.
+    """A trained run to be exported.
 
-    `calibration` yields training images. `licence` is a free text for the metadata, "" where none is stated.
+    Attributes:
+        calibration: function that yields training images.
+        licence: free text for the metadata; may be empty.
     """
 
     trained: Trained
@@ -45,17 +47,17 @@ class ExportJob:
 
     @property
     def windows(self) -> tuple[tuple[float, float], ...] | None:
-        """The windows that are part of the network; None for 8-bit images and for percentiles of each image."""
+        """Windows (low, high) that are part of the network; None for 8-bit images and for windows per image."""
         common = self.trained.windowing.common
         return None if common is None or isinstance(common, str) else common
 
     @property
     def segmenter(self) -> Segmenter:
-        """The trained network, on the CPU, in evaluation mode."""
+        """The trained network on the CPU, in evaluation mode."""
         return self.trained.predictor.model.cpu().eval()  # type: ignore[return-value]
 
     def network(self) -> DeployedSegmenter:
-        """The network with everything between stored pixels and mask values, on the CPU, in evaluation mode."""
+        """The network from stored pixels to mask values, on the CPU, in evaluation mode."""
         from segengine.nn.deployed import DeployedSegmenter
 
         labels = self.trained.mapping.labels
@@ -63,7 +65,7 @@ class ExportJob:
         return DeployedSegmenter(self.segmenter, raw, self.windows).eval()  # type: ignore[arg-type]
 
     def facts(self) -> dict[str, Any]:
-        """The file's metadata as plain data: what the model takes and gives, and where it comes from."""
+        """Metadata of the file as JSON-compatible data: input, output and provenance of the model."""
         run, trained = self.trained.run, self.trained
         spec = (trained.folder / names.SPEC).read_text(encoding="utf-8")
         common = trained.windowing.common
@@ -84,7 +86,7 @@ class ExportJob:
 
 
 def pixels_for(trained: Trained, path: Path) -> NDArray[Any]:
-    """A file's values [H, W, C] as the exported network takes them: uint8, or float32 in stored values.
+    """Read an image file as input of the exported network: [H, W, C], uint8, or float32 in stored values if it has windows.
 
     Raises:
         DataError: the file can't be read or doesn't fit the model.
@@ -101,13 +103,13 @@ def pixels_for(trained: Trained, path: Path) -> NDArray[Any]:
 
 
 def check_exportable(trained: Trained) -> None:
-    """Refuse what no file could hold.
+    """Check that a run can be exported.
 
     Raises:
-        RunError: windows by group, which depend on more images than the one at hand.
+        RunError: windows are per group, so they depend on other images than the one to be predicted.
     """
     if trained.windowing.groups:
         raise RunError(
-            f"{trained.folder.path}: its images are read with windows per group, which a single file can't know; "
+            f"{trained.folder.path}: windows are per group, which an exported file does not support; "
             "train with data.window: auto or per-image to export"
         )

@@ -1,4 +1,4 @@
-"""The network as an ONNX file: exported by torch, converted to another number format where asked."""
+"""Export of the network to ONNX with torch, and conversion to fp16 or int8."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from segengine.inference.export.job import ExportJob
 
 OPSET = 18
 METADATA_KEY = "segengine"
-_EXAMPLE = (2, 97, 70)  # two odd sizes, so that no size becomes a constant
+_EXAMPLE = (2, 97, 70)  # batch, height, width; unusual sizes, so that none is specialised to a constant
 _LARGEST = 65536
 _CALIBRATION_IMAGES = 32
 
 
 def write_onnx(job: ExportJob, path: Path, precision: Literal["fp32", "fp16", "int8"]) -> None:
-    """Write `path` with inputs of any batch, height and width.
+    """Write an ONNX file with dynamic batch size, height and width.
 
     Raises:
-        RunError: torch can't express the network in ONNX.
+        RunError: torch cannot export the network to ONNX.
     """
     import onnx
 
@@ -46,7 +46,7 @@ def write_onnx(job: ExportJob, path: Path, precision: Literal["fp32", "fp16", "i
 
 
 def with_parity(path: Path, report: dict[str, Any]) -> None:
-    """Add the parity report to the metadata of a file."""
+    """Add the parity report to the metadata of the file."""
     import onnx
 
     model = onnx.load(path)
@@ -74,16 +74,16 @@ def _export(job: ExportJob, path: Path) -> None:
             )  # fmt: skip
         assert program is not None
         program.save(str(path))
-    except Exception as error:  # the exporter raises its own types for each of its stages
+    except Exception as error:  # the exporter raises different types per stage
         reason = " ".join(str(error).split())[:300]
         raise RunError(
-            f"{job.trained.folder.path}: torch can't write this network as ONNX with images of any size ({reason})"
+            f"{job.trained.folder.path}: torch can't export this network to ONNX with dynamic image sizes ({reason})"
         ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's own remarks on its progress and on its deprecated parts are no news to a user."""
+    """Context without progress and deprecation messages of the exporter."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -105,9 +105,9 @@ def _as_fp16(model: Any) -> Any:
 
 
 def _as_int8(job: ExportJob, path: Path) -> Any:
-    """Static quantisation of convolutions, per output channel, calibrated on training images (QDQ form).
+    """Static quantisation of convolutions, per output channel, calibrated on training images (QDQ format).
 
-    7-bit weights: without VNNI instructions a CPU's sums of two products of 8 bits saturate.
+    Weights have 7 bits: on CPUs without VNNI instructions, 16-bit sums of two 8-bit products saturate.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -125,7 +125,7 @@ def _as_int8(job: ExportJob, path: Path) -> Any:
 
 
 class _Calibration:
-    """Training images one at a time, as onnxruntime's calibration asks for them."""
+    """onnxruntime's `CalibrationDataReader` over the first training images."""
 
     def __init__(self, job: ExportJob) -> None:
         self._images = self._first(job)
@@ -138,6 +138,6 @@ class _Calibration:
             yield example.pixels
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        """The next image as the network's input, None after the last."""
+        """The next input of the network; None after the last one."""
         image = next(self._images, None)
         return None if image is None else {"image": np.ascontiguousarray(image)[None]}

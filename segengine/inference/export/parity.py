@@ -1,4 +1,4 @@
-"""How closely an exported file agrees with the trained model: on labelled images and at odd sizes."""
+"""Agreement of an exported file with the trained model, on labelled images and on crops of odd sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segengine.metrics.names import DEFAULT_METRIC
 from segengine.metrics.scores import scores_of
 
 ODD_SIZES = ((1, 1), (1, 33), (31, 17), (97, 70), (127, 129))
-"""Heights and widths of crops on which both are compared besides whole images."""
+"""Heights and widths of the crops that are compared in addition to complete images."""
 _ROUNDS = 5
 
 Pixels = NDArray[Any]
@@ -27,7 +27,12 @@ Network = Callable[[Pixels], tuple[NDArray[np.uint8], Logits]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What an export may differ by: share of pixels with another class, and loss of mean Dice (0..1); None: no limit."""
+    """Limits of an export; None: no limit.
+
+    Attributes:
+        pixels: maximum fraction of pixels with a different class, 0..1.
+        mean_dice: maximum decrease of the mean Dice, 0..1.
+    """
 
     pixels: float | None = None
     mean_dice: float | None = None
@@ -38,11 +43,18 @@ LIMITS = {"fp32": Limits(pixels=1e-4), "fp16": Limits(pixels=1e-2, mean_dice=0.0
 
 @dataclass(frozen=True)
 class Parity:
-    """The agreement of a file with the trained model.
+    """Agreement of a file with the trained model.
 
-    `differing`: share of the labelled images' pixels with another class; `differing_odd`: of crops of odd sizes.
-    `largest_logit`: largest difference of a logit. Dice by class is pooled over the images, None where undefined;
-    `dice_trained` and `dice_exported` are of the two. Milliseconds are medians for one image, taken in turns.
+    Attributes:
+        images, split: number of labelled images compared, and their split.
+        differing: fraction of their pixels with a different class, 0..1.
+        differing_odd: the same for crops of odd sizes.
+        largest_logit: maximum absolute difference of logits.
+        dice_trained, dice_exported: Dice per class, pooled over the images; None if undefined.
+        mean_trained, mean_exported: mean Dice over the averaged classes; None if undefined.
+        size: height and width of the image used for timing.
+        milliseconds_trained, milliseconds_exported: median time per image, measured alternately.
+        threads: number of CPU threads.
     """
 
     images: int
@@ -60,18 +72,21 @@ class Parity:
     threads: int
 
     def as_dict(self) -> dict[str, Any]:
-        """As the file's metadata and `--json` have it."""
+        """The report as JSON-compatible data, for the file's metadata and `--json`."""
         return asdict(self)
 
     def problem(self, limits: Limits) -> str:
-        """Why the file isn't good enough, "" where it is."""
+        """The limit that the file exceeds, as a message; "" if there is none."""
         worst = max(self.differing, self.differing_odd)
         if limits.pixels is not None and worst > limits.pixels:
-            return f"{worst:.3%} of the pixels get another class than by the trained model (limit {limits.pixels:.3%})"
+            return f"{worst:.3%} of the pixels have a different class than with the trained model (limit {limits.pixels:.3%})"
         if limits.mean_dice is not None and self.mean_trained is not None:
             lost = self.mean_trained - (self.mean_exported or 0.0)
             if not lost <= limits.mean_dice:
-                return f"mean Dice falls from {self.mean_trained:.3f} to {self.mean_exported or 0:.3f} (limit {limits.mean_dice:g})"
+                return (
+                    f"mean Dice decreases from {self.mean_trained:.3f} to {self.mean_exported or 0:.3f} "
+                    f"(limit {limits.mean_dice:g})"
+                )
         return ""
 
 
@@ -79,10 +94,15 @@ def measure_parity(
     trained: Network, exported: Network, examples: Iterable[Example], *, split: str, names: Sequence[str],
     averaged: Sequence[str], threads: int,
 ) -> Parity:  # fmt: skip
-    """Compare both on each example and on crops of the first ones.
+    """Compare two networks on each example, and on crops of the first one.
+
+    Args:
+        trained, exported: the networks.
+        names: names of the classes, by index.
+        averaged: names of the classes in the mean.
 
     Raises:
-        ValueError: there is no example.
+        ValueError: there are no examples.
     """
     sums = np.zeros((2, 3, len(names)), np.int64)
     differing = pixels = odd = odd_pixels = images = 0
@@ -99,7 +119,7 @@ def measure_parity(
                 (a, _), (b, _) = trained(crop), exported(crop)
                 odd, odd_pixels = odd + int((a != b).sum()), odd_pixels + a.size
     if first is None:
-        raise ValueError("parity needs at least one image")
+        raise ValueError("parity requires at least one image")
     ours, theirs = (scores_of(*each)[DEFAULT_METRIC] for each in sums)
     places = [k for k, name in enumerate(names) if name in averaged]
     seconds = _alternating(lambda: trained(first), lambda: exported(first))
@@ -125,7 +145,7 @@ def _by_name(names: Sequence[str], dice: NDArray[np.float64]) -> dict[str, float
 
 
 def _counts(truth: NDArray[np.uint8], found: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """True positives, truth and predicted pixels of each class: int64 [3, K]; ignored pixels count nowhere."""
+    """True positives, true pixels and predicted pixels per class, int64 [3, K]; ignored pixels are excluded."""
     known = truth < classes
     t, p = truth[known], found[known]
     parts = (t[t == p], t, p)
@@ -139,7 +159,7 @@ def _crops(image: Pixels) -> Iterator[Pixels]:
 
 
 def _alternating(*calls: Callable[[], object]) -> tuple[float, ...]:
-    """Median seconds of each call, all in turns, after a first one that isn't counted."""
+    """Median seconds per call, measured alternately after one warm-up round."""
     taken: list[list[float]] = [[] for _ in calls]
     for number in range(_ROUNDS + 1):
         for times, call in zip(taken, calls, strict=True):

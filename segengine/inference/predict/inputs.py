@@ -43,7 +43,7 @@ def images_in(paths: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             files.append(path)
         else:
             near = suggest(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
-            raise DataError(f"{path}: there is no such file or folder" + (f"; {near}" if near else ""))
+            raise DataError(f"{path}: no such file or folder" + (f"; {near}" if near else ""))
     if unread := missing_libraries([*found, *files]):
         raise DataError(unread)
     once = {path.resolve(): path for path in reversed([*found, *files])}

@@ -1,1 +1,1 @@
-"""What a folder of files is: tree facts -> hypotheses about images and masks -> scores with evidence -> an experiment."""
+"""Detection of a folder's layout: files -> hypotheses about images and masks -> scores with evidence -> an experiment file."""

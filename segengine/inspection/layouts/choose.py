@@ -1,4 +1,4 @@
-"""Which hypothesis is meant: several masks per image told apart by their contents, or a question to a person."""
+"""Selection of a hypothesis: several masks per image are distinguished by their contents; otherwise the user is asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SAMPLED = 6
 
 @dataclass(frozen=True)
 class Choice:
-    """The hypothesis taken, what a person should hear about it, and others between which only a person can decide."""
+    """The selected hypothesis with notes, or `rivals` among which the user must choose, and `why`."""
 
     taken: Hypothesis | None
     notes: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Choice:
 
 
 def plausible(hypothesis: Hypothesis) -> bool:
-    """Whether contents or names say that the masks are masks."""
+    """Whether contents or names indicate that the masks of a hypothesis are masks."""
     marks = hypothesis.marks
     return hypothesis.score >= 0.5 and (
         marks["contents"] >= 0.58 or (marks["names"] >= 0.7 and marks["contents"] >= 0.3)
@@ -41,7 +41,7 @@ def plausible(hypothesis: Hypothesis) -> bool:
 
 
 def choose(tree: Tree, hypotheses: Sequence[Hypothesis]) -> Choice:
-    """The hypothesis that is meant, as far as files can tell."""
+    """Select a hypothesis, as far as the files determine it."""
     ranked = sorted((h for h in hypotheses if plausible(h)), key=lambda h: -(h.score + preference(h.images, h.masks)))
     if not ranked:
         return Choice(None, rivals=tuple(hypotheses[:3]), why="no files look like images and their masks")
@@ -58,23 +58,23 @@ def choose(tree: Tree, hypotheses: Sequence[Hypothesis]) -> Choice:
 
 
 def _about_others(tree: Tree, best: Hypothesis, same: Sequence[Hypothesis]) -> list[str]:
-    """What else could be masks, where the form of a published set decides."""
+    """Notes on other possible masks, if the layout of a published data set determines the selection."""
     notes, plain = [], []
     for h in _different([best, *(h for h in same if h.masks != best.masks and not h.matched.parts)])[1:]:
         pairs = [(a, b) for a, b in zip(_mask_looks(tree, best), _mask_looks(tree, h), strict=False) if a and b]
         if is_field_of_view(tree, h):
-            notes.append(f"{h.masks} is one shape in all images: a field of view, no truth")
+            notes.append(f"{h.masks} is the same shape in all images: a field of view, not a ground truth")
         elif (
             pairs
             and all(b.two_valued for _, b in pairs)
             and mean(_overlap(a.foreground(), b.foreground()) for a, b in pairs) > 0.4
         ):
-            notes.append(f"several annotators drew the same: {best.masks} is used, {h.masks} is not")
+            notes.append(f"masks of several annotators: {best.masks} is used, {h.masks} is not")
         else:
             plain.append(h.masks)
     if plain:
         notes.append(
-            f"of several kinds of masks {best.masks} is used, as is usual for this set; not {', '.join(plain[:3])}"
+            f"of several kinds of masks, {best.masks} is used, as usual for this data set; not {', '.join(plain[:3])}"
         )
     return notes
 
@@ -85,7 +85,7 @@ def _same_images(one: Hypothesis, two: Hypothesis) -> bool:
 
 
 def _another_set(tree: Tree, best: Hypothesis, ranked: Sequence[Hypothesis]) -> Hypothesis | None:
-    """A hypothesis as good about other images with other masks."""
+    """An equally good hypothesis with other images and other masks; None if there is none."""
     ours: set[str] | None = None
     for other in ranked[1:]:
         photos = other.matched.images.family.likeness < 0.5  # and not a second kind of masks
@@ -100,7 +100,7 @@ def _another_set(tree: Tree, best: Hypothesis, ranked: Sequence[Hypothesis]) -> 
 
 
 def _real_files(tree: Tree, hypothesis: Hypothesis) -> set[str]:
-    """The files of a hypothesis, those that links point to."""
+    """The files of a hypothesis, with links resolved."""
     return {
         os.path.realpath(tree.path(f.parts)) if tree.linked else "/".join(f.parts)
         for image, masks in hypothesis.matched.pairs
@@ -109,7 +109,7 @@ def _real_files(tree: Tree, hypothesis: Hypothesis) -> set[str]:
 
 
 def _among_masks(tree: Tree, best: Hypothesis, same: Sequence[Hypothesis]) -> Choice:
-    """Masks of one set of images: parts to merge, several annotators, fields of view, or pictures of the same masks."""
+    """Select among several masks of the same images: parts to be merged, annotators, fields of view, or copies."""
     notes: list[str] = []
     kept = list(same)
     for h in same:
@@ -137,7 +137,7 @@ def _among_masks(tree: Tree, best: Hypothesis, same: Sequence[Hypothesis]) -> Ch
 
 
 def _different(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-    """Without hypotheses whose masks are those of a better one."""
+    """The hypotheses without those whose masks are the same files as in a better one."""
     kept: list[Hypothesis] = []
     for h in hypotheses:
         files = {f.parts for _, masks in h.matched.pairs for f in masks}
@@ -179,7 +179,7 @@ def _sampled(hypothesis: Hypothesis) -> Sequence[tuple[File, tuple[File, ...]]]:
 
 
 def _same_areas(one: Content, two: Content) -> bool:
-    """Whether each value of one picture stands where one value of the other does."""
+    """Whether the values of one mask are a function of those of the other, pixel by pixel."""
     pairs = np.unique(np.stack([one.thumb.ravel(), two.thumb.ravel()]), axis=1)
     fewer = min(len(np.unique(one.thumb)), len(np.unique(two.thumb)))
     return (
@@ -195,7 +195,7 @@ def _overlap(one: NDArray[np.bool_], two: NDArray[np.bool_]) -> float:
 
 
 def parts_overlap(tree: Tree, hypothesis: Hypothesis) -> float | None:
-    """How much the masks of one image share, 0 (they are parts) to 1 (they show the same); None where they aren't parts."""
+    """Overlap of the masks of one image, 0 (disjoint parts) to 1 (the same areas); None if they are not parts."""
     overlaps = []
     for _, masks in _sampled(hypothesis):
         looks = [c for f in masks[:8] if (c := look(tree.path(f.parts))) is not None]
@@ -207,7 +207,7 @@ def parts_overlap(tree: Tree, hypothesis: Hypothesis) -> float | None:
 
 
 def is_field_of_view(tree: Tree, hypothesis: Hypothesis) -> bool:
-    """Whether masks show one large shape, the same in all images."""
+    """Whether all masks show the same large shape, such as a circular field of view."""
     looks = [c for c in _mask_looks(tree, hypothesis) if c is not None]
     if len(looks) < 2 or not all(c.two_valued and c.values > 1 and c.channels == 1 for c in looks):
         return False
@@ -218,7 +218,7 @@ def is_field_of_view(tree: Tree, hypothesis: Hypothesis) -> bool:
 
 
 def settings(tree: Tree, hypothesis: Hypothesis) -> tuple[dict[str, object], list[str]]:
-    """What the source needs beside patterns, with the reason of each."""
+    """Further settings of the source, each with its reason."""
     found = hypothesis.matched
     chosen: dict[str, object] = {}
     notes = []
@@ -248,5 +248,5 @@ def _all_one_value(tree: Tree, files: Sequence[File]) -> bool:
 
 
 def with_settings(hypothesis: Hypothesis, more: dict[str, object]) -> Hypothesis:
-    """The same hypothesis with more settings of its source."""
+    """The hypothesis with additional settings of its source."""
     return replace(hypothesis, settings={**hypothesis.settings, **more})

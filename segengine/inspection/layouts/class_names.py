@@ -1,4 +1,4 @@
-"""Class names from the files that lie beside masks: labelmap.txt, _classes.csv, class_dict.csv, dataset.json, data.yaml and others."""
+"""Class names from files beside the masks: labelmap.txt, _classes.csv, class_dict.csv, dataset.json, data.yaml and others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAME_FILES = {
 
 @dataclass(frozen=True)
 class Names:
-    """What a file says about classes: names by value, by colour, or in order; `ignore` are values that are no class."""
+    """Class names in a file: by value, by colour, or in order; `ignore` are values that are not classes."""
 
     file: str
     values: Mapping[int, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Names:
 
 
 def find_names(tree: Tree) -> list[Names]:
-    """Everything that looks like names of classes, the files nearest to the root first."""
+    """All class names found, files nearest to the root first."""
     found: list[Names] = []
     for parts in sorted(tree.texts, key=lambda p: (len(p), p)):
         reader = _reader(parts[-1].lower())
@@ -186,7 +186,7 @@ def _json(path: Path) -> Names | None:
 
 
 def _by_value(labels: Mapping[str, Any]) -> dict[int, str]:
-    """{name: value} or {value: name}; values that are lists (regions of several values) are left out."""
+    """{name: value} or {value: name}; values that are lists (regions of several values) are omitted."""
     if all(str(key).isdecimal() for key in labels):
         return {int(key): str(name) for key, name in labels.items()}
     return {int(value): str(name) for name, value in labels.items() if isinstance(value, int) or str(value).isdecimal()}

@@ -1,4 +1,4 @@
-"""What single pictures look like: masks have areas of equal values, images hardly ever."""
+"""Content of single files: masks have areas of equal values, images rarely do."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _THUMB = 48
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """One decoded picture.
+    """Statistics of one decoded file.
 
-    `values` counts its different gray values, indices or colours; `solid` is the share of its pixels whose 3x3
-    neighbourhood has one value; `peaks` the share of pixels within 16 of one of the two most frequent gray values.
-    `thumb` is int64 [48, 48]: raw values (colours packed) at evenly spread pixels; `gray` the same in brightness, float32.
+    `values` is the number of distinct gray values, indices or colours; `solid` the fraction of pixels whose 3x3
+    neighbourhood has a single value; `peaks` the fraction of pixels within 16 of one of the two most frequent gray values.
+    `thumb` is int64 [48, 48]: raw values (colours packed) at evenly spaced pixels; `gray` the same as brightness, float32.
     """
 
     height: int
@@ -40,7 +40,7 @@ class Content:
 
     @cached_property
     def likeness(self) -> float:
-        """How much this looks like a mask, 0 (a photograph) to 1."""
+        """Similarity to a mask, 0 (a photograph) to 1."""
         if self.values == 1:
             return 0.5
         if self.bits > 16 or self.channels > 4 or self.channels == 2:
@@ -54,18 +54,18 @@ class Content:
 
     @property
     def two_valued(self) -> bool:
-        """Whether this shows one thing and its background, perhaps blurred."""
+        """Whether there is one foreground and one background, possibly with blurred edges."""
         blurred = self.channels == 1 and not self.palette and self.peaks > 0.9 and float(np.ptp(self.gray)) > 100
         return self.values <= 2 or blurred
 
     def foreground(self) -> NDArray[np.bool_]:
-        """Which pixels of the thumb are brighter than half of its brightest."""
+        """Pixels of the thumbnail brighter than half of its maximum, bool [48, 48]."""
         return np.asarray(self.gray > self.gray.max() / 2) if self.gray.max() > 0 else self.gray > 0
 
 
 @lru_cache(maxsize=4096)
 def look(path: Path) -> Content | None:
-    """A picture's content; None where it can't be decoded."""
+    """The content of a file; None if it can't be decoded."""
     try:
         stored = decode(path)
     except DataError:
@@ -90,7 +90,7 @@ def look(path: Path) -> Content | None:
 
 
 def raw_values(path: Path) -> tuple[Stored, NDArray[Any]]:
-    """A picture as stored, without transparency."""
+    """The stored values, without alpha channel."""
     stored = decode(path)
     return stored, stored.values[..., :-1] if stored.alpha and stored.values.ndim == 3 else stored.values
 
@@ -100,7 +100,7 @@ def _is_gray(values: NDArray[Any]) -> bool:
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:
-    """One number a pixel: colours packed, floats by their order."""
+    """One integer per pixel: colours packed, floats by their order."""
     if values.ndim == 2:
         return values
     if values.shape[2] == 1 or _is_gray(values):

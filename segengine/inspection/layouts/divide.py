@@ -1,4 +1,4 @@
-"""Which images belong together and which are for what: split lists, and groups found in names and checked by contents."""
+"""Splits from lists, and groups of images, found in names and verified by contents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ALIKE = 0.75
 
 @dataclass(frozen=True)
 class Group:
-    """A pattern that finds what an image belongs to in its name, and why it is believed."""
+    """A pattern for the group in an image's name, and its evidence."""
 
     pattern: str
     why: str
@@ -39,7 +39,7 @@ class Group:
 
 
 def split_lists(tree: Tree, hypothesis: Hypothesis) -> str | None:
-    """The pattern of text or CSV files that say which image is of which split; None where there are none."""
+    """The pattern of text or CSV files that define splits; None if there are none."""
     images = [image.parts for image, _ in hypothesis.matched.pairs]
     names = {n for parts in images for n in (parts[-1], stem_of(parts[-1]))}
     found: dict[str, dict[str, int]] = defaultdict(dict)
@@ -78,14 +78,14 @@ def _lines(tree: Tree, parts: Parts) -> list[str]:
 
 
 def _name(line: str) -> str:
-    """The image's file name in a line of a list."""
+    """The file name of the image in a line of a list."""
     whole = line.replace("\\", "/").rpartition("/")[2]
     first = line.split(maxsplit=1)[0].split(",", maxsplit=1)[0].replace("\\", "/").rpartition("/")[2]
     return whole if " " not in line else first
 
 
 def find_group(records: Sequence[Record], hypothesis: Hypothesis | None) -> tuple[Group | None, str]:
-    """A group for `data.split`, and a note where images of one group are in several splits of the folders."""
+    """The group for `data.split`, and a note if images of one group are in several splits of the folders."""
     for group in _candidates(records, hypothesis):
         members: dict[str, set[str | None]] = defaultdict(set)
         for record in records:
@@ -95,7 +95,7 @@ def find_group(records: Sequence[Record], hypothesis: Hypothesis | None) -> tupl
         shared = sum(len(splits) > 1 for splits in members.values())
         if shared:
             return None, (
-                f"{counted(shared, 'group')} of images that belong together ({group.why}) are in several splits of the folders: "
+                f"{counted(shared, 'group')} of related images ({group.why}) are in several splits of the folders: "
                 "scores will be higher than on new data"
             )
         return group, ""
@@ -124,7 +124,7 @@ def _candidates(records: Sequence[Record], hypothesis: Hypothesis | None) -> Ite
 
 
 def _plain(pattern: str, found: Sequence[str], stems: Sequence[str]) -> str:
-    """`^(p[0-9]+)` where it finds the same groups, else the pattern itself."""
+    """`^(p[0-9]+)` if it finds the same groups, else the pattern itself."""
     shapes = {re.sub(r"[0-9]+", "#", name) for name in found}
     shape = next(iter(shapes))
     if len(shapes) > 1 or not re.fullmatch(r"[A-Za-z_\-]*#", shape):
@@ -136,7 +136,7 @@ def _plain(pattern: str, found: Sequence[str], stems: Sequence[str]) -> str:
 
 
 def _grouped(stems: Sequence[str], pattern: str) -> list[str]:
-    """Each name's group; empty where a name has none, or groups are too many or too few to matter."""
+    """The group of each name; empty if a name has none, or if there are too many or too few groups."""
     matches = [re.search(pattern, stem) for stem in stems]
     found = [m[1] for m in matches if m]
     groups = len(set(found))
@@ -144,7 +144,7 @@ def _grouped(stems: Sequence[str], pattern: str) -> list[str]:
 
 
 def alike(records: Sequence[Record], groups: Sequence[str]) -> float:
-    """Median difference of images of one group over that of images of different groups, on thumbnails; 1 where unknown."""
+    """Median difference of thumbnails within groups divided by that between groups; 1 if unknown."""
     step = max(1, len(records) // _SAMPLED)
     order = sorted(range(len(records)), key=lambda i: (groups[i], records[i].id))
     chosen = [i for n, i in enumerate(order) if n % (2 * step) < 2][:_SAMPLED]
@@ -163,7 +163,7 @@ def alike(records: Sequence[Record], groups: Sequence[str]) -> float:
 
 
 def folder_group(hypothesis: Hypothesis, records: Sequence[Record]) -> tuple[str, str, str] | None:
-    """(images, masks, why) with `{group}` for the folder whose images belong together; None where there is none."""
+    """(images, masks, why) with `{group}` in place of the folder that defines groups; None if there is none."""
     images, masks = hypothesis.images.split("/"), hypothesis.masks.split("/")
     ours, theirs = ([i for i, part in enumerate(side[:-1]) if part == "*"] for side in (images, masks))
     if len(ours) != len(theirs) or not ours:
@@ -186,6 +186,6 @@ def folder_group(hypothesis: Hypothesis, records: Sequence[Record]) -> tuple[str
             return (
                 "/".join(images),
                 "/".join(masks),
-                f"folders such as {min(groups)} hold images of one patient, scene or video",
+                f"folders such as {min(groups)} contain the images of one patient, scene or video each",
             )
     return None

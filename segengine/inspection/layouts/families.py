@@ -1,4 +1,4 @@
-"""Families: pictures whose paths follow one pattern and whose contents are of one kind."""
+"""Families: image files whose paths match one pattern and whose contents are of one kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MANY_SIBLINGS = 12
 _MOST_FAMILIES = 160
 _LOOKS = 240
 _ALIKE = 0.6
-"""Largest difference of mask-likeness within a family."""
+"""Maximum difference of mask-likeness within a family."""
 _IMAGE = 0.45
 _NUMBERED = re.compile(r"^[A-Za-z0-9]{1,2}[.)] ?(?=\{split\})")
 _DEEPEST = 7
@@ -38,7 +38,7 @@ _DEEPEST = 7
 
 @dataclass(frozen=True)
 class File:
-    """A picture: its path, its split, what stands at each position of its folder, and its name without affixes."""
+    """A file: its path, its split, the names at each position of its folder, and its stem without affixes."""
 
     parts: Parts
     split: str | None
@@ -60,13 +60,13 @@ class Form:
     kind: Literal["all", "rest", "affixed"] = "all"
 
     def wild(self) -> tuple[int, ...]:
-        """Positions of the folder that are `*`."""
+        """Positions of the folder pattern that are `*`."""
         return tuple(i for i, name in enumerate(self.folder) if name == ANY)
 
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Files of one form, with a few contents; `likeness` to masks is their mean."""
+    """Files of one form, with the contents of a few of them."""
 
     form: Form
     files: tuple[File, ...]
@@ -74,12 +74,12 @@ class Family:
 
     @cached_property
     def likeness(self) -> float:
-        """How much these look like masks, 0 to 1."""
+        """Mean similarity of the contents to masks, 0 to 1."""
         return fmean(c.likeness for c in self.contents) if self.contents else 0.5
 
     @cached_property
     def affixes(self) -> tuple[str, str]:
-        """What all names without the form's own affixes begin and end with."""
+        """Common prefix and suffix of all names, without the affixes of the form."""
         return common_affixes({f.core for f in self.files})
 
     @cached_property
@@ -90,12 +90,12 @@ class Family:
 
 
 def escaped(name: str) -> str:
-    """A name in which `{split}` stands for a split as a pattern, other special characters escaped."""
+    """A name as a pattern: `{split}` is kept, other special characters are escaped."""
     return "{split}".join(literal(piece) for piece in name.split("{split}"))
 
 
 def find_families(tree: Tree) -> list[Family]:
-    """Families of a tree, the largest first; a file is in several, by which of its folders count as one."""
+    """Families of a tree, largest first; a file is in several families, one per choice of wildcard folders."""
     atoms = _atoms(tree)
     looked = _looked_at(tree, atoms)
     merged: dict[Form, list[Form]] = defaultdict(list)
@@ -121,7 +121,7 @@ def find_families(tree: Tree) -> list[Family]:
 
 
 def _of_one_kind(members: frozenset[Form], looked: dict[Form, list[Content]]) -> frozenset[Form]:
-    """Members with alike contents: all of them, or where images and masks are mixed the images, of which masks are taken off."""
+    """Members with similar contents: all of them or, if images and masks are mixed, only the images."""
     likeness = {member: fmean(c.likeness for c in looked[member]) for member in members if looked.get(member)}
     if len(members) == 1 or not likeness or max(likeness.values()) - min(likeness.values()) <= _ALIKE:
         return members
@@ -141,7 +141,7 @@ def _wider(form: Form, *, several_suffixes: bool) -> Iterator[Form]:
 
 
 def _atoms(tree: Tree) -> dict[Form, list[File]]:
-    """Pictures by folder, affixes and suffix; folders with many siblings count as one."""
+    """Files by folder, affixes and suffix; folders with many siblings are combined."""
     crowded = _crowded(tree.pictures)
     by_folder: dict[tuple[tuple[str, ...], str], list[tuple[Parts, str | None]]] = defaultdict(list)
     templates: dict[Parts, tuple[tuple[str, ...], str | None]] = {}
@@ -167,7 +167,7 @@ def _atoms(tree: Tree) -> dict[Form, list[File]]:
 def _by_affix(
     template: tuple[str, ...], suffix: str, found: Sequence[tuple[Parts, str | None]], base: set[str]
 ) -> Iterator[tuple[Form, File]]:
-    """Each file of a folder in the form without affixes, and in that of its ending or beginning, if it has one."""
+    """Each file of a folder with the form without affixes, and with the form of its suffix or prefix, if it has one."""
     stems = sorted({_stem(parts) for parts, _ in found})
     yield from _in_channels(template, suffix, found)
     after, before = endings(stems, base), beginnings(stems, base)
@@ -196,7 +196,7 @@ def _by_affix(
 def _in_channels(
     template: tuple[str, ...], suffix: str, found: Sequence[tuple[Parts, str | None]]
 ) -> Iterator[tuple[Form, File]]:
-    """The first channel of each image whose channels are files of their own, for the image."""
+    """For images with one file per channel, the file of the first channel."""
     by_folder: dict[Parts, list[tuple[Parts, str | None]]] = defaultdict(list)
     for parts, split in found:
         by_folder[parts[:-1]].append((parts, split))
@@ -228,7 +228,7 @@ def _template(folder: Parts, crowded: set[Parts]) -> tuple[tuple[str, ...], str 
 
 
 def _crowded(pictures: Sequence[Parts]) -> set[Parts]:
-    """Folders with many folders in them."""
+    """Folders with many subfolders."""
     children: dict[Parts, set[str]] = defaultdict(set)
     for parts in pictures:
         for depth in range(len(parts) - 1):
@@ -237,7 +237,7 @@ def _crowded(pictures: Sequence[Parts]) -> set[Parts]:
 
 
 def _looked_at(tree: Tree, atoms: dict[Form, list[File]]) -> dict[Form, list[Content]]:
-    """A few contents of each atom, evenly spread; fewer each where there are many."""
+    """The contents of a few evenly spaced files per atom; fewer if there are many atoms."""
     each = max(1, min(4, _LOOKS // max(1, len(atoms))))
     step = max(1, len(atoms) // _LOOKS)
     looked = {}

@@ -1,4 +1,4 @@
-"""Hypotheses about which files are images and which are their masks, scored, with the evidence in words."""
+"""Hypotheses about which files are images and which are their masks, with scores and evidence."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WEIGHTS: Mapping[str, float] = {
     "names": 0.2,
     "sizes": 0.14,
 }
-"""How much each kind of evidence counts; each is a number from 0 to 1."""
+"""Weight of each kind of evidence; the evidence is a number in 0..1."""
 _EXPLAINED = 0.2
-"""Weight of the share of all pictures that are a pair's."""
+"""Weight of the fraction of all files that are part of a pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +39,12 @@ class Hypothesis:
 
     @property
     def images(self) -> str:
-        """The images' pattern."""
+        """The pattern of the images."""
         return self.matched.images.pattern()
 
     @property
     def masks(self) -> str:
-        """The masks' pattern."""
+        """The pattern of the masks."""
         return self.matched.masks.pattern()
 
     @property
@@ -58,7 +58,7 @@ class Hypothesis:
         return frozenset(mask.parts for _, masks in self.matched.pairs for mask in masks)
 
     def document(self) -> dict[str, Any]:
-        """Everything as plain data."""
+        """The hypothesis as JSON-compatible data."""
         found = self.matched
         return {
             "images": self.images, "masks": self.masks, "score": round(self.score, 3), "pairs": len(found.pairs),
@@ -68,12 +68,12 @@ class Hypothesis:
         }  # fmt: skip
 
     def with_note(self, note: str) -> Hypothesis:
-        """The same with one more sentence of evidence."""
+        """The hypothesis with one more sentence of evidence."""
         return replace(self, evidence=(*self.evidence, note))
 
 
 def search(tree: Tree, families: Sequence[Family]) -> list[Hypothesis]:
-    """All pairs of families that fit each other, the likeliest first."""
+    """All matching pairs of families, most likely first."""
     found = []
     for images in families:
         for masks in families:
@@ -113,7 +113,7 @@ def judge(tree: Tree, matched: Matched) -> Hypothesis:
 
 
 def _shared_folders(images: Family, masks: Family) -> int:
-    """How many folders, from the root, both have in common."""
+    """Number of common folders, from the root."""
     pairs = zip(images.form.folder, masks.form.folder, strict=False)
     return next(
         (i for i, (one, two) in enumerate(pairs) if one != two), min(len(images.form.folder), len(masks.form.folder))
@@ -138,7 +138,7 @@ def _contents(seen: Sequence[tuple[Content, Content]]) -> tuple[float, str]:
 
 
 def _names(images: Family, masks: Family) -> float:
-    """How well the words of both sides' folders and affixes fit their roles; what both have doesn't count."""
+    """How well the words in folders and affixes match the roles of both sides; common words are ignored."""
     of_images, of_masks = set(images.words), set(masks.words)
     of_images, of_masks = of_images - of_masks, of_masks - of_images
     score = 0.5

@@ -1,4 +1,4 @@
-"""Well-known data sets: which masks are meant, and the names of their values."""
+"""Published data sets: which of their files are the masks, and the class names of mask values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CHAOS = {0: "background", 63: "liver", 126: "right kidney", 189: "left kidney",
 
 @dataclass(frozen=True)
 class Known:
-    """A published layout: patterns that show it, how much its masks are preferred, and what its values mean.
+    """A published layout: patterns that identify it, the preference for its masks, and the meaning of its values.
 
     `ignore_rest`: all values below `top` that have no name are ignored.
     """
@@ -78,16 +78,16 @@ KNOWN: tuple[Known, ...] = (
     Known("CHAOS MR", r"Ground/", r"T2SPIR/DICOM_anon", preferred=0.1, values=_CHAOS),
     Known("DSB 2018 nuclei", r"stage1_\{split\}.*\{object\}", foreground="nucleus"),
 )  # fmt: skip
-"""In order of precedence; `masks` and `images` are searched in the patterns found."""
+"""In order of precedence; `masks` and `images` are matched against the detected patterns."""
 
 
 def preference(images: str, masks: str) -> float:
-    """How much more likely masks are meant because a published set has them in this form."""
+    """Addition to the score of a hypothesis if a published data set has masks in this form."""
     return max((known.preferred for known in KNOWN if _fits(known, images, masks)), default=0.0)
 
 
 def recognised(images: str, masks: str, example: str = "") -> list[Known]:
-    """The published layouts that patterns, and the path of one of the masks, may be of."""
+    """The published layouts that match the patterns and the path of one of the masks."""
     return [known for known in KNOWN if _fits(known, images, f"{masks}\n{example}")]
 
 

@@ -1,4 +1,4 @@
-"""How the names of two families correspond: which positions of their paths agree, and what the others say."""
+"""Correspondence of the names of two families: which positions of their paths are equal, and the roles of the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_CLASSES = 40
 
 @dataclass(frozen=True)
 class Side:
-    """One family's part in a match: the role of each free position of its folder and of its name, and the name's affixes."""
+    """One family in a match: the role of each wildcard position of its folder and of its stem, and the affixes of the stem."""
 
     family: Family
     roles: tuple[Role, ...]
@@ -38,7 +38,7 @@ class Side:
         return "/".join([*names, stem + (form.suffix or ("" if ends_free else ".*"))])
 
     def key(self, file: File, cut: tuple[int, int]) -> tuple[str, ...]:
-        """What the positions with the role `key` hold; `cut` letters of the name's ends are affixes."""
+        """The texts at positions with the role `key`; `cut` is the number of affix characters at both ends of the stem."""
         wild = self.family.form.wild()
         name = file.core[cut[0] : len(file.core) - cut[1]]
         values = [*(file.folder[i] for i in wild), name]
@@ -56,7 +56,7 @@ _MARKERS = ("{any}", "{split}", "{channel}")
 
 
 def _remainder(text: str) -> str:
-    """An affix with placeholders in it as a pattern."""
+    """An affix as a pattern; placeholders are kept."""
     return "".join(
         p if re.fullmatch(r"\{(class|object|channel|any)\}", p) else literal(p) for p in re.split(r"(\{[a-z]+\})", text)
     )
@@ -64,7 +64,7 @@ def _remainder(text: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Images with their masks: `pairs` (image, its masks), what stands alone, and both sides' patterns."""
+    """Images with their masks: `pairs` (image, its masks), files without a partner, and both sides."""
 
     images: Side
     masks: Side
@@ -74,13 +74,13 @@ class Matched:
 
     @property
     def parts(self) -> Literal["", "class", "object"]:
-        """What several masks of an image stand for; '' where each has one."""
+        """The meaning of several masks per image; '' if there is one per image."""
         pattern = self.masks.pattern()
         return "class" if "{class}" in pattern else "object" if "{object}" in pattern else ""
 
 
 def match(images: Family, masks: Family) -> Matched | None:
-    """The best correspondence of two families; None where fewer than half of either have a partner."""
+    """The best correspondence of two families; None if fewer than half of the files of one have a partner."""
     best: Matched | None = None
     for image_side, mask_side, cuts in _alignments(images, masks):
         if best is not None and len(best.pairs) >= 0.9 * len(images.files):
@@ -94,7 +94,7 @@ def match(images: Family, masks: Family) -> Matched | None:
 
 
 def _alignments(images: Family, masks: Family) -> Iterator[tuple[Side, Side, tuple[tuple[int, int], tuple[int, int]]]]:
-    """Which positions could be the key, all of them first; names as they are, and without what all have in common."""
+    """Candidate sets of key positions, all positions first; with complete stems, and with stems without common affixes."""
     of_images, of_masks = len(images.form.wild()) + 1, len(masks.form.wild()) + 1
     affixes = [family.affixes for family in (images, masks)]
     trimmed = [("", ""), ("", "")] if affixes == [("", "")] * 2 else affixes
@@ -123,7 +123,7 @@ def _joined(images: Side, masks: Side, cuts: tuple[tuple[int, int], tuple[int, i
     if not any(key in by_key for key in keys[:: max(1, len(keys) // _TRIED)]):
         return None
     if len(set(keys)) < len(keys) or any(key[-1] == "" for key in keys):
-        return None  # these positions don't tell images apart
+        return None  # these positions don't distinguish images
     return _matched(images, masks, list(zip(images.family.files, keys, strict=True)), by_key)
 
 
@@ -148,7 +148,7 @@ def _matched(
 
 
 def _roles(masks: Side, groups: Sequence[Sequence[File]]) -> tuple[Role, ...] | None:
-    """The positions that aren't key: a class where few words recur from image to image, else a number of an object."""
+    """Roles of the other positions: `class` if few words recur in all images, else `object`."""
     wild = masks.family.form.wild()
     columns = [[[f.folder[i] for f in group] for group in groups] for i in wild] + [
         [[f.core for f in g] for g in groups]
@@ -166,7 +166,7 @@ def _roles(masks: Side, groups: Sequence[Sequence[File]]) -> tuple[Role, ...] | 
 
 
 def recurring(values: Sequence[Sequence[str]]) -> bool:
-    """Whether the values of each image are few words that other images have too."""
+    """Whether the values are few words that recur in several images."""
     counts = Counter(value for group in values for value in set(group))
     lettered = all(re.search(r"[^\W\d_]", value) for value in counts)
     often = sum(n >= 2 for n in counts.values()) >= 0.5 * len(counts)
@@ -174,7 +174,7 @@ def recurring(values: Sequence[Sequence[str]]) -> bool:
 
 
 def _contained(images: Family, masks: Family) -> Matched | None:
-    """Masks whose name is an image's with something before or after it that differs from mask to mask."""
+    """Masks whose name is an image's name with a prefix or suffix that varies between masks."""
     if len(images.form.wild()) != len(masks.form.wild()) and images.form.wild() and masks.form.wild():
         return None
     wild = images.form.wild() if masks.form.wild() else ()
@@ -217,7 +217,7 @@ def _longest_start(names: dict[tuple[str, ...], File], start: tuple[str, ...], c
 
 
 def _template(groups: Sequence[Sequence[str]]) -> str | None:
-    """What follows images' names, with placeholders for what differs: `-{class}-{any}`, `_{object}`."""
+    """The suffix of the images' names with placeholders for its variable parts: `-{class}-{any}`, `_{object}`."""
     rests = [rest for group in groups for rest in group]
     split = [re.split(r"([_\-. ]+)", rest) for rest in rests]
     several = any(len(group) > 1 for group in groups)

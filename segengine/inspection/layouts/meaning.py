@@ -1,4 +1,4 @@
-"""What the masks' values mean: the mapper, the classes' names, ignored values and repairs, with reasons."""
+"""Meaning of mask values: mask mapper, class names, ignored values and repairs, with reasons."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _PLAIN_COLOURS = {
 
 @dataclass(frozen=True)
 class Meaning:
-    """`mapper` as in a spec; `classes` in order (None where the mapper names them); `raws` and `shares` of pixels by class.
+    """`mapper` as in a spec; `classes` in order (None if the mapper names them); `raws` and `shares` of pixels by class.
 
-    `notes` are said and written as comments.
+    `notes` are printed, and written as comments.
     """
 
     mapper: Mapping[str, Any]
@@ -57,18 +57,18 @@ def interpret(
     parts: str = "",
     order: Sequence[str] = (),
 ) -> Meaning:
-    """The meaning of the values found.
+    """Interpret the values found in the masks.
 
     Args:
-        survey: what all masks hold.
-        diagnosis: what these values are.
-        names: what files beside the masks say.
-        known: published layouts that this may be.
-        parts: "class" or "object" where several files were merged per image.
+        survey: survey of all masks.
+        diagnosis: diagnosis of their values.
+        names: class names from files beside the masks.
+        known: matching published layouts.
+        parts: "class" or "object" if several files per image are merged.
         order: the classes of merged files.
 
     Raises:
-        DataError: masks with one value only, or pictures instead of masks.
+        DataError: the masks have a single value, or are images.
     """
     things = next((k.foreground for k in known if k.foreground), "")
     if parts:
@@ -82,7 +82,9 @@ def interpret(
         raise DataError(f"{survey.folder}: {diagnosis.message}")
     if not table and diagnosis.kind == "numbered objects":
         classes = ("background", things or "object")
-        note = f"{diagnosis.message.partition(':')[0]}: numbers of objects, not classes; all of them become one class"
+        note = (
+            f"{diagnosis.message.partition(':')[0]}: instance numbers, not classes; all of them are mapped to one class"
+        )
         return _with_shares(survey, Meaning({"name": "foreground"}, classes, (0, 1), notes=(note,)))
     if not table and diagnosis.kind == "picture":
         raise DataError(f"{survey.folder}: {diagnosis.message}")
@@ -120,7 +122,7 @@ def _of_numbers(
         if 0 in found and 0 not in named and 0 not in ignored:
             named = {0: "background", **named}
         values, classes = list(named), _distinct(tuple(named.values()))
-        notes.append(f"class names are those of {source}")
+        notes.append(f"class names are from {source}")
         dirty = any(v not in named and v not in ignored for v in found)
     else:
         meant = diagnosis.values or tuple(found)
@@ -132,7 +134,7 @@ def _of_numbers(
         mapper["ignore"] = sorted(ignored)
     if dirty:
         mapper["repair"] = "nearest"
-        notes.append("repair: nearest moves all other values to the nearest of these")
+        notes.append("repair: nearest maps all other values to the nearest of these")
     return Meaning(mapper, classes, tuple(values), notes=tuple(notes))
 
 
@@ -161,7 +163,7 @@ def _ignored(found: Sequence[int], diagnosis: Diagnosis, table: Mapping[int, str
 def _table(
     survey: MaskSurvey, diagnosis: Diagnosis, names: Sequence[Names], known: Sequence[Known]
 ) -> tuple[Mapping[int, str], str]:
-    """Value -> name, from files beside the masks or a published layout, where it covers what was found; and its source."""
+    """Value -> name, from files beside the masks or a published layout that covers the values found; and its source."""
     found = {v for v in (diagnosis.values or survey.values) if isinstance(v, int)} - {255}
     for of in names:
         table = dict(of.values)
@@ -181,7 +183,7 @@ def _table(
 
 
 def _in_order(order: Sequence[str], found: Sequence[int]) -> dict[int, str]:
-    """Names without numbers: by index where values are indices; by rank where there are as many; the first may be missing."""
+    """Names without numbers: by index if values are indices; by rank if their number is equal; the first may be missing."""
     if found and max(found) < len(order):
         return dict(enumerate(order))
     if len(order) == len(found):
@@ -205,7 +207,7 @@ def _of_colours(survey: MaskSurvey, diagnosis: Diagnosis, names: Sequence[Names]
         colours = {name: c for c, name in best[0].items() if c not in ignored}
         if (0, 0, 0) in meant and (0, 0, 0) not in best[0]:
             colours = {"background": (0, 0, 0), **colours}
-        notes.append(f"class names are those of {best[1]}")
+        notes.append(f"class names are from {best[1]}")
         dirty = any(v not in best[0] and v != (0, 0, 0) for v in survey.values)
     else:
         if not meant or len(meant) > MOST_CLASSES or diagnosis.kind == "picture":
@@ -219,7 +221,7 @@ def _of_colours(survey: MaskSurvey, diagnosis: Diagnosis, names: Sequence[Names]
         mapper["ignore"] = [list(c) for c in ignored]
     if dirty:
         mapper["repair"] = "nearest"
-        notes.append("repair: nearest moves all other colours to the nearest of these")
+        notes.append("repair: nearest maps all other colours to the nearest of these")
     return Meaning(mapper, tuple(colours), tuple(colours.values()), named_by_mapper=True, notes=tuple(notes))
 
 
@@ -230,7 +232,7 @@ def _unnamed(values: Sequence[int], things: str) -> tuple[str, ...]:
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Names in which none is empty or there twice."""
+    """The names, made non-empty and unique."""
     seen: list[str] = []
     for i, name in enumerate(names):
         plain = " ".join(name.split()) or f"class{i}"
@@ -249,10 +251,10 @@ def _with_shares(survey: MaskSurvey, meaning: Meaning) -> Meaning:
 
 
 def sided(names: Sequence[str]) -> list[str]:
-    """Class names that say left or right."""
+    """Class names that contain left or right."""
     return [n for n in names if re.search(r"(?i)(^|[^a-z])(left|right|links|rechts|sinister|dexter|[lr])([^a-z]|$)", n)]
 
 
 def values_in_words(meaning: Meaning) -> str:
-    """The classes with the values that they have in the masks."""
+    """The classes with their values in the masks, as text."""
     return listed([f"{spoken(raw)} {name}" for raw, name in zip(meaning.raws, meaning.classes, strict=True)], 30)

@@ -1,4 +1,4 @@
-"""Parts of names: splits, words for images and masks, and endings by which the files of one case differ."""
+"""Parts of file names: splits, words for images and masks, and suffixes that distinguish the files of one case."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ DOUBTFUL_WORDS = {
     "segmentationobject", "superpixels", "thumbs", "thumbnails", "drivable", "lane", "pred", "preds", "prediction", "predictions",
     "contour", "contours", "weights", "heatmap",
 }  # fmt: skip
-"""Words of pictures that accompany images and masks without being either."""
+"""Words of files that are neither images nor masks."""
 _SEPARATORS = r"[_\-. ()\[\]+]+"
 _INDEX = r"[_\-. ]*[A-Za-z]{0,2}[_\-. ]?[0-9]+[_\-. ]*|[_\-. ]*"
-"""Endings that only count: `_s013`, `-2`, and separators."""
+"""Suffixes that are only numbers, such as `_s013` and `-2`, or separators."""
 _MOST_ENDINGS = 24
 _MOST_CHANNELS = 16
 _ALIASES = sorted((a for a in ALIASES if len(a) > 2), key=len, reverse=True)
 
 
 def words(text: str) -> set[str]:
-    """The words of a name in lower case: parts between separators, and of camel case (`gtFine_labelIds`)."""
+    """The lower-case words of a name, split at separators and camel case (`gtFine_labelIds`)."""
     parts = [part for part in re.split(_SEPARATORS, text) if part]
     camel = [w for part in parts for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", part)]
     letters = [re.sub(r"[0-9]+", "", part) for part in parts]
@@ -43,7 +43,7 @@ def words(text: str) -> set[str]:
 
 
 def split_of(name: str) -> tuple[str, str] | None:
-    """(name with `{split}`, split) where a folder's name says which split it is of: `val`, `train_labels`, `imagesTr`."""
+    """(name with `{split}`, split) if a folder's name contains a split: `val`, `train_labels`, `imagesTr`."""
     if "{" in name:
         return None
     if name.lower() in ALIASES:
@@ -61,7 +61,7 @@ def split_of(name: str) -> tuple[str, str] | None:
 
 
 def split_in_stem(stem: str) -> tuple[str, str, str] | None:
-    """(before, split, after) where a word at the start or end of a file's name is a split: `21_training`, `val-003`."""
+    """(before, split, after) if a word at the start or end of a file name is a split: `21_training`, `val-003`."""
     match = re.fullmatch(
         rf"(?:({'|'.join(_ALIASES)})([_\- .].+)|(.+[_\- .])({'|'.join(_ALIASES)}))", stem, re.IGNORECASE
     )
@@ -73,9 +73,9 @@ def split_in_stem(stem: str) -> tuple[str, str, str] | None:
 
 
 def endings(stems: Sequence[str], base: Collection[str] = ()) -> dict[str, str]:
-    """Stem -> its ending ('' for none) among endings by which files of one case differ: `_mask`, `_gtFine_labelIds`.
+    """Stem -> its suffix ('' for none) that distinguishes files of one case: `_mask`, `_gtFine_labelIds`.
 
-    An ending counts where at least half of the names before it have another ending too, or are in `base` or a stem.
+    A suffix is accepted if at least half of the names before it also occur with another suffix, in `base`, or as a stem.
     """
     cuts = {stem: _cuts(stem) for stem in stems}
     counts = Counter(stem[cut:] for stem in stems for cut in cuts[stem])
@@ -99,13 +99,13 @@ def endings(stems: Sequence[str], base: Collection[str] = ()) -> dict[str, str]:
 
 
 def beginnings(stems: Sequence[str], base: Collection[str] = ()) -> dict[str, str]:
-    """The same for what stands before a case's name: `mask_`, `img-`."""
+    """The same for prefixes: `mask_`, `img-`."""
     found = endings([stem[::-1] for stem in stems], {name[::-1] for name in base})
     return {stem: found[stem[::-1]][::-1] for stem in stems}
 
 
 def channel_endings(stems: Sequence[str]) -> list[str]:
-    """Endings (`_0000`, `_0001`; `_B02`, `_B03`) of which each name has all: channels in files of their own, sorted."""
+    """Sorted suffixes (`_0000`, `_0001`; `_B02`, `_B03`) that all names have: one file per channel."""
     found: dict[str, set[str]] = defaultdict(set)
     for stem in stems:
         match = re.fullmatch(r"(.+?)([_\-.][A-Za-z]{0,6}[0-9]{0,4})", stem)
@@ -118,7 +118,7 @@ def channel_endings(stems: Sequence[str]) -> list[str]:
 
 
 def common_affixes(stems: Collection[str]) -> tuple[str, str]:
-    """What all stems begin and end with; digits at the inner ends belong to the name, not to the affix."""
+    """Common prefix and suffix of all stems; digits at their inner ends belong to the name, not to the affix."""
     if len(stems) < 2:
         return "", ""
     low, high = min(stems), max(stems)
@@ -134,7 +134,7 @@ def _shared(low: str, high: str) -> str:
 
 
 def _cuts(stem: str) -> list[int]:
-    """Where a stem may be cut: before a separator, and between a digit and a letter."""
+    """Positions where a stem can be cut: before a separator, and between a digit and a letter."""
     return [
         i for i in range(1, len(stem))
         if (stem[i] in "_-. " and stem[i - 1] not in "_-. ") or (stem[i - 1].isdigit() and stem[i].isalpha())

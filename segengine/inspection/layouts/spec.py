@@ -1,4 +1,4 @@
-"""The text of an experiment file for what was understood of a folder; comments say why."""
+"""The text of an experiment file for a detected layout, with reasons as comments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST = 320
 
 
 def experiment_text(finding: Finding, file: Path) -> str:
-    """An experiment that trains on what was found; `file` is where it will stand, relative paths start there."""
+    """The experiment for a detected layout; `file` is its path, which relative paths refer to."""
     inspection, meaning = finding.inspection, finding.meaning
     training = plan_training(inspection.longer_sides, inspection.records, meaning)
     lines = [
@@ -103,7 +103,7 @@ def flow(value: Any) -> str:
 
 
 def scalar(value: Any) -> str:
-    """A scalar in YAML; text is quoted where it could be read as something else."""
+    """A scalar in YAML; text is quoted if it would be read as another type."""
     if not isinstance(value, str):
         return json.dumps(value)
     if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
@@ -112,7 +112,7 @@ def scalar(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Text on one line, with `?` for what no terminal shows."""
+    """Text on one line, with unprintable characters replaced by `?`."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 

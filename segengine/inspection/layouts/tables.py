@@ -21,7 +21,7 @@ _GROUP_COLUMNS = re.compile(
 
 
 def find_table(tree: Tree) -> tuple[dict[str, Any], str] | None:
-    """Settings of the source `table` and what was seen; None where no CSV names pairs of pictures."""
+    """Settings of the source `table` and the evidence; None if no CSV file lists pairs of image files."""
     for parts in tree.texts:
         path = tree.path(parts)
         if not parts[-1].lower().endswith((".csv", ".tsv")) or path.stat().st_size > _LARGEST:
@@ -39,7 +39,7 @@ def find_table(tree: Tree) -> tuple[dict[str, Any], str] | None:
                 settings["split"] = column
             elif _GROUP_COLUMNS.fullmatch(column.strip()) and 1 < len(values) < len(rows):
                 settings["group"] = column
-        return settings, f"{'/'.join(parts)} names image and mask in its columns {image} and {mask}"
+        return settings, f"{'/'.join(parts)} lists images and masks in its columns {image} and {mask}"
     return None
 
 
@@ -56,7 +56,7 @@ def _found(files: FilesByName, text: str) -> bool:
 
 
 def _image_first(rows: Sequence[Mapping[str, str]], columns: Sequence[str], files: FilesByName) -> tuple[str, str]:
-    """The two columns, the one with pictures that look less like masks first."""
+    """The two columns, the one whose files are less similar to masks first."""
 
     def likeness(column: str) -> float:
         looks = [c for row in rows[:6] if (path := files.find(row[column])) and (c := look(path))]

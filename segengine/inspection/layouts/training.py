@@ -1,4 +1,4 @@
-"""Settings of training that follow from the data and the machine, each with its reason."""
+"""Training settings derived from the data and the machine, each with its reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAMPLED = 80
 
 @dataclass(frozen=True)
 class Training:
-    """Blocks of a spec with their comments."""
+    """Blocks of an experiment file with their comments."""
 
     augmentations: tuple[tuple[Mapping[str, Any], str], ...]
     loss: Any
@@ -35,23 +35,23 @@ class Training:
 
     @property
     def backbone(self) -> str:
-        """The first variant's backbone: a small one where there is no GPU."""
+        """The backbone of the first variant; a small one without a GPU."""
         return "{name: vgg, depth: 16}" if self.gpu else "{name: timm, model: resnet18}"
 
     @property
     def variant(self) -> str:
-        """The first variant's name."""
+        """The name of the first variant."""
         return "vgg16" if self.gpu else "resnet18"
 
     @property
     def other(self) -> str:
-        """A second variant, to compare with."""
+        """A second variant for comparison."""
         other = "{name: timm, model: resnet34}" if self.gpu else "{name: vgg, depth: 11}"
         return f"{'resnet34' if self.gpu else 'vgg11'}: {{model: {{backbone: {other}}}}}"
 
 
 def plan_training(longer_sides: Sequence[int], records: Sequence[Record], meaning: Meaning) -> Training:
-    """Crop, batch size, flips, loss and epochs."""
+    """Determine crop, batch size, flips, loss and epochs."""
     gpu = _has_gpu()
     side = longer_sides[len(longer_sides) // 2]
     base = min(1024 if gpu else 512, _multiple(side))
@@ -63,7 +63,7 @@ def plan_training(longer_sides: Sequence[int], records: Sequence[Record], meanin
     why = ""
     if rare:
         window["rare_share"] = 0.5
-        why = f"half of the windows are centred on a random class, as {_shares(rare)}"
+        why = f"half of the crops are centred on a random class, because {_shares(rare)}"
     flips, flips_why = _flips(records, meaning)
     augmentations = [(window, why)]
     if flips:
@@ -77,8 +77,8 @@ def plan_training(longer_sides: Sequence[int], records: Sequence[Record], meanin
     )
     return Training(
         tuple(augmentations), loss,
-        f"Dice counts classes alike, however few pixels they have: {_shares(rare)}" if rare else "",
-        batch, "as many as the GPU's memory holds" if gpu else "for this machine's CPU; auto on a GPU",
+        f"Dice gives classes equal weight regardless of their number of pixels: {_shares(rare)}" if rare else "",
+        batch, "as many as fit into the GPU's memory" if gpu else "for this machine's CPU; auto on a GPU",
         int(np.clip(2000 // steps, 50, 200)), gpu,
     )  # fmt: skip
 
@@ -94,14 +94,14 @@ def _multiple(pixels: int) -> int:
 
 def _has_gpu() -> bool:
     if sys.platform == "linux" and not _gpu_devices():
-        return False  # importing torch takes longer than all else that `init` does on data it knows
+        return False  # importing torch takes longer than the rest of `init` on known data
     import torch
 
     return torch.cuda.is_available()
 
 
 def _gpu_devices() -> bool:
-    """Whether Linux has a device file that a GPU of CUDA or ROCm needs, WSL and Jetson included."""
+    """Whether Linux has a device file of a CUDA or ROCm GPU, including WSL and Jetson."""
     try:
         names = os.listdir("/dev")
     except OSError:
@@ -110,29 +110,29 @@ def _gpu_devices() -> bool:
 
 
 def _flips(records: Sequence[Record], meaning: Meaning) -> tuple[bool, str]:
-    """Whether left and right may change places, and why."""
+    """Whether images may be flipped horizontally, and why."""
     named = sided(meaning.classes)
     if len(named) > 1:
         return False, ""
     if opposite(records, meaning.raws):
         return False, ""
-    return True, "left and right look alike: no class keeps to one side; remove where they differ all the same"
+    return True, "no class is always on one side; remove this if left and right differ nevertheless"
 
 
 def no_flip_reason(records: Sequence[Record], meaning: Meaning) -> str:
-    """Why there is no flip; '' where there is one."""
+    """The reason why there is no flip; '' if there is one."""
     named = sided(meaning.classes)
     if len(named) > 1:
-        return f"no flip: {' and '.join(named[:2])} would change places"
+        return f"no flip: {' and '.join(named[:2])} would be exchanged"
     sides = opposite(records, meaning.raws)
     if sides:
         one, two = (meaning.classes[i] for i in sides)
-        return f"no flip: {one} is always left of {two}, so that left and right differ"
+        return f"no flip: {one} is always left of {two}"
     return ""
 
 
 def opposite(records: Sequence[Record], raws: Sequence[Raw]) -> tuple[int, int] | None:
-    """Two classes above the first that are always on opposite halves of the image, about mirrored; None without."""
+    """Two classes other than the first that are always in opposite halves of the image, roughly mirrored; None if there are none."""
     places: dict[int, list[float]] = {}
     step = max(1, len(records) // _SAMPLED)
     for record in records[::step]:

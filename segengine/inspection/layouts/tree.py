@@ -1,4 +1,4 @@
-"""Which files a folder holds: pictures, texts that may describe them, and what can't be read."""
+"""Files of a folder: image files, text files that may describe them, and unsupported files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _HOW_TO_READ = {
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder's files below `root`, sorted; `unread` counts files by (folder, suffix) that no reader takes.
+    """The files below `root`, sorted; `unread` is the number of unsupported files by (folder, suffix).
 
-    `outside` are links that lead out of the root; they are not followed. `linked`: some files are links.
+    `outside` are links to targets outside of the root; they are not followed. `linked`: some files are links.
     """
 
     root: Path
@@ -41,24 +41,24 @@ class Tree:
     linked: bool = False
 
     def path(self, parts: Parts) -> Path:
-        """A file of this tree."""
+        """The path of a file of this tree."""
         return self.root.joinpath(*parts)
 
     def unread_words(self) -> str:
-        """What can't be read, by folder and suffix; '' where there is nothing."""
+        """The unsupported files, by folder and suffix; '' if there are none."""
         found = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
         commands = _commands()
-        installable = [_held(*item) for item in found if item[0][1] in commands]
+        installable = [_contents(*item) for item in found if item[0][1] in commands]
         if installable:
             more = f" and {counted(len(installable) - 3, 'other folder')}" if len(installable) > 3 else ""
             needed = listed(sorted({commands[suffix] for _, suffix in self.unread if suffix in commands}))
             return f"{listed(installable[:3])}{more}: {needed}"
-        words = [_held(*item) for item in found[:3]]
+        words = [_contents(*item) for item in found[:3]]
         more = f" and {counted(len(found) - 3, 'other kind')}" if len(found) > 3 else ""
         return f"{listed(words)}{more}, which can't be read; readable: {' '.join(PICTURE_SUFFIXES)}" if words else ""
 
 
-def _held(where: tuple[str, str], number: int) -> str:
+def _contents(where: tuple[str, str], number: int) -> str:
     """`images/ holds 10 .dcm (DICOM)`."""
     folder, suffix = where
     kind = _HOW_TO_READ.get(suffix, "")
@@ -66,14 +66,14 @@ def _held(where: tuple[str, str], number: int) -> str:
 
 
 def _commands() -> dict[str, str]:
-    """Suffix -> the command that installs what reads it, for built-in formats whose library is missing."""
+    """Suffix -> command that installs the missing library of a built-in format."""
     return {suffix: command for entry in FORMATS if (command := entry.missing_library()) for suffix in entry.suffixes}
 
 
 def look_around(root: Path, *, outside: bool = False) -> Tree:
-    """All files below a folder, with `outside` those of links that lead out of it too. Raises DataError where it is none."""
+    """All files below a folder; with `outside`, links to targets outside of it are followed. Raises DataError if it is not a folder."""
     if not root.is_dir():
-        raise DataError(f"{root}: is no folder; give the folder that holds images and masks")
+        raise DataError(f"{root}: not a directory; specify the folder with images and masks")
     pictures: list[Parts] = []
     arrays: list[Parts] = []
     texts: list[Parts] = []
@@ -105,7 +105,7 @@ def look_around(root: Path, *, outside: bool = False) -> Tree:
 
 
 def _walk(folder: Path, parts: Parts, base: str, above: set[str], follow: bool) -> Iterator[tuple[Parts, bool]]:
-    """Each file with whether it is a link out of the root; folders are entered once on each way down."""
+    """Each file, and whether it is a link to a target outside of the root; cycles of links are not followed."""
     try:
         entries = sorted(os.scandir(folder), key=lambda e: e.name)
     except OSError:

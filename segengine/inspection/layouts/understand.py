@@ -1,4 +1,4 @@
-"""From a folder to everything that an experiment needs to say about its data, or to the question that only a person can answer."""
+"""Detection of all data settings of an experiment from a folder; raises UndecidedError if the user must decide."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LEAST_TILE = 32
 
 @dataclass(frozen=True)
 class Answers:
-    """What a person said: patterns, and whether files may be left out or lie elsewhere."""
+    """The user's answers: patterns of images and masks, and how to treat unpaired files and links outside of the folder."""
 
     images: str | None = None
     masks: str | None = None
@@ -43,7 +43,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was understood of a folder: the source's settings, the masks' meaning, the split, and what was said."""
+    """A detected layout: settings of the source, meaning of the masks, split, evidence and notes."""
 
     root: Path
     source: Mapping[str, Any]
@@ -58,18 +58,18 @@ class Finding:
 
     @property
     def masks_are(self) -> str:
-        """What the masks hold, without the advice that the settings follow already."""
+        """The diagnosis of the masks, without the advice, which the settings already follow."""
         if self.annotated is not None:
-            return f"masks are drawn from annotations: {counted(len(self.annotated.labels), 'class', 'classes')} and background"
+            return f"masks are rasterised from annotations: {counted(len(self.annotated.labels), 'class', 'classes')} and background"
         return self.inspection.diagnosis.message.partition("; write ")[0]
 
 
 def understand(root: Path, listener: Listener, answers: Answers | None = None) -> Finding:
-    """Everything that can be seen in a folder of images and masks; nothing in it is changed.
+    """Detect the layout of a folder of images and masks; the folder is not changed.
 
     Raises:
-        UndecidedError: several readings are as good, or none is; says which, and how to answer.
-        DataError: files that can't be used as they are.
+        UndecidedError: no hypothesis, or several equally good ones; states them and the options that decide.
+        DataError: files cannot be used without changes.
     """
     try:
         return _understood(root, listener, answers or Answers())
@@ -174,7 +174,7 @@ def _from_annotations(
 
 
 def _as_answered(tree: Tree, hypotheses: Sequence[Hypothesis], answers: Answers) -> list[Hypothesis]:
-    """Hypotheses whose images or masks are among those of the one pattern that was given."""
+    """Hypotheses whose images or masks match the one pattern given by the user."""
     fitting = list(hypotheses)
     for pattern, masks in ((answers.images, False), (answers.masks, True)):
         if pattern is None:
@@ -226,13 +226,13 @@ def _with_folder_groups(
 
 
 def _tiles(inspection: Inspection, notes: list[str]) -> dict[str, int]:
-    """`tiles` where there are too few images to train on some and validate on others."""
+    """The setting `tiles`, if there are too few images for separate training and validation images."""
     shortest = min(min(image.height, image.width) for image in inspection.images)
     if len(inspection.records) >= _FEW or any(r.split for r in inspection.records) or shortest < _LEAST_TILE * 2:
         return {}
     few = counted(len(inspection.records), "image")
     notes.append(
-        f"{few} can't train, validate and test: tiles of each do; scores on parts of the same image are too good"
+        f"{few}: too few for training, validation and test, so tiles are used; scores on parts of the same image are too optimistic"
     )
     return {"tiles": max(_LEAST_TILE, min(512, shortest // 2))}
 
@@ -240,16 +240,16 @@ def _tiles(inspection: Inspection, notes: list[str]) -> dict[str, int]:
 def _check_sizes(inspection: Inspection) -> None:
     if inspection.problem:
         raise UndecidedError(
-            f"{inspection.problem}. Were the masks scaled (then scale them to the images' size by nearest neighbour), were images "
-            "and masks cut differently (then export them again), or do they belong to other images (then say which belong together "
-            "by --images PATTERN --masks PATTERN)?"
+            f"{inspection.problem}. If the masks were scaled, scale them to the images' size with nearest neighbour; if images and "
+            "masks were cropped differently, export them again; if masks belong to other images, specify the pairs with "
+            "--images PATTERN --masks PATTERN"
         )
 
 
 def _split(
     source: Mapping[str, Any], records: Sequence[Record], chosen: _Chosen, notes: list[str]
 ) -> tuple[dict[str, Any], str]:
-    """The block `data.split` and why it is as it is."""
+    """The block `data.split` and its reason."""
     given = {r.split for r in records}
     split: dict[str, Any] = {}
     group = None
@@ -269,7 +269,7 @@ def _split(
         shares = {"train": 0.7, "validation": 0.15, "test": 0.15} if units >= 6 else _few_shares(units)
     else:
         shares = {"train": 0.85 if units >= 7 else 0.7, "validation": 0.15 if units >= 7 else 0.3, "test": 0.0}
-    return {**shares, **split}, _group_why(group) or "the folders don't say what validates"
+    return {**shares, **split}, _group_why(group) or "the folders define no validation images"
 
 
 def _few_shares(units: int) -> dict[str, float]:
@@ -279,9 +279,9 @@ def _few_shares(units: int) -> dict[str, float]:
 
 
 def _group_why(group: divide.Group | None) -> str:
-    return f"groups stay together: {group.why}" if group else ""
+    return f"groups are kept together: {group.why}" if group else ""
 
 
 def notes_of(records: Sequence[Record]) -> tuple[str, ...]:
-    """What a source said."""
+    """The notes of a source."""
     return records.notes if isinstance(records, Records) else ()

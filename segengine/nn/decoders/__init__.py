@@ -1,1 +1,1 @@
-"""Decoders on those of segmentation_models_pytorch (smp): each reads the strides of the maps that it is given."""
+"""Decoders based on those of segmentation_models_pytorch (smp), for feature maps of any strides."""

@@ -1,4 +1,4 @@
-"""Decoders that double the size level by level up to stride 1: U-Net, U-Net++, MA-Net, LinkNet."""
+"""Decoders that upsample by 2 per level up to stride 1: U-Net, U-Net++, MA-Net, LinkNet."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from segengine.nn.sparing import SparingBlock
 
 
 class DoublingDecoder(nn.Module):
-    """A list of maps -> [B, out_channels, H, W], by one of smp's decoders on a complete pyramid.
+    """List of feature maps -> [B, out_channels, H, W], with one of smp's decoders on a complete pyramid.
 
-    smp drops the first level, which it takes to be the image. Where the backbone has a map at stride 1, an empty
-    level is put before it, so that it becomes the last skip connection instead of being dropped.
+    smp's decoders discard the first level, which is the image in smp. If the backbone has a map at stride 1, an empty level is
+    inserted before it, so that the map is used as the last skip connection.
     """
 
     stride = 1
@@ -54,16 +54,16 @@ class DoublingDecoder(nn.Module):
 
 
 class DenseDecoder(DoublingDecoder):
-    """U-Net++, whose nodes at the finest level with a skip connection can be supervised (Zhou et al., 2018).
+    """U-Net++ with access to its nodes at the finest level with a skip connection, for deep supervision (Zhou et al., 2018).
 
-    `inner_channels` are theirs, from the shallowest to the deepest. The finest level is that of the backbone's finest map:
-    stride 1, 2 or 4. Images whose size is no multiple of the deepest stride leave the nodes a margin, which is cropped.
+    `inner_channels` are the channels of these nodes, from the shallowest to the deepest. The finest level is that of the
+    backbone's finest map: stride 1, 2 or 4. Padding, for images whose size is not a multiple of the deepest stride, is cropped.
     """
 
     def __init__(self, levels: Pyramid, core: UnetPlusPlusDecoder, out_channels: int) -> None:
         super().__init__(levels, core, out_channels)
         self.depth = int(core.depth)
-        # At levels that the backbone lacks, smp's nodes have no channels: the finest with any is supervised.
+        # smp's nodes have no channels at levels without a backbone map; the finest level with channels is supervised.
         self.finest = max(layer for layer in range(self.depth) if core.skip_channels[layer])
         self._inner = tuple((row, self.finest) for row in range(self.finest, 0, -1))
         self.inner_channels = (int(core.skip_channels[self.finest]),) * len(self._inner)
@@ -72,7 +72,7 @@ class DenseDecoder(DoublingDecoder):
         return self.with_inner(features)[0]
 
     def with_inner(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The decoder's map, and those of its inner nodes [B, inner_channels[i], H/s, W/s], s that of the finest level."""
+        """The decoder's output, and the maps of its inner nodes, [B, inner_channels[i], H/s, W/s] with stride s of the finest level."""
         levels, (height, width) = self._levels(features)
         nodes = self._nodes(levels[1:][::-1])
         x = self._node(0, self.depth)(nodes[0, self.depth - 1])
@@ -81,10 +81,10 @@ class DenseDecoder(DoublingDecoder):
         return x[..., :height, :width], [m[..., : -(-height // stride), : -(-width // stride)] for m in maps]
 
     def _nodes(self, maps: list[Tensor]) -> dict[tuple[int, int], Tensor]:
-        """All nodes but the last by (row, column), as in smp's forward: X[r, c] of row r and the skip at column c.
+        """All nodes but the last one, by (row, column) as in smp's forward: node X[r, c] of row r uses the skip at column c.
 
-        `maps` are the backbone's from the deepest on. The order of additions and concatenations is smp's, so that numbers
-        are equal; without hooks on its blocks the network can be compiled as one graph.
+        `maps` are the backbone's, deepest first. Concatenations have the same order as in smp, so that results are identical.
+        smp's forward is not used, because hooks on its blocks would break the compiled graph.
         """
         nodes: dict[tuple[int, int], Tensor] = {}
         for offset in range(self.depth):
@@ -103,7 +103,7 @@ class DenseDecoder(DoublingDecoder):
 
 
 def unet(channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int]) -> DoublingDecoder:
-    """U-Net (Ronneberger et al., 2015): nearest doubling, concatenation with the skip, two 3x3 convolutions."""
+    """U-Net (Ronneberger et al., 2015): nearest upsampling by 2, concatenation with the skip, two 3x3 convolutions."""
     levels = pyramid(channels, strides)
     widths = _widths(levels, block_channels)
     core = UnetDecoder(_encoder(levels), widths, n_blocks=levels.doublings)
@@ -114,13 +114,19 @@ def unet(channels: Sequence[int], strides: Sequence[int], *, block_channels: Seq
 def unet_plus_plus(
     channels: Sequence[int], strides: Sequence[int], *, block_channels: Sequence[int]
 ) -> DoublingDecoder:
-    """U-Net++ (Zhou et al., 2018): dense blocks between skips of neighbouring levels."""
+    """U-Net++ (Zhou et al., 2018): nested, dense skip connections.
+
+    Raises:
+        SpecError: the backbone lacks a map at a stride of 4 or more.
+    """
     levels = pyramid(channels, strides)
     widths = _widths(levels, block_channels)
     if None in levels.sources[2:]:
-        raise SpecError("unet-plus-plus needs a map at each stride from 4 on; choose unet, upernet or segformer")
+        raise SpecError(
+            "unet-plus-plus requires a feature map at each stride from 4 on; choose unet, upernet or segformer"
+        )
     if levels.full_size:
-        # smp's last block always doubles without a skip; here the one before it is at stride 1 already, with a skip.
+        # smp's last block upsamples without a skip; here the block before it is already at stride 1, with a skip.
         core = UnetPlusPlusDecoder(_encoder(levels), [*widths, widths[-1]], n_blocks=levels.doublings + 1)
         core.blocks[f"x_0_{levels.doublings}"] = nn.Identity()
     else:
@@ -141,9 +147,9 @@ def manet(
 
 
 def linknet(channels: Sequence[int], strides: Sequence[int], *, final_channels: int) -> DoublingDecoder:
-    """LinkNet (Chaurasia and Culurciello, 2017): skips are added, so widths are those of the backbone.
+    """LinkNet (Chaurasia and Culurciello, 2017): skips are added, so widths equal the backbone's channels.
 
-    `final_channels` is the width at stride 1, unless the backbone has a map there, whose width it is then.
+    `final_channels` is the width at stride 1 if the backbone has no map there.
     """
     levels = pyramid(channels, strides)
     core = LinknetDecoder(list(_encoder(levels)), prefinal_channels=final_channels, n_blocks=levels.doublings)
@@ -155,10 +161,10 @@ def _encoder(levels: Pyramid) -> tuple[int, ...]:
 
 
 def _widths(levels: Pyramid, block_channels: Sequence[int]) -> tuple[int, ...]:
-    """The widths of the blocks that this pyramid needs; the last is always that at stride 1."""
+    """The last `levels.doublings` widths; the last one is at stride 1."""
     if len(block_channels) < levels.doublings:
         raise SpecError(
-            f"the decoder's `channels` has {len(block_channels)} numbers, and this backbone (deepest stride "
-            f"{1 << levels.doublings}) needs {levels.doublings}; add some"
+            f"the decoder's `channels` has {len(block_channels)} values, but this backbone (deepest stride "
+            f"{1 << levels.doublings}) requires {levels.doublings}; add values"
         )
     return tuple(block_channels[-levels.doublings :])

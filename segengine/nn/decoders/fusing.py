@@ -1,4 +1,4 @@
-"""Decoders that bring maps from stride 4 on to one size and fuse them: FPN, UPerNet, SegFormer's."""
+"""Decoders that resize feature maps of stride 4 and more to one size and fuse them: FPN, UPerNet, SegFormer."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from segengine.nn.batch_norm import with_safe_batch_norm
 
 
 def from_stride_4(strides: Sequence[int]) -> tuple[int, ...]:
-    """The positions of the maps that these decoders use: all of stride 4 and more, or the deepest where none is."""
+    """Indices of the feature maps with a stride of 4 or more; of the deepest one if there are none."""
     return tuple(i for i, stride in enumerate(strides) if stride >= 4) or (len(strides) - 1,)
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """`x` bilinearly (align_corners=False) at the height and width of `like`."""
+    """`x` resized to the height and width of `like`; bilinear, align_corners=False."""
     if x.shape[-2:] == like.shape[-2:]:
         return x
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class Fpn(nn.Module):
-    """Feature pyramid network for segmentation (Kirillov et al., 2019), of smp's blocks.
+    """Feature pyramid network for segmentation (Kirillov et al., 2019), built from smp's blocks.
 
-    Not smp's class, which takes exactly four maps and resizes with align_corners=True.
+    smp's own class requires exactly four feature maps and resizes with align_corners=True.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Fpn(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(channels[i], pyramid_channels, 1) for i in self.used)
         self.branches = nn.ModuleList()
         for i in self.used:
-            # One convolution for each doubling up to the finest map, at least one.
+            # One convolution per upsampling step to the finest map, at least one.
             blocks = max(1, (strides[i] // self.stride).bit_length() - 1)
             widths = [pyramid_channels] + [segmentation_channels] * blocks
             self.branches.append(nn.ModuleList(Conv3x3GNReLU(a, b) for a, b in pairwise(widths)))
@@ -76,14 +76,14 @@ class Fpn(nn.Module):
 
 
 class UperNet(nn.Module):
-    """UPerNet (Xiao et al., 2018): pyramid pooling on the deepest map, then a feature pyramid; smp's decoder."""
+    """UPerNet (Xiao et al., 2018): pyramid pooling of the deepest map, then a feature pyramid; smp's decoder."""
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], *, width: int) -> None:
         super().__init__()
         self.used = from_stride_4(strides)
         self.out_channels = width
         self.stride = strides[self.used[0]]
-        # smp drops two maps in front, those at strides 1 and 2.
+        # smp discards the first two maps, which have strides 1 and 2 there.
         core = UPerNetDecoder([0, 0, *(channels[i] for i in self.used)], decoder_channels=width)
         self.core = with_safe_batch_norm(core)
         initialize_decoder(self.core)
@@ -95,9 +95,9 @@ class UperNet(nn.Module):
 
 
 class SegFormer(nn.Module):
-    """SegFormer's decoder (Xie et al., 2021), of smp's blocks: a linear layer a map, resized, joined, fused.
+    """SegFormer's decoder (Xie et al., 2021), built from smp's blocks: one linear layer per map, resizing, concatenation, fusion.
 
-    Not smp's class, which also takes the map at stride 2 and reads the image's size from the first map.
+    smp's own class also uses the map at stride 2 and derives the image size from the first map.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], *, width: int) -> None:

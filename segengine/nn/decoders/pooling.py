@@ -1,4 +1,4 @@
-"""Decoders with pyramid pooling on the deepest map: DeepLabV3+ and PSPNet, of smp's blocks."""
+"""Decoders with pyramid pooling of the deepest feature map: DeepLabV3+ and PSPNet, built from smp's blocks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from segengine.nn.decoders.fusing import from_stride_4, resized
 
 
 class DeepLabV3Plus(nn.Module):
-    """DeepLabV3+ (Chen et al., 2018): atrous spatial pyramid pooling, joined with the map at stride 4.
+    """DeepLabV3+ (Chen et al., 2018): atrous spatial pyramid pooling, fused with the map at stride 4.
 
-    Not smp's class, which needs fixed strides and resizes with align_corners=True.
+    smp's own class requires fixed strides and resizes with align_corners=True.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ def _separable(in_channels: int, out_channels: int) -> tuple[nn.Module, nn.Modul
 
 
 class PspNet(nn.Module):
-    """PSPNet (Zhao et al., 2017): the deepest map, averaged over grids of several sizes and joined with itself.
+    """PSPNet (Zhao et al., 2017): the deepest map, concatenated with its averages over grids of several sizes.
 
-    Not smp's class, which has fixed grids and resizes with align_corners=True. As there, the grid of one cell has no
-    batch normalisation.
+    smp's own class has fixed grids and resizes with align_corners=True. As in smp, the branch with a 1x1 grid has no batch
+    normalisation.
     """
 
     def __init__(

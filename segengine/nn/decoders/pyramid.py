@@ -1,4 +1,4 @@
-"""From any backbone's maps to a complete pyramid: one level for each power of two from stride 1 to the deepest."""
+"""Complete feature pyramid from the maps of any backbone: one level per power of two from stride 1 to the deepest."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from segengine.errors import SpecError
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Which map stands at which level: `channels[k]` and `sources[k]` are of stride 2**k; 0 and None where none is.
+    """Assignment of feature maps to levels.
 
-    Of several maps with one stride (dilated backbones) the last is taken: it has seen the others.
+    Level k has stride 2**k, `channels[k]` channels and the backbone's map `sources[k]`; 0 and None if there is no such map. Of
+    several maps with the same stride (dilated backbones), the last one is used, because it is computed from the others.
     """
 
     channels: tuple[int, ...]
@@ -23,20 +24,19 @@ class Pyramid:
 
     @property
     def doublings(self) -> int:
-        """How often the deepest level is doubled to reach stride 1."""
+        """Number of upsampling steps by 2 from the deepest level to stride 1."""
         return len(self.channels) - 1
 
     @property
     def full_size(self) -> bool:
-        """Whether the backbone gives a map at stride 1, as VGG does."""
+        """Whether the backbone has a map at stride 1, such as VGG."""
         return self.channels[0] > 0
 
     def levels(self, features: Sequence[Tensor]) -> tuple[list[Tensor], tuple[int, int]]:
         """All levels from stride 1 to the deepest, each exactly twice as large as the next, and the size at stride 1.
 
-        Maps whose sizes don't halve exactly (an image that is no multiple of the deepest stride) are extended at the
-        bottom and the right by their last row and column; what comes out is to be cropped to the returned size.
-        Levels that the backbone lacks have no channels.
+        If an image's size is not a multiple of the deepest stride, maps are padded at the bottom and the right by replication, and
+        the decoder's output must be cropped to the returned size. Levels without a backbone map have no channels.
         """
         present = [(k, features[source]) for k, source in enumerate(self.sources) if source is not None]
         height = max(feature.shape[2] << k for k, feature in present)
@@ -58,12 +58,12 @@ def pyramid(channels: Sequence[int], strides: Sequence[int]) -> Pyramid:
     """The pyramid of a backbone with these channels and strides.
 
     Raises:
-        SpecError: a stride that is no power of two, or none above 1.
+        SpecError: a stride is not a power of two, or all strides are 1.
     """
     odd = [stride for stride in strides if stride < 1 or stride & (stride - 1)]
     if odd or max(strides) < 2:
         raise SpecError(
-            f"this decoder doubles sizes and can't use a backbone with strides {', '.join(map(str, strides))}; "
+            f"this decoder upsamples by 2 and does not support a backbone with strides {', '.join(map(str, strides))}; "
             f"choose fpn, upernet or segformer"
         )
     levels = max(strides).bit_length()

@@ -176,7 +176,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "counts": (lambda d: d["annotations"][0].update(segmentation={"size": [HEIGHT, WIDTH], "counts": [1, 2]}), "add up to 3 pixels"),
     "text": (lambda d: d["annotations"][0].update(segmentation={"size": [HEIGHT, WIDTH], "counts": "zz~"}), "can't be decoded"),
     "captions": (lambda d: d.pop("categories"), "has no categories"),
-    "boxes": (lambda d: [a.pop("segmentation") for a in d["annotations"]], "say nothing about single pixels (2 annotation"),
+    "boxes": (lambda d: [a.pop("segmentation") for a in d["annotations"]], "have no areas (2 annotation"),
     "panoptic": (lambda d: d["annotations"][0].update(segments_info=[]), "panoptic"),
     "nothing": (lambda d: d["annotations"].clear(), "no image has an annotation"),
 }  # fmt: skip
@@ -205,7 +205,7 @@ def test_xml_with_entities_or_tracks_is_refused(tmp_path: Path) -> None:
 def test_boxes_of_yolo_and_unknown_numbers_are_named(tmp_path: Path) -> None:
     root = yolo_set(tmp_path)
     write(root / "labels/train/a.txt", "0 0.5 0.5 0.2 0.2\n")
-    assert "say nothing about single pixels (1 box)" in said(Yolo(root=root))
+    assert "have no areas (1 box)" in said(Yolo(root=root))
     write(root / "labels/train/a.txt", "0 0.1 0.1 0.2 0.1 0.2 0.2\n7 0.1 0.1 0.2 0.1 0.2 0.2\n")
     assert "a.txt:2: class 7 has no name (there are 2)" in said(Yolo(root=root))
 

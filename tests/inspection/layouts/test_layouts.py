@@ -44,7 +44,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "class_folders": {"n": 8, "classes": 3, "first": "background EX MA", "masks": "{class}"},
     "class_names": {"n": 8, "first": "background Crack Rust", "masks": "{class}"},
     "object_names": {"n": 6, "first": "background object", "masks": "{object}"},
-    "annotators": {"n": 6, "classes": 2, "masks": "anna", "note": "several annotators drew the same: the first, drawn/anna/*.png, is used"},
+    "annotators": {"n": 6, "classes": 2, "masks": "anna", "note": "masks of several annotators: the first, drawn/anna/*.png, is used"},
     "upper_case_and_junk": {"n": 6, "classes": 2},
     "links": {"n": 8, "splits": {"train": 5, "validation": 3}},
     "kinds_above_splits": {"n": 8, "splits": {"train": 4, "validation": 2, "test": 2}, "classes": 3},

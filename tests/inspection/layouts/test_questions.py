@@ -162,7 +162,7 @@ def test_masks_of_another_size_are_a_question(tmp_path: Path) -> None:
         save(tmp_path / f"images/{i}.png", photo(i))
         save(tmp_path / f"masks/{i}.png", mask(i, (0, 1))[::2, ::2].copy())
     with pytest.raises(
-        UndecidedError, match=r"is 32x32 and its mask .* 16x16 .*4 half the image's size.*Were the masks scaled"
+        UndecidedError, match=r"is 32x32 and its mask .* 16x16 .*4 half the image's size.*If the masks were scaled"
     ):
         understand(tmp_path, quiet)
 
