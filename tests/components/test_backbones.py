@@ -117,7 +117,7 @@ def test_a_model_that_cannot_be_dilated_says_so():
 
 
 def test_vgg_refuses_an_output_stride_that_it_has_not():
-    with pytest.raises(SpecError, match="output stride of 8, 16 or 32, not 4"):
+    with pytest.raises(SpecError, match="vgg has no output stride 4; choose 8, 16 or 32"):
         Vgg(depth=11).build(in_channels=3, output_stride=4)
 
 

@@ -103,7 +103,7 @@ def test_a_missing_tensor_is_refused_by_name_and_nothing_is_loaded():
 
 def test_a_tensor_of_another_shape_is_refused_with_both_shapes():
     state = {**vgg().state_dict(), "features.3.weight": torch.zeros(128, 32, 3, 3)}
-    with pytest.raises(SpecError, match=r"of another shape: features\.3\.weight 128x32x3x3 instead of 128x64x3x3;"):
+    with pytest.raises(SpecError, match=r"different shape: features\.3\.weight 128x32x3x3 instead of 128x64x3x3;"):
         load_backbone(vgg(), state, in_channels=3, source="w.pth")
 
 
@@ -113,7 +113,7 @@ def test_a_deeper_model_of_the_same_family_is_refused_though_it_covers_everythin
     save_file(timm.create_model("resnet34").state_dict(), tmp_path / "resnet34.safetensors")
     with pytest.raises(
         SpecError,
-        match=r"fits 120 of the backbone's 120 tensors; unexpected: layer1\.2\.bn1\.bias, layer1\.2\.bn1\.weight",
+        match=r"matches 120 of the backbone's 120 tensors; unexpected: layer1\.2\.bn1\.bias, layer1\.2\.bn1\.weight",
     ):
         build_timm("resnet18", in_channels=3, output_stride=32, weights=str(tmp_path / "resnet34.safetensors"))
 
