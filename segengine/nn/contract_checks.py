@@ -104,5 +104,7 @@ def shape_problems(what: str, tensor: Any, wanted: tuple[int, ...]) -> list[str]
     if tensor.dtype != torch.float32:
         return [f"{what} is {tensor.dtype}; return float32"]
     if tuple(tensor.shape) != wanted:
-        return [f"{what} has shape {list(tensor.shape)}, declared is {list(wanted)}; correct the declaration or forward()"]
+        return [
+            f"{what} has shape {list(tensor.shape)}, declared is {list(wanted)}; correct the declaration or forward()"
+        ]
     return []
