@@ -31,6 +31,7 @@ COMMANDS = {
     "run": "run",
     "runs": "runs",
     "schema": "schema",
+    "serve": "serve",
     "validate": "validate",
     "weights": "weights",
 }

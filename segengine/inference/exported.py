@@ -58,9 +58,15 @@ class Exported:
         """Returns self: an exported file has no windows per group."""
         return self
 
-    def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    def for_single_images(self) -> Exported:
+        """Returns self: an exported file has no windows per group."""
+        return self
+
+    def read_with_missing(
+        self, path: Path, content: bytes | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         """As `Trained.read_with_missing`."""
-        stored = decode(path)
+        stored = decode(path, content)
         return self.picture(stored, path, self.windowing.common), stored.missing
 
     def from_array(self, values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
@@ -77,6 +83,10 @@ class Exported:
 
         pixels = self._stored(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
         return torch.from_numpy(self.model.probabilities_of_batch(pixels))
+
+    def classes_of_batch(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """As `Trained.classes_of_batch`."""
+        return self.model.classes_of_batch([self._stored(image) for image in images])
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""

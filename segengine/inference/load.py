@@ -19,7 +19,7 @@ from segengine.data.files.decoding import decode
 from segengine.data.files.images import readable_group_windows
 from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.stored import Stored, missing_pixels
-from segengine.data.files.windows import Windowing
+from segengine.data.files.windows import PER_IMAGE, Windowing
 from segengine.engine.checkpoint import load_weights
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.engine.distributed import pick_device
@@ -49,6 +49,11 @@ class Trained:
     windowing: Windowing
     notes: tuple[str, ...] = ()
 
+    @property
+    def channels(self) -> int:
+        """Number of image channels."""
+        return int(self.run["data"]["channels"])
+
     def read(self, path: Path) -> NDArray[np.uint8]:
         """Read an image as in training: uint8 [H, W, C].
 
@@ -57,10 +62,21 @@ class Trained:
         """
         return self.read_with_missing(path)[0]
 
-    def read_with_missing(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """The image, and a mask bool [H, W] of pixels without measurement; None if all pixels are valid."""
-        stored = decode(path)
+    def read_with_missing(
+        self, path: Path, content: bytes | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """The image, and a mask bool [H, W] of pixels without measurement; None if all pixels are valid.
+
+        `content`: the file's bytes if they are in memory; `path` then only names it in messages.
+        """
+        stored = decode(path, content)
         return self.picture(stored, path, self.window_of(path)), stored.missing
+
+    def for_single_images(self) -> Trained:
+        """The model for images of unknown group: if windows are per group, each image is a group of its own."""
+        if not self.windowing.groups:
+            return self
+        return replace(self, windowing=Windowing(PER_IMAGE))
 
     def group_of(self, path: Path) -> str:
         """The group of a file by the run's `data.split.group`; its path without a match."""
@@ -113,6 +129,13 @@ class Trained:
     def probabilities_of(self, images: Tensor) -> Tensor:
         """Class probabilities float32 [B, K, h, w] on the model's device of images uint8 [B, C, h, w], in one pass."""
         return self.predictor.probabilities_of_a_pass(images)
+
+    def classes_of_batch(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Class indices uint8 [B, H, W] of images uint8 [H, W, C] of one size, in as few forward passes as memory allows."""
+        import torch
+
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        return np.asarray(self.predictor.classes(batch).cpu().numpy())
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""

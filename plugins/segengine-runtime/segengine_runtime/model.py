@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,12 @@ class OnnxModel(Predicting):
             return np.asarray(self.session.run(["classes"], {"image": pixels[None]})[0][0])
         bands = self._bands(pixels, flips=flips)
         return np.concatenate([band.argmax(0).astype(np.uint8) for band in bands])
+
+    def classes_of_batch(self, images: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
+        """Class indices uint8 [B, H, W] of images [H, W, C] of one size, in one pass unless they are predicted in tiles."""
+        if self._large(images[0]):
+            return np.stack([self.classes(image) for image in images])
+        return np.asarray(self.session.run(["classes"], {"image": np.stack(images)})[0])
 
     def _large(self, pixels: NDArray[Any]) -> bool:
         return bool(pixels.shape[0] * pixels.shape[1] > self.largest_pass)

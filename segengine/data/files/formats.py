@@ -35,6 +35,10 @@ Holds = Literal["image", "pages", "volume"]
 """What a file of a format holds: one image; one or several pages; slices of a volume."""
 
 
+class UnknownFormatError(DataError):
+    """The content of a file matches no known image format."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One file format.
@@ -164,7 +168,7 @@ def format_of(path: Path, content: bytes) -> Format:
     """The format of a file: a plugin's by its suffix, a built-in one by the first bytes.
 
     Raises:
-        DataError: the content matches no known format.
+        UnknownFormatError: the content matches no known format.
     """
     by_suffix = format_by_suffix(path)
     if by_suffix is None and (reader := plugin_reader(suffix_of(path))) is not None:
@@ -175,7 +179,9 @@ def format_of(path: Path, content: bytes) -> Format:
     if by_suffix is not None and by_suffix.opaque:
         return by_suffix
     known = ", ".join(entry.name for entry in FORMATS)
-    raise DataError(f"{path}: can't be decoded (no known image format); save it as one of {known}, or remove it")
+    raise UnknownFormatError(
+        f"{path}: can't be decoded (no known image format); save it as one of {known}, or remove it"
+    )
 
 
 @dataclass(frozen=True)

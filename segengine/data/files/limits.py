@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from segengine.errors import DataError
@@ -13,6 +16,21 @@ LIMIT_SETTING = "SEGENGINE_MAX_IMAGE_GIB"
 """Environment variable with the limit in GiB of decoded values; it affects no result, only which files are refused."""
 DEFAULT_GIB = 1.0
 GIB = 1024**3
+_most_pixels: ContextVar[int | None] = ContextVar("most_pixels", default=None)
+
+
+class ImageTooLargeError(DataError):
+    """An image declares more pixels or bytes than a limit allows."""
+
+
+@contextmanager
+def at_most_pixels(number: int) -> Iterator[None]:
+    """Within this block and thread, images that declare more pixels are refused before they are decoded."""
+    token = _most_pixels.set(number)
+    try:
+        yield
+    finally:
+        _most_pixels.reset(token)
 
 
 def limit_bytes() -> int:
@@ -31,14 +49,21 @@ def check_size(path: Path, height: int, width: int, bytes_per_pixel: float) -> N
     """Refuse an image whose declared size is above the limit.
 
     Raises:
-        DataError: no pixels, or more bytes than the limit; names the setting and a sufficient value.
+        DataError: no pixels.
+        ImageTooLargeError: more pixels than `at_most_pixels`, or more bytes than the limit; names the limit.
     """
     if height < 1 or width < 1:
         raise DataError(f"{path}: declares {width} x {height} pixels (width x height); export it again or remove it")
+    most = _most_pixels.get()
+    if most is not None and height * width > most:
+        raise ImageTooLargeError(
+            f"{path}: declares {width:,} x {height:,} pixels (width x height), above the limit of {most:,} pixels; "
+            "send a smaller image, or cut it into tiles"
+        )
     needed = height * width * bytes_per_pixel
     limit = limit_bytes()
     if needed > limit:
-        raise DataError(
+        raise ImageTooLargeError(
             f"{path}: declares {width:,} x {height:,} pixels (width x height), {needed / GIB:.3g} GiB decoded, above the limit "
             f"of {limit / GIB:.3g} GiB; if this size is correct, cut it into tiles, or raise the limit with the "
             f"environment variable {LIMIT_SETTING}={math.ceil(needed / GIB)}"
