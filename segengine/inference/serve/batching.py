@@ -87,6 +87,11 @@ class Batcher:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(stopping())
 
+    def ended(self, patience: float) -> bool:
+        """Whether the thread ends within `patience` seconds after `stop`."""
+        self._thread.join(patience)
+        return not self.alive
+
     def _work(self) -> None:
         while True:
             with self._changed:

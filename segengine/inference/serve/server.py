@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -112,3 +113,6 @@ def serve(server: Server, *, host: str, port: int, token: str = "", ready: Calla
     with bound:
         ready(f"http://{shown}:{bound.getsockname()[1]}")
         _Uvicorn(config, server).run(sockets=[bound])
+    server.close()
+    if not server.batcher.ended(GRACE_SECONDS):
+        os._exit(0)  # a thread inside torch while the interpreter shuts down would abort the process

@@ -104,5 +104,7 @@ def test_stopping_answers_everybody() -> None:
         futures[1].result(5)
     with pytest.raises(RefusedError, match="shutting down"):
         batcher.submit(image(2, 2)).result(5)
+    assert not batcher.ended(0.01)
     network.go.set()
     assert futures[0].result(5).classes.shape == (1, 1)
+    assert batcher.ended(5)
