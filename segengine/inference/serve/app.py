@@ -20,7 +20,7 @@ from segengine.errors import unexpected
 from segengine.inference.serve import answers, described
 from segengine.inference.serve.batching import Batcher, Inferred
 from segengine.inference.serve.guard import Guard
-from segengine.inference.serve.limits import Admission, HeldBytes, Limits, RefusedError
+from segengine.inference.serve.limits import Admission, HeldBytes, Limits, RefusedError, stopping
 from segengine.inference.serve.metrics import Metrics
 from segengine.inference.serve.page import page
 from segengine.inference.serve.service import Picture, Service
@@ -40,6 +40,7 @@ class Server:
         self.metrics = Metrics()
         self.admission = Admission(limits.requests)
         self.uploads, self.images = HeldBytes(limits.uploads_bytes), HeldBytes(limits.images_bytes)
+        self.give_up = asyncio.Event()
         self.batcher = Batcher(service.infer, batch=limits.batch, done=self.metrics.batch.observe)
         self.metrics.waiting.set_function(lambda: float(self.batcher.waiting))
         self.metrics.active.set_function(lambda: float(self.admission.now))
@@ -101,23 +102,24 @@ class Server:
                 503, "out-of-memory", "the image needs more memory than there is; send a smaller one"
             ) from error
 
-    @staticmethod
-    async def _while_connected(request: Request, work: Any) -> bytes:
-        """The result of `work`, which is cancelled if the client disconnects, so that no batch is spent on it."""
+    async def _while_connected(self, request: Request, work: Any) -> bytes:
+        """The result of `work`, cancelled if the client disconnects (so that no batch is spent on it) or `give_up` is set."""
 
         async def disconnected() -> None:
             while (await request.receive())["type"] != "http.disconnect":
                 pass
 
-        task, watch = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
+        task, *others = map(asyncio.ensure_future, (work, disconnected(), self.give_up.wait()))
         try:
-            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, *others), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and self.give_up.is_set():
+                raise stopping()
             if not task.done():
                 raise RefusedError(499, "disconnected", "the client closed the connection")
             return bytes(task.result())
         finally:
-            task.cancel()
-            watch.cancel()
+            for each in (task, *others):
+                each.cancel()
 
     def stop(self) -> None:
         """Refuse new requests and answer those that wait."""

@@ -20,8 +20,10 @@ from segengine.inference.serve.guard import LOOPBACK
 
 HEADER_SECONDS, STALLED_SECONDS = 10.0, 30.0
 """Time for a request's headers, and for a client to take a part of an answer, before the connection is cut."""
-GRACE_SECONDS = 20
-"""Time for requests in progress after a signal to stop."""
+ANSWER_SECONDS, GRACE_SECONDS = 15, 20
+"""Time after a signal to stop until waiting requests are refused, and until connections are cut."""
+_BATCH_SECONDS = 5
+"""Time for the batch in progress after that."""
 _BACKLOG = 1024
 
 
@@ -75,6 +77,10 @@ class _Uvicorn(uvicorn.Server):
         super().handle_exit(sig, frame)
         self._server.admission.stopped = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._server.give_up.set)
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -114,5 +120,5 @@ def serve(server: Server, *, host: str, port: int, token: str = "", ready: Calla
         ready(f"http://{shown}:{bound.getsockname()[1]}")
         _Uvicorn(config, server).run(sockets=[bound])
     server.close()
-    if not server.batcher.ended(GRACE_SECONDS):
+    if not server.batcher.ended(_BATCH_SECONDS):
         os._exit(0)  # a thread inside torch while the interpreter shuts down would abort the process

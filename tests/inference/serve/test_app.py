@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +181,19 @@ def test_a_full_queue_and_a_stopping_server_refuse(server: Server, client: TestC
     assert client.get("/health").json()["status"] == "stopping"
 
 
+def test_requests_that_wait_at_the_end_are_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(Service, "infer", lambda *_: go.wait(5) and [])
+    server = Server(service, Limits())
+    server.give_up.set()
+    try:
+        client = TestClient(application(server), LOCAL, raise_server_exceptions=False)
+        assert error_of(client.post("/predict", content=png(sample(1)[0])))[:2] == (503, "stopping")
+    finally:
+        go.set()
+        server.close()
+
+
 def test_memory_for_uploads_is_limited(server: Server, client: TestClient) -> None:
     other = object()
     server.uploads.hold(other, server.uploads.most)
@@ -190,8 +204,6 @@ def test_memory_for_uploads_is_limited(server: Server, client: TestClient) -> No
 
 
 def test_a_prediction_that_takes_too_long_is_a_timeout(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
     go = threading.Event()
     monkeypatch.setattr(Service, "infer", lambda *_: go.wait(5) and [])
     server = Server(service, Limits(seconds=0.2))
