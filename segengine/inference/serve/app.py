@@ -40,7 +40,8 @@ class Server:
         self.metrics = Metrics()
         self.admission = Admission(limits.requests)
         self.uploads, self.images = HeldBytes(limits.uploads_bytes), HeldBytes(limits.images_bytes)
-        self.give_up = asyncio.Event()
+        self.given_up = False
+        self._unanswered: set[asyncio.Future[None]] = set()
         self.batcher = Batcher(service.infer, batch=limits.batch, done=self.metrics.batch.observe)
         self.metrics.waiting.set_function(lambda: float(self.batcher.waiting))
         self.metrics.active.set_function(lambda: float(self.admission.now))
@@ -103,28 +104,39 @@ class Server:
             ) from error
 
     async def _while_connected(self, request: Request, work: Any) -> bytes:
-        """The result of `work`, cancelled if the client disconnects (so that no batch is spent on it) or `give_up` is set."""
+        """The result of `work`, cancelled if the client disconnects (so that no batch is spent on it) or by `give_up`."""
 
         async def disconnected() -> None:
             while (await request.receive())["type"] != "http.disconnect":
                 pass
 
-        task, *others = map(asyncio.ensure_future, (work, disconnected(), self.give_up.wait()))
+        stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unanswered.add(stop)
+        task, watch = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
         try:
-            await asyncio.wait((task, *others), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and self.give_up.is_set():
+            if not self.given_up:
+                await asyncio.wait((task, watch, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and self.given_up:
                 raise stopping()
             if not task.done():
                 raise RefusedError(499, "disconnected", "the client closed the connection")
             return bytes(task.result())
         finally:
-            for each in (task, *others):
+            self._unanswered.discard(stop)
+            for each in (task, watch, stop):
                 each.cancel()
 
     def stop(self) -> None:
         """Refuse new requests and answer those that wait."""
         self.admission.stopped = True
         self.batcher.stop()
+
+    def give_up(self) -> None:
+        """Answer all requests that wait with status 503."""
+        self.given_up = True
+        for stop in list(self._unanswered):
+            if not stop.done():
+                stop.set_result(None)
 
     def close(self) -> None:
         """Stop, and end the threads."""

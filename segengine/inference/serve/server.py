@@ -78,7 +78,7 @@ class _Uvicorn(uvicorn.Server):
         self._server.admission.stopped = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._server.give_up.set)
+        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._server.give_up)
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -185,7 +185,7 @@ def test_requests_that_wait_at_the_end_are_refused(service: Service, monkeypatch
     go = threading.Event()
     monkeypatch.setattr(Service, "infer", lambda *_: go.wait(5) and [])
     server = Server(service, Limits())
-    server.give_up.set()
+    server.give_up()
     try:
         client = TestClient(application(server), LOCAL, raise_server_exceptions=False)
         assert error_of(client.post("/predict", content=png(sample(1)[0])))[:2] == (503, "stopping")
