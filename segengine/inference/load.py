@@ -49,11 +49,6 @@ class Trained:
     windowing: Windowing
     notes: tuple[str, ...] = ()
 
-    @property
-    def channels(self) -> int:
-        """Number of image channels."""
-        return int(self.run["data"]["channels"])
-
     def read(self, path: Path) -> NDArray[np.uint8]:
         """Read an image as in training: uint8 [H, W, C].
 
