@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from segengine.comparison.measures import KIND_NAMES
 from segengine.comparison.pairs import needs, points
 from segengine.comparison.statistics.differences import Differences, PairDifference
+from segengine.comparison.statistics.intervals import MINIMUM_SEEDS
 from segengine.comparison.statistics.permutation import MINIMUM_UNITS
 from segengine.figures.numbers import plural
 
@@ -105,7 +106,8 @@ def _rests_on(judged: Judged) -> str:
     groups = f" of {plural(comparison.group_count, 'group')}" if judged.case == "group" else ""
     evidence = f"{plural(comparison.image_count, f'{comparison.split} image')}{groups}"
     change = "reverse this result" if len(judged.names) > 1 else "give another score"
-    if seeds[0] < 2:
+    means = judged.found[0].means if judged.found else ()
+    if any(row.about == "models" for row in means) or seeds[0] < MINIMUM_SEEDS:
         about = f"This holds for the trained models alone, on new images like the {evidence}: retraining could {change}"
     else:
         each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
@@ -113,8 +115,9 @@ def _rests_on(judged: Judged) -> str:
             "This holds for retraining on this training set and split, and for new images, judged from "
             f"{each} seeds per variant and {evidence}"
         )
+        if any(row.claim == "training within folds" for row in means):
+            about += "; the folds share training images, so that it holds within these folds only"
     said = [about]
-    means = judged.found[0].means if judged.found else ()
     open_ = [row for row in means if row.verdict == "not distinguishable" and row.needed is not None]
     best = judged.names[judged.ranked[0]]
     against = {_other(row, best): row for row in open_ if best in (row.first, row.second)}

@@ -215,6 +215,26 @@ def test_with_several_seeds_the_verdict_is_about_the_variants(make, root):
     assert "trained models" not in said
 
 
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 2), (2, 1)])
+def test_fewer_than_three_seeds_of_a_variant_never_speak_of_retraining(make, root, seeds):
+    for count, variant, quality in zip(seeds, ("vgg", "resnet"), (0.6, 0.9), strict=True):
+        many(variant, make, count, quality)
+    said = judged(root)
+    assert said.startswith(f"Of these {sum(seeds)} trained models, resnet is better than vgg: +")
+    assert "This holds for the trained models alone" in said
+    assert "holds for retraining" not in said
+
+
+def test_the_verdict_of_folds_holds_within_them(make, root):
+    truth = np.random.default_rng(1).integers(50, 900, (24, 3))
+    for fold in (0, 1):
+        test = tuple(range(12 * fold, 12 * fold + 12))
+        for seed in range(3):
+            for variant, quality in (("vgg", 0.6), ("resnet", 0.9)):
+                make(variant, seed, fold=fold, quality=quality, images=24, test=test, truth=truth)
+    assert "; the folds share training images, so that it holds within these folds only." in judged(root)
+
+
 def test_of_many_variants_the_best_is_named_with_the_second(make, root):
     for variant, quality in (("a", 0.5), ("b", 0.9), ("c", 0.7), ("d", 0.8)):
         many(variant, make, 1, quality)

@@ -97,6 +97,31 @@ def test_seeds_alone_are_welchs_t_test():
     assert found.df[0] == pytest.approx(expected.df)
 
 
+@pytest.mark.parametrize("chance", [2, 3, 5])
+def test_seeds_and_units_together_are_the_mixed_model_of_statsmodels(chance):
+    """Units crossed with variants, seeds nested in variants, by REML; equal where no component is estimated as negative.
+
+    Scores are in tenths: the optimizer stops early where variances are small.
+    """
+    from pandas import DataFrame
+    from statsmodels.formula.api import mixedlm
+
+    rng, units, seeds = np.random.default_rng(chance), 14, 4
+    scores = (
+        0.7 + rng.normal(0, 0.1, units) + rng.normal(0, 0.06, (2, 1, units)) + rng.normal(0, 0.04, (2, seeds, units))
+    )
+    scores = scores + rng.normal(0, 0.06, (2, seeds, 1))
+    found = estimate(*(jackknife(each[..., None], np.ones((seeds, units, 1)), [0]) for each in scores))
+    variant, seed, unit = (each.ravel() for each in np.indices(scores.shape))
+    data = {"score": 10 * scores.ravel(), "second": variant, "unit": unit, "of_unit": 100 * variant + unit,
+            "seed": 100 * variant + seed, "all": 0 * unit}  # fmt: skip
+    parts = {name: f"0 + C({name})" for name in ("unit", "of_unit", "seed")}
+    fitted = mixedlm("score ~ second", DataFrame(data), groups="all", vc_formula=parts).fit(method="lbfgs")
+    assert fitted.converged
+    assert found.difference[-1] == pytest.approx(-fitted.params["second"] / 10, rel=1e-6)
+    assert found.error[-1] == pytest.approx(fitted.bse["second"] / 10, rel=1e-4)
+
+
 def test_seeds_that_all_score_alike_add_no_variance():
     units = np.random.default_rng(0).standard_normal((1, 20, 1)) / 400
     units -= units.mean(1, keepdims=True)
@@ -161,6 +186,13 @@ def test_holm_is_holms_and_leaves_out_what_is_untested():
     assert holm(p) == pytest.approx(np.array([0.03, np.nan, 0.06, 0.06]), nan_ok=True)
 
 
+def test_adjusted_p_are_those_of_statsmodels_by_holm():
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.random.default_rng(0).random((5, 4)) ** 3
+    assert holm(p).ravel() == pytest.approx(multipletests(p.ravel(), method="holm")[1])
+
+
 def test_power_of_units_alone_is_that_of_a_paired_t_test():
     from statsmodels.stats.power import TTestPower
 
@@ -211,6 +243,23 @@ def test_what_is_undecided_never_needs_just_a_few_more_images(seen):
         ]
         assert max(reached) >= 0.8 - 1e-9
     assert advised > 10
+
+
+def test_where_seeds_share_their_chance_more_images_are_not_the_advice():
+    """The same noise in both variants by seed: the difference is nearly certain but for the degrees of freedom."""
+    undecided = 0
+    for chance in range(20):
+        rng, units = np.random.default_rng(chance), 10
+        noise = rng.normal(0, 0.03, (3, units)) + rng.normal(0, 0.01, (3, 1))
+        scores = np.stack([0.8 + noise, 0.78 + noise + rng.normal(0, 0.002, noise.shape)])
+        found = estimate(*(jackknife(each[..., None], np.ones((3, units, 1)), [0]) for each in scores))
+        width = found.half_width(0.05 / 3)[-1:]
+        if abs(found.difference[-1]) <= width[0]:
+            undecided += 1
+            (advice,) = needed([found], units, 0.005, width)
+            assert advice.units is None or advice.units > units / 3
+            assert advice.seeds is None or advice.seeds >= 2
+    assert undecided > 5
 
 
 def test_advice_about_many_differences_is_that_about_each():

@@ -131,6 +131,11 @@ def test_an_interval_excludes_0_exactly_where_the_verdict_is_better_or_worse(cas
             assert row.needed.units > 1
     if found.ranking is not None:
         means = [row for row in found.rows if row.score is None]
+        for row in means:
+            if row.verdict in {"better", "worse"}:
+                one, other = (found.ranking.mean_rank["abcd".index(name)] for name in (row.first, row.second))
+                assert (one < other) == (row.verdict == "better")
+                assert found.ranking.best["abcd".index(row.second if row.verdict == "better" else row.first)] <= 0.1
         assert sum(found.ranking.best) == pytest.approx(1)
         for place, share in enumerate(found.ranking.best):
             if share >= 0.995:

@@ -262,7 +262,7 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _ranking(sample: Sample, pairs: list[Pair], columns: list[int], widths: Floats, choices: Choices) -> Ranking:
+def _ranking(sample: Sample, pairs: list[Pair], columns: list[int], widths: Floats, choices: Choices) -> Ranking | None:
     """There is none where a mean isn't tested, or where values are compared on other images in each pair."""
     variants = []
     for a, b in zip(sample.numerators, sample.denominators, strict=True):

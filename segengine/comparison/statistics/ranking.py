@@ -30,13 +30,14 @@ class Ranking:
 def ranking(
     variants: Sequence[Jackknife], widths: Floats, resamples: int, seed: int, *, sign: int = 1, confidence: float = 0.95,
     training: bool = False,
-) -> Ranking:  # fmt: skip
+) -> Ranking | None:  # fmt: skip
     """The order of mean scores, the highest first, or the lowest where `sign` is -1.
 
     `variants`: scores [S, 1] and influences [S, G, 1]; `widths` [P]: halves of all pairs' simultaneous intervals. Draws
     are normal around the scores seen: units enter by their influences, shared by all variants, seeds (if the verdicts are
     about `training`) by their variance. The spread is stretched until no pair's is narrower than its simultaneous
-    interval, so that a variant is first in nearly all draws only where it is better than every other.
+    interval, so that a variant is first in nearly all draws only where it is better than every other. None where that
+    stretch, needed by one pair of few degrees of freedom, would often reverse another pair whose difference is certain.
     """
     from scipy.special import ndtri
 
@@ -52,6 +53,9 @@ def ranking(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(drawn > 0, widths / np.sqrt(drawn), 0.0)
     stretch = ratio.max() / ndtri(0.5 + confidence / 2)
+    gaps = np.array([abs(seen[i] - seen[j]) for i in range(len(seen)) for j in range(i + 1, len(seen))])
+    if ((gaps > widths) & (gaps < ndtri(0.95) * stretch * np.sqrt(drawn))).any():
+        return None
     rng = np.random.default_rng(seed)
     sums = np.zeros((2, len(seen)))
     agreement, ends = 0.0, np.zeros((2, len(seen), len(seen) + 1), dtype=np.int64)
