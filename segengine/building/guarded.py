@@ -1,4 +1,4 @@
-"""Components of plugins at work: their exceptions and broken contracts are reported with the component and its package."""
+"""Checks of plugin components in use: exceptions and violated contracts are reported with the component and its package."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def built_module(component: Component, **facts: Any) -> Any:
     random.setstate(python_state)
     np.random.set_state(numpy_state)
     if not isinstance(module, torch.nn.Module):
-        raise RunError(f"{spoken(component)}: build() gives {type(module).__name__}; give a torch.nn.Module")
+        raise RunError(f"{spoken(component)}: build() returns {type(module).__name__}; return a torch.nn.Module")
     return module
 
 
 @contextmanager
 def _seeding_noted() -> Iterator[list[int]]:
-    """The seeds given to torch.manual_seed meanwhile: with the run's own seed the generator doesn't show it."""
+    """Records seeds passed to torch.manual_seed; the generator's state alone does not show a call with the seed of the run."""
     import torch
 
     seeds: list[int] = []
@@ -132,14 +132,14 @@ def built_optimizer(optimizer: Optimizer, parameters: list[dict[str, Any]], *, f
     """The optimizer over parameter groups.
 
     Raises:
-        RunError: `build` of a plugin raises, or gives something else.
+        RunError: `build` of a plugin raises, or returns another type.
     """
     import torch
 
     with blamed(optimizer):
         built: Any = optimizer.build(parameters=parameters, fused=fused)
     if not isinstance(built, torch.optim.Optimizer):
-        raise RunError(f"{spoken(optimizer)}: build() gives {type(built).__name__}; give a torch.optim.Optimizer")
+        raise RunError(f"{spoken(optimizer)}: build() returns {type(built).__name__}; return a torch.optim.Optimizer")
     return built
 
 
@@ -157,7 +157,7 @@ def built_schedule(
                 factor: Any = schedule.factor(step, total_steps)
             if not isinstance(factor, int | float) or not 0 <= factor <= 1:
                 raise RunError(
-                    f"{spoken(schedule)}: the factor at step {step} of {total_steps} is {factor}; give a share of the peak rate, "
+                    f"{spoken(schedule)}: the factor at step {step} of {total_steps} is {factor}; return a fraction of the peak rate, "
                     "0 to 1"
                 )
     with blamed(schedule):
@@ -170,7 +170,7 @@ def plugin_parts(component: Component) -> str:
 
 
 def checked_loss(component: Component, loss: Any) -> nn.Module:
-    """A plugin's loss that checks its first value; built-in ones as they are.
+    """A plugin's loss with a check of its first value; built-in losses unchanged.
 
     Raises:
         RunError: not a module, or it has learnable parameters, which are not trained.
@@ -184,7 +184,7 @@ def checked_loss(component: Component, loss: Any) -> nn.Module:
         assert isinstance(loss, nn.Module)
         return loss
     if not isinstance(loss, nn.Module):
-        raise RunError(f"{what}: build() gives {type(loss).__name__}; give a torch.nn.Module")
+        raise RunError(f"{what}: build() returns {type(loss).__name__}; return a torch.nn.Module")
     learnable = [name for name, parameter in loss.named_parameters() if parameter.requires_grad]
     if learnable:
         raise RunError(
@@ -194,7 +194,7 @@ def checked_loss(component: Component, loss: Any) -> nn.Module:
 
 
 def checked_metric(metric: Metric) -> Any:
-    """The callable of a metric; a plugin's checks each value."""
+    """The callable of a metric; for plugins, with a check of each value."""
     from segengine.metrics.checked import CheckedMetric
 
     with blamed(metric):
@@ -202,12 +202,12 @@ def checked_metric(metric: Metric) -> Any:
     if not is_from_plugin(metric):
         return built
     if not callable(built):
-        raise RunError(f"{spoken(metric)}: build() gives {type(built).__name__}; give a function of an ImagePair")
+        raise RunError(f"{spoken(metric)}: build() returns {type(built).__name__}; return a function of an ImagePair")
     return CheckedMetric(built, spoken(metric), by_class=metric.by_class, share=not metric.length, raised=raised)
 
 
 def try_metric(metric: Metric) -> None:
-    """Measure one small image with a plugin's metric, so that a broken one is found before training.
+    """Evaluate a plugin's metric for one small image, so that errors are found before training.
 
     Raises:
         RunError: the metric raises, or its values have another form or range than declared.
@@ -227,7 +227,7 @@ def records_of(source: Source) -> list[Record]:
     """The records of a source, sorted and checked.
 
     Raises:
-        DataError: the source fails, or its records are unusable: unknown split, double id, missing file.
+        DataError: the source fails, or its records are unusable: unknown split, duplicate id, missing file.
     """
     from segengine.data.sources.validated import validated
 

@@ -1,1 +1,1 @@
-"""Finished runs side by side: loaded, guarded, judged and rendered; a pure function of run folders."""
+"""Comparison of finished runs: loading, checks, statistics and rendering; a pure function of run folders."""

@@ -1,4 +1,4 @@
-"""A judged comparison as the figures' plain data: one adapter per kind of chart."""
+"""Figures of a judged comparison: one adapter per kind of chart."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from segengine.figures.score_map import score_map
 
 MOST_PAIRS, MOST_RANKS, MOST_CURVES, MOST_MATRICES = 40, 30, 12, 6
 SAID = 8
-"""Up to so many variants or pairs are put into words."""
+"""Maximum number of variants or pairs in a text description."""
 Values = dict[int, tuple[float, ...]]
 
 
 def charts(judged: Judged, tables: dict[str, Table]) -> dict[str, tuple[Figure, ...]]:
-    """Figures by subject; `tables` are those that the page shows behind figures, by name.
+    """Figures by subject; `tables` are the tables that the page shows below figures, by name.
 
     Raises:
         RunError: a file of a run is damaged.
@@ -45,7 +45,7 @@ def charts(judged: Judged, tables: dict[str, Table]) -> dict[str, tuple[Figure, 
 
 
 def difference_figures(judged: Judged, found: Differences, table: Table | None) -> list[Figure]:
-    """Differences of the means, whose numbers the page's own table holds, and of the classes."""
+    """Differences of means, whose values are in a table of the page, and differences by class."""
     of = f"{found.measure.label}", KIND_NAMES[found.kind]
     parts = (
         ("differences", f"Differences of mean {of[0]}, {of[1]}", judged.pairs(found), None),
@@ -86,7 +86,7 @@ def _differences_in_words(drawn: Sequence[Difference], found: Differences) -> st
 
 
 def rank_figure(judged: Judged, found: Differences, table: Table) -> Figure:
-    """How often each variant came first, and its ranks."""
+    """How often each variant was first, and its ranks."""
     ranking, names = found.ranking, judged.names
     assert ranking is not None
     rows = []
@@ -106,7 +106,7 @@ def rank_figure(judged: Judged, found: Differences, table: Table) -> Figure:
 
 
 def cost_figures(judged: Judged) -> list[Figure]:
-    """The mean score against each cost that any variant has."""
+    """The mean score against each available cost."""
     return [
         _cost_figure(judged, cost)
         for cost in judged.costs
@@ -158,7 +158,7 @@ def amount(cost: Cost, value: float | None) -> str:
 
 
 def class_figure(judged: Judged, table: Table) -> Figure:
-    """Scores of classes by variant, the best variant first; `table` holds the numbers."""
+    """Scores of classes by variant, best variant first; `table` has the values."""
     classes, tables = judged.comparison.classes, [judged.tables[i] for i in judged.ranked]
     rows = [
         (facts.name + ("" if facts.averaged else " *"), [t.classes[k].mean for t in tables])
@@ -172,7 +172,7 @@ def class_figure(judged: Judged, table: Table) -> Figure:
 
 
 def curve_figures(judged: Judged) -> list[Figure]:
-    """Validation score and training loss by epoch, each where any run has it, of the best variants."""
+    """Validation score and training loss of the best variants by epoch, each if any run has it."""
     kinds: list[tuple[str, str, Callable[[Course], Values]]] = [
         ("curve-score", f"Validation mean {OF_COUNTS[judged.curve_metric].label}", lambda course: course.score),
         ("curve-loss", "Training loss", lambda course: course.loss),
@@ -210,7 +210,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def confusion_figures(judged: Judged) -> list[Figure]:
-    """Of the best variants, summed over images and seeds; none of a metric that isn't from counts."""
+    """Confusion matrices of the best variants, summed over images and seeds; none for metrics that are not computed from counts."""
     if judged.confusions is None:
         return []
     figures = []
@@ -232,5 +232,5 @@ def _behind(name: str, title: str, numbers: Numbers) -> Table:
 
 
 def _number(text: str) -> float | None:
-    """The number that a text says, for sorting."""
+    """The number in a text, for sorting."""
     return None if text == "–" else float(text.removesuffix(" %").replace(",", ""))

@@ -45,8 +45,8 @@ def factor_and_confounders(
 ) -> tuple[Difference | None, list[Difference]]:
     """The factor by which the variants differ, and all other differences; `variants`: the variant of each run.
 
-    The factor is the one difference between variants; of several, the backbone before the rest of the model before
-    the loss before all else.
+    The factor is the only difference between variants; if there are several, by precedence: the backbone, other settings of the
+    model, the loss, all others.
     """
     found = setting_differences(runs, variants)
     between = [difference for difference in found if not difference.within]
@@ -57,7 +57,7 @@ def factor_and_confounders(
 
 
 def setting_differences(runs: Sequence[LoadedRun], variants: Sequence[str], free: Paths = FREE) -> list[Difference]:
-    """All settings that differ, in the order of the file, but those at or below the paths `free`."""
+    """All settings that differ, in the order of the file, except those at or below the paths `free`."""
     documents = [run.settings for run in runs]
     found = list(_differences(documents, variants, free))
     if any(_ABSENT in difference.values for difference in found):  # settings that older runs didn't have yet
@@ -71,7 +71,7 @@ def setting_differences(runs: Sequence[LoadedRun], variants: Sequence[str], free
 
 
 def _pretraining(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Where each run's backbone starts. Files are compared by name between equal backbones; of others they must differ."""
+    """Initial backbone weights of each run. Files are compared by name between equal backbones; other backbones need different files."""
     blocks = [document.get("model", {}).get("backbone", {}) for document in documents]
     starts = [str(block.get("weights", "none")) if isinstance(block, Mapping) else "none" for block in blocks]
     others = [
@@ -119,7 +119,7 @@ def _walk(
 
 
 def short(value: Any) -> str:
-    """A component as `resnet {depth: 34}`, other values in YAML flow style."""
+    """A component as `resnet {depth: 34}`; other values in YAML flow style."""
     if isinstance(value, Mapping):
         inner = ", ".join(f"{key}: {short(item)}" for key, item in value.items() if key != "name")
         name = str(value.get("name", ""))

@@ -1,4 +1,4 @@
-"""What the page and the folder of one comparison hold: a judged comparison with its tables, figures and pictures."""
+"""Contents of the page and the folder of one comparison: the judged comparison with tables, figures and pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segengine.figures.figure import Figure
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """Tables by name, figures by subject; `gallery` is None where no pictures are wanted."""
+    """Tables by name, figures by subject; `gallery` is None without pictures."""
 
     judged: Judged
     tables: dict[str, Table]
@@ -27,7 +27,7 @@ class Contents:
 
 
 def contents_of(judged: Judged, gallery: Gallery | None = None) -> Contents:
-    """Draw what a comparison has something for.
+    """Create the tables and figures of a comparison.
 
     Raises:
         RunError: a file of a run is damaged.

@@ -1,4 +1,4 @@
-"""What variants cost beside their scores: one list of measured costs, with who is on the Pareto front of each."""
+"""Costs of variants, with the Pareto front of each cost against the score."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from segengine.comparison.summary import Comparison
 
 @dataclass(frozen=True)
 class VariantCost:
-    """One variant's cost: median, least and most over its runs (None: unknown), beside its mean score.
+    """One variant's cost: median, minimum and maximum over its runs (None: unknown), and its mean score.
 
-    `busy`: a run of it was measured on a busy machine, so that the value is no property of the network.
+    `busy`: a run was measured on a busy machine, so the value is unreliable.
     """
 
     variant: str
@@ -30,10 +30,10 @@ class VariantCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """One kind of cost, by variant in the comparison's order. `label` and `unit` are for people: `latency`, `ms`.
+    """One kind of cost, by variant in the comparison's order. `label` and `unit` are display texts: `latency`, `ms`.
 
-    `condition` says how it was measured. Where the runs' conditions differ, or the machine was busy, `problem` says so; then
-    nobody is on the front. The front is by mean score alone: a difference in score may still be chance.
+    `condition` describes the measurement. If the conditions of runs differ, or the machine was busy, `problem` is the reason
+    why there is no front. The front uses mean scores without their uncertainty.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Cost:
 
     @property
     def front(self) -> tuple[str, ...]:
-        """The variants that no other beats in both score and this cost, cheapest first."""
+        """The variants on the Pareto front of score and this cost, by ascending cost."""
         chosen = [v for v in self.variants if v.on_front]
         chosen.sort(key=lambda v: v.value or 0.0, reverse=not self.lower_is_better)
         return tuple(v.variant for v in chosen)
@@ -64,7 +64,7 @@ class _Column:
 
 
 def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
-    """Every cost that at least one run states, each with its Pareto front against the headline's mean score."""
+    """All costs recorded by at least one run, each with its Pareto front against the headline's mean score."""
     runs = {
         name: [r for model in models for r in model.runs] for name, models in comparison.models.by_variant().items()
     }
@@ -74,7 +74,7 @@ def costs_of(comparison: Comparison, metric: Metric) -> tuple[Cost, ...]:
 
 
 def cost_problems(comparison: Comparison) -> list[str]:
-    """A line for each run whose cost.json can't be read."""
+    """One line per run whose cost.json can't be read."""
     return [run.cost_problem for model in comparison.models.models for run in model.runs if run.cost_problem]
 
 
@@ -99,7 +99,7 @@ def _cost(column: _Column, runs: dict[str, list[LoadedRun]], scores: Sequence[fl
 
 
 def _problem(conditions: Sequence[dict[str, Any]], busy: Sequence[str]) -> str:
-    """Why the variants' values can't be compared; `busy` names those measured on a busy machine."""
+    """The reason why the values of variants can't be compared, or ''; `busy` are variants measured on a busy machine."""
     said = []
     if unequal := list(_unequal(conditions)):
         said.append(f"measured differently: {'; '.join(unequal)}")
@@ -205,10 +205,10 @@ _KINDS = (
 def pareto_front(
     scores: Sequence[float | None], costs: Sequence[float | None], *, lower_is_better: bool = True
 ) -> tuple[bool, ...]:
-    """Whether each choice is on the front: none other is at least as good in both and better in one.
+    """Whether each choice is on the Pareto front: no other choice is at least as good in both and better in one.
 
-    Higher scores are better; so are lower costs, or higher ones where `lower_is_better` is False (a speed). Equal choices
-    are on the front together. A choice without score or cost is on no front and dominates nothing.
+    Higher scores are better, and lower costs, or higher ones if `lower_is_better` is False (a speed). Equal choices
+    are on the front together. A choice without score or cost is not on the front and dominates no other.
     """
     sign = 1.0 if lower_is_better else -1.0
     points = [None if s is None or c is None else (s, sign * c) for s, c in zip(scores, costs, strict=True)]

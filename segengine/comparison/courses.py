@@ -1,4 +1,4 @@
-"""Learning curves: the mean over a variant's runs, and the band that they lie in."""
+"""Learning curves: the mean over a variant's runs, and their range."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segengine.runs.tables import read_metrics
 
 @dataclass(frozen=True)
 class Course:
-    """One variant's training: by epoch the values of its runs, of the validation score and of the training loss."""
+    """Training of one variant: validation score and training loss of its runs by epoch."""
 
     score: dict[int, tuple[float, ...]]
     loss: dict[int, tuple[float, ...]]
@@ -22,7 +22,7 @@ class Course:
 
 
 def courses(members: Sequence[Model], metric: Metric) -> Course:
-    """Read metrics.jsonl of all runs of a variant; what is missing or undefined is left out."""
+    """Read metrics.jsonl of all runs of a variant; missing and undefined values are omitted."""
     score: dict[int, list[float]] = {}
     loss: dict[int, list[float]] = {}
     runs = [run for model in members for run in model.runs]

@@ -1,4 +1,4 @@
-"""The images on which variants disagree most: chosen from counts, shown with truth and every prediction."""
+"""The images with the largest disagreement between variants, selected from counts, with truth and all predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RULE = "No group has a second image here before every group with a spread has o
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An image (a row of the comparison's counts) with each variant's score by its first seed, None where undefined."""
+    """An image (a row of the comparison's counts) with the score of each variant's first seed, None if undefined."""
 
     row: int
     id: str
@@ -31,8 +31,8 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The images to show, the widest spread first; `tied` others have the spread of the last one
-    taken; `rule` says what else decided.
+    """The images to show, largest spread first; `tied` is the number of other images with the spread of the last one;
+    `rule` describes further selection criteria.
     """
 
     images: tuple[Disagreement, ...]
@@ -43,7 +43,7 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One image uint8 [H, W, C] with truth and predictions uint8 [H, W] (255 = ignore), by variant's place."""
+    """One image uint8 [H, W, C] with truth and predictions uint8 [H, W] (255 = ignore), by index of the variant."""
 
     about: Disagreement
     image: Pixels
@@ -53,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures, those that there are; `problems` say which there aren't, and why."""
+    """The available pictures; `problems` are the reasons for missing ones."""
 
     chosen: Chosen
     labels: Sequence[LabelLike] = ()
@@ -63,13 +63,13 @@ class Gallery:
 
 
 def most_disagreed(comparison: Comparison, metric: Metric, count: int) -> Chosen:
-    """The `count` images with the largest spread of the variants' scores, by their first seeds; equals by id.
+    """The `count` images with the largest spread of the scores of the variants' first seeds; ties by id.
 
-    Where images have groups (patients, videos), at most one of each, until every group with a spread has one: neighbouring
-    slices show the same disagreement.
+    If images have groups (patients, videos), every group with a spread has one image before any has a second one, because
+    neighbouring slices show the same disagreement.
 
-    An image's score is its mean over the averaged classes that it or the prediction has. Images in which fewer than two
-    variants have a score, or all have the same one, show no disagreement and are left out.
+    The score of an image is its mean over the averaged classes in truth or prediction. Images in which fewer than two
+    variants have a score, or all have the same one, are excluded.
     """
     scores = _scores(comparison, metric)
     known = np.isfinite(scores)
@@ -102,7 +102,7 @@ def _rounds(groups: Sequence[str]) -> list[int]:
 
 
 def _scores(comparison: Comparison, metric: Metric) -> NDArray[np.float64]:
-    """Each variant's score of each image, float64 [V, N], NaN where undefined."""
+    """Score of each image by variant, float64 [V, N], NaN where undefined."""
     averaged = [k for k, facts in enumerate(comparison.classes) if facts.averaged]
     each = np.arange(comparison.image_count)
     found = []

@@ -1,4 +1,4 @@
-"""A comparison on a metric beside those from counts, from its value in each image."""
+"""Comparison by a metric with values per image, in addition to metrics from counts."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _left_out(
 
 
 def _places(comparison: Comparison) -> dict[str, list[int]]:
-    """Where each variant's models are among the models."""
+    """Indices of each variant's models among all models."""
     places: dict[str, list[int]] = {}
     for place, model in enumerate(comparison.models.models):
         places.setdefault(model.variant, []).append(place)
@@ -107,7 +107,7 @@ def _places(comparison: Comparison) -> dict[str, list[int]]:
 
 
 def _diagonals(comparison: Comparison, record: MetricRecord) -> Values:
-    """Each image's diagonal in the metric's unit, float64 [N, 1]: no distance within it is longer."""
+    """Diagonal of each image in the metric's unit, float64 [N, 1]: the upper bound of distances."""
     height, width = record.spacing or (1.0, 1.0)
     model = comparison.models.models[0]
     rows = [run.images[index] for run in model.runs for index in run.indices(comparison.split)]
@@ -117,7 +117,7 @@ def _diagonals(comparison: Comparison, record: MetricRecord) -> Values:
 def _classes(
     comparison: Comparison, record: MetricRecord, models: Sequence[Model], label: str
 ) -> tuple[tuple[ClassFacts, ...], tuple[str, ...], list[str]]:
-    """The classes, those of the policy that means are without, and why: not every variant with values has one of them."""
+    """The classes, the policy's classes excluded from means, and the reasons: a variant has no value for them."""
     if not record.by_class:
         return (ClassFacts("image", True, comparison.image_count, 0),), (), []
     wanted = [k for k, fact in enumerate(comparison.classes) if fact.averaged or fact.name in comparison.undefined]
@@ -147,7 +147,7 @@ def _have(names: Sequence[str]) -> str:
 def measured(
     results: Sequence[Comparison | Refusal], wanted: Metric, undefined: Undefined = "left-out"
 ) -> tuple[list[Comparison | Refusal], Metric]:
-    """Each comparison with the values of a metric, or why there are none; and the metric's label."""
+    """Each comparison with the values of a metric, or the reason for missing ones; and the metric's label."""
     made: list[Comparison | Refusal] = []
     label = wanted
     for result in results:
@@ -170,7 +170,7 @@ def _measure(record: MetricRecord) -> Measure:
 
 
 def _label(runs: Sequence[LoadedRun], split: str, wanted: str) -> str:
-    """The label that is stored, of the metric that `wanted` names: itself, or the one with this name and settings."""
+    """The stored label of the metric `wanted`, which is a label, or a name with or without settings."""
     there = sorted({label for run in runs for label in stored_labels(run.folder, split)})
     if wanted in there:
         return wanted
@@ -199,12 +199,12 @@ def _refuse_if_lacking(runs: Sequence[LoadedRun], split: str, label: str) -> Non
 
 
 def _names() -> list[str]:
-    """What metrics measured on each image are called."""
+    """Names of the metrics measured per image."""
     return [entry.name for entry in BUILT_INS if entry.group.endswith(".metrics")]
 
 
 def _asking_for(run: LoadedRun, split: str, label: str) -> str:
-    """What to write after --metric so that it is measured as in a run that has it."""
+    """The value of --metric with the same settings as in a run that has the metric."""
     record = read_values(run.folder, split, label, run.indices(split))[0]
     settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in record.settings.items() if key != "name")
     name = str(record.settings["name"])
@@ -232,7 +232,7 @@ def _settings(record: MetricRecord) -> str:
 
 
 def _values(model: Model, comparison: Comparison, label: str) -> tuple[Values, NDArray[np.bool_], NDArray[np.uint8]]:
-    """Values [N, K] (or [N, 1]), NaN where undefined or not measured; where truth or prediction alone has the class; states."""
+    """Values [N, K] (or [N, 1]), NaN where undefined or not measured; where a class is only in truth or prediction; states."""
     found = [read_values(run.folder, comparison.split, label, run.indices(comparison.split))[1] for run in model.runs]
     values, states = (np.concatenate([getattr(each, part) for each in found]) for part in ("values", "states"))
     classes = found[0].classes
@@ -263,7 +263,7 @@ def _notes(
     lost: NDArray[np.bool_],
     rules: Sequence[str],
 ) -> list[str]:
-    """For each class: over how many images its means are, and what they leave out or count as worst."""
+    """One note per class: the number of images excluded from its means or counted as worst."""
     notes = []
     for k, fact in enumerate(comparison.classes):
         said = []

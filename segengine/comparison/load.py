@@ -1,4 +1,4 @@
-"""Run folders read for a comparison: record, settings, images, and the counts of one split."""
+"""Reading of run folders for a comparison: record, settings, images, and the counts of one split."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from segengine.runs.tables import ImageRow, counts_exist, read_count_rows, read_
 from segengine.yaml_source import parse
 
 SPLITS = ("test", "validation", "train")
-"""Which split is compared: the first of these that runs have counts of."""
+"""Order of precedence of the split to compare."""
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """One run. `settings` are those of spec.yaml, with the number that training.batch_size: auto came to in its place;
-    `images` the rows of images.csv by index, `cost` what cost.json says.
+    """One run. `settings` are those of spec.yaml, with the selected number for training.batch_size: auto; `images` are the rows
+    of images.csv by index, `cost` is the content of cost.json.
 
-    `cost_problem` is what is wrong with a cost.json that can't be read: no reason to leave the run out.
+    `cost_problem` is the reason why cost.json can't be read; the run is compared nevertheless.
     """
 
     folder: RunFolder
@@ -41,7 +41,7 @@ class LoadedRun:
         return self.folder.name
 
     def has(self, split: str) -> bool:
-        """Whether the chosen checkpoint was evaluated on `split`."""
+        """Whether the best checkpoint was evaluated on `split`."""
         return counts_exist(self.folder / names.counts_file(split))
 
     def indices(self, split: str) -> tuple[int, ...]:
@@ -49,7 +49,7 @@ class LoadedRun:
         return tuple(sorted(index for index, row in self.images.items() if row.split == split))
 
     def stacked(self, split: str) -> Stacked:
-        """True positives, truth and predicted pixels int64 [N, 3, K] of the split's images, in order of `indices`.
+        """True positive, true and predicted pixels, int64 [N, 3, K], of the split's images in order of `indices`.
 
         Raises:
             RunError: the counts are missing or damaged, or belong to other images.
@@ -64,7 +64,7 @@ class LoadedRun:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that is no part of the comparison, and why: its status, or `unreadable`."""
+    """A run excluded from the comparison, and the reason: its status, or `unreadable`."""
 
     name: str
     status: str
@@ -73,7 +73,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is to stand in one table: finished runs, and runs that were left out."""
+    """The runs of one table: finished runs, and excluded ones."""
 
     title: str
     runs: tuple[LoadedRun, ...]
@@ -81,13 +81,13 @@ class Candidates:
 
 
 def candidates(paths: Sequence[Path], root: Path) -> list[Candidates]:
-    """The tables that are asked for.
+    """The runs of each table.
 
-    Without `paths`, or for a path that holds several runs: one table for each experiment in it. The paths that are
-    runs themselves form one table together, so that runs of two experiments can be set side by side.
+    Without `paths`, or for a path that contains several runs: one table per experiment. Paths that are runs form one table
+    together, so that runs of different experiments can be compared.
 
     Raises:
-        ComparisonError: a path doesn't exist or holds no run.
+        ComparisonError: a path doesn't exist or contains no run.
     """
     alone: list[RunFolder] = []
     below: list[RunFolder] = []
@@ -131,7 +131,7 @@ def _settings(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
 
 
 def _places_of_variants(runs: Sequence[LoadedRun]) -> dict[tuple[str, str], tuple[str, int, str]]:
-    """Where each experiment's variants stand: as in the file of its latest run; by name where that doesn't say it."""
+    """Position of each variant: as in the file of the experiment's latest run; else by name."""
     latest: dict[str, LoadedRun] = {}
     for run in sorted(runs, key=lambda run: run.record.started or ""):
         latest[run.record.experiment] = run
@@ -146,7 +146,7 @@ def _places_of_variants(runs: Sequence[LoadedRun]) -> dict[tuple[str, str], tupl
 
 
 def _variants_of_file(path: Path) -> list[str]:
-    """The names under `variants` of an experiment file, in its order; none where it can't be read."""
+    """The names in `variants` of an experiment file, in order; empty if it can't be read."""
     try:
         document = parse(path.read_text(encoding="utf-8"), str(path)).data
         variants = document.get("variants") if isinstance(document, dict) else None
@@ -156,7 +156,7 @@ def _variants_of_file(path: Path) -> list[str]:
 
 
 def _images(path: Path, seen: dict[bytes, Mapping[int, ImageRow]]) -> Mapping[int, ImageRow]:
-    """Runs on the same data have the same table byte for byte: it is parsed once."""
+    """Parsed images.csv, cached by content, because runs on the same data have identical tables."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Metrics, the kinds of mean that are reported of them, and the unit that their differences are given in."""
+"""Metrics, their kinds of mean, and the units of their differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from segengine.metrics.names import LABELS, OVERLAPS
 
 Metric = str
-"""`dice` or `iou`, or the label of a metric whose values of each image were read: `hd95`, `nsd-tolerance-2`."""
+"""`dice` or `iou`, or the label of a metric with values per image: `hd95`, `nsd-tolerance-2`."""
 METRICS: tuple[Metric, ...] = OVERLAPS
 """Metrics from counts."""
 Kind = Literal["pooled", "per_image", "per_group"]
@@ -21,14 +21,14 @@ HOW: dict[Kind, str] = {
 
 
 def kinds_of(metric: Metric, *, grouped: bool) -> tuple[Kind, ...]:
-    """Counts can be pooled, other metrics have a value per image; groups (patients, videos) have scores of their own."""
+    """Kinds of mean: pooled (metrics from counts only), per image, and per group (patients, videos)."""
     kinds: tuple[Kind, ...] = ("pooled", "per_image") if metric in METRICS else ("per_image",)
     return (*kinds, "per_group") if grouped else kinds
 
 
 @dataclass(frozen=True)
 class Measure:
-    """`label` is the metric's name in tables; differences are given in `unit`, which is 1 / `factor` of a value.
+    """`label` is the metric's name in tables; differences are stated in `unit`, a value times `factor`.
 
     `margin`: the default within which two values are practically equal, half a point or a pixel's size.
     """
@@ -41,17 +41,17 @@ class Measure:
 
     @property
     def is_share(self) -> bool:
-        """Whether values are shares, 0 to 1, with differences in points; else they are lengths in `unit`."""
+        """Whether values are fractions, 0 to 1, with differences in points; else they are lengths in `unit`."""
         return self.unit == "points"
 
     @property
     def in_unit(self) -> str:
-        """` in mm` after a length's name; nothing for shares."""
+        """` in mm` for lengths; '' for fractions."""
         return "" if self.is_share else f" in {self.unit}"
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, else -1."""
+        """1 if higher is better, else -1."""
         return 1 if self.better == "higher" else -1
 
 

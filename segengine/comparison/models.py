@@ -1,4 +1,4 @@
-"""What is compared: for each variant and seed the counts of the same images, folds put together."""
+"""The models compared: counts of the same images per variant and seed, with folds combined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segengine.metrics.stacked import Stacked
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """One variant with one seed: its runs (one for each fold) and its counts int64 [N, 3, K]."""
+    """One variant with one seed: its runs (one per fold) and its counts int64 [N, 3, K]."""
 
     variant: str
     seed: int
@@ -31,7 +31,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """All models. Row i of every model's counts is about image `ids[i]` of group `groups[i]` (a patient, a video)."""
+    """All models. Row i of the counts of each model is image `ids[i]` of group `groups[i]` (patient, video)."""
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
@@ -46,7 +46,7 @@ class Models:
 
 
 def variant_names(runs: Sequence[LoadedRun]) -> list[str]:
-    """What each run's variant is called: with its experiment where runs of several experiments meet."""
+    """Display name of each run's variant; prefixed by its experiment if there are several experiments."""
     several = len({run.record.experiment for run in runs}) > 1
     return [f"{run.record.experiment}/{run.record.variant}" if several else run.record.variant for run in runs]
 

@@ -1,4 +1,4 @@
-"""What is to be concluded about one pair of variants, in a sentence."""
+"""The conclusion about one pair of variants, as a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def sentence(found: Differences, row: PairDifference, undefined: str = "it is undefined") -> str:
-    """What is to be concluded about one pair's mean or class, the better of the two first; `undefined`: why there is none."""
+    """The conclusion about one pair's mean or class, the better variant first; `undefined`: reason for a missing mean."""
     if row.difference and found.measure.sign * row.difference < 0:
         row = row.seen_from(row.second)
     what = f"mean {found.measure.label}" if row.score is None else f"{found.measure.label} of {row.score}"
@@ -59,7 +59,7 @@ def rate_sentence(found: Differences, row: PairDifference, label: str) -> str:
 
 
 def _why(found: Differences, row: PairDifference, undefined: str) -> str:
-    """Why a pair isn't tested."""
+    """The reason why a pair is not tested."""
     if row.difference is None:
         return undefined
     named = row.score or (row.scarce if row.reason == "scarce class" else None)
@@ -69,7 +69,7 @@ def _why(found: Differences, row: PairDifference, undefined: str) -> str:
 
 
 def why_undefined(judged: Judged, found: Differences, row: PairDifference) -> str:
-    """Whose score is undefined, and why."""
+    """The variants with an undefined score, and the reason."""
     label = found.measure.label
     if not judged.comparison.averaged:
         return f"no class has a {label} for every variant"
@@ -95,7 +95,7 @@ def _interval(found: Differences, row: PairDifference) -> str:
 
 
 MOST_SEEDS = 100
-"""More seeds per variant than this are nobody's plan."""
+"""Maximum number of additional seeds per variant that is suggested."""
 
 
 def needs(found: Differences, more: Needed) -> str:
@@ -122,7 +122,7 @@ def _more_units(found: Differences, units: int) -> str:
 
 
 def _about(number: int) -> str:
-    """Two digits: the formula promises no more."""
+    """Two significant digits, the accuracy of the formula."""
     if number < 100:
         return f"about {number}"
     step = 10 ** (len(str(number)) - 2)
@@ -135,7 +135,7 @@ def points(value: float | None, measure: Measure = SHARE) -> str:
 
 
 def shown_p(p: float | None) -> str:
-    """A p as tables hold it."""
+    """A p value as shown in tables."""
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

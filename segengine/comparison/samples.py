@@ -1,4 +1,4 @@
-"""A comparison's counts and values as the arrays that statistics start from."""
+"""Counts and values of a comparison as the input arrays of statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNDEFINED = Measure("undefined rate", "lower")
 
 
 def sample_of(comparison: Comparison, metric: Metric, kind: Kind) -> Sample:
-    """One metric of one kind; classes in the truth decide how many units a class has, defined values where there are any."""
+    """The sample of one metric of one kind; a class's units are those with the class in the truth, or with defined values."""
     place, measure = places(comparison.models.groups), comparison.measure(metric)
     by_variant = comparison.models.by_variant()
     names, averaged, folds = (
@@ -51,7 +51,7 @@ def _folds(comparison: Comparison) -> bool:
 
 
 def differences(comparison: Comparison, metric: Metric, kind: Kind, choices: Choices = DEFAULTS) -> Differences:
-    """Compare all pairs of variants. The same counts and choices give the same result to the last digit."""
+    """Compare all pairs of variants; results are bit-identical for the same counts and choices."""
     sample = sample_of(comparison, metric, kind)
     return _differences(comparison, sample, metric, comparison.measure(metric), choices)
 

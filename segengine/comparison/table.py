@@ -1,4 +1,4 @@
-"""Tables of typed cells: what every output renders. A column has a key and values for files, a heading and texts for people."""
+"""Tables of typed cells, rendered by all outputs. A column has a key and values for files, a heading and texts for display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Value = float | int | str | bool | None
 class Cell:
     """A cell's text, its unrounded value (None: undefined, sorts last), and a note below it, such as an interval.
 
-    `ends` are the two values of an interval, whose middle or lower end is `value`.
+    `ends` are the two ends of an interval, whose centre or lower end is `value`.
     """
 
     text: str
@@ -23,15 +23,15 @@ class Cell:
 
     @property
     def sort(self) -> float | str | None:
-        """What rows are sorted by."""
+        """The key for sorting rows."""
         return self.value.casefold() if isinstance(self.value, str) else self.value
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, a cell per row, and its key in CSV and JSON (the heading where empty).
+    """One column: its heading, one cell per row, and its key in CSV and JSON (the heading if empty).
 
-    `text`: the cells are words, aligned left.
+    `text`: cells are text, aligned left.
     """
 
     heading: str
@@ -40,7 +40,7 @@ class Column:
     text: bool = False
 
     def values(self) -> list[tuple[str, list[Value]]]:
-        """Keys and unrounded values: one list, or two of an interval."""
+        """Keys and unrounded values: one list, or two for an interval."""
         key = self.key or self.heading
         if any(cell.ends for cell in self.cells):
             ends = [cell.ends or (None, None) for cell in self.cells]
@@ -50,9 +50,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, the first of names. `sorted_by` is the column that the rows come sorted by, descending unless `ascending`.
+    """Columns, the first with names. Rows are sorted by the column `sorted_by`, descending unless `ascending`.
 
-    `notes` says what the cells' notes are; outputs that show them have it in the caption.
+    `notes` describes the notes of cells; outputs that show them add it to the caption.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Table:
 
     @property
     def noted_caption(self) -> str:
-        """The caption of an output that shows the cells' notes."""
+        """The caption for outputs that show the notes of cells."""
         shown = any(cell.note for column in self.columns for cell in column.cells)
         return f"{self.caption}; {self.notes}" if self.notes and shown else self.caption
 
@@ -78,7 +78,7 @@ class Table:
 
     @property
     def text_columns(self) -> tuple[int, ...]:
-        """The places of the columns of words."""
+        """Indices of text columns."""
         return tuple(place for place, column in enumerate(self.columns) if column.text)
 
     def values(self) -> tuple[list[str], list[list[Value]]]:
@@ -88,17 +88,17 @@ class Table:
 
 
 def named(text: str) -> Cell:
-    """A cell that holds a name or words."""
+    """A text cell."""
     return Cell(text, text)
 
 
 def numeric(value: float | None, text: str, note: str = "", *, best: bool = False) -> Cell:
-    """A cell that holds a number."""
+    """A numeric cell."""
     return Cell(text, value, note, best)
 
 
 def interval(low: float | None, high: float | None, text: str) -> Cell:
-    """A cell that holds an interval, sorted by its lower end."""
+    """A cell with an interval, sorted by its lower end."""
     return Cell(text, low, ends=(low, high))
 
 
@@ -111,7 +111,7 @@ def table_of(
     name: str, caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell]], *, sorted_by: int | None = None,
     text_columns: Sequence[int] = (0,), ascending: bool = False,
 ) -> Table:  # fmt: skip
-    """A table from rows; `text_columns` are the places of the columns of words."""
+    """A table from rows; `text_columns` are the indices of text columns."""
     columns = [
         Column(heading, tuple(row[place] for row in rows), text=place in text_columns)
         for place, heading in enumerate(header)

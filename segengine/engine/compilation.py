@@ -80,17 +80,17 @@ class Compilation:
 
 
 def decide(
-    wanted: bool | Literal["auto"], device: torch.device, size: tuple[int, int] | None, seconds: Callable[[], float]
+    requested: bool | Literal["auto"], device: torch.device, size: tuple[int, int] | None, seconds: Callable[[], float]
 ) -> Compilation:
     """`auto`: compile on a GPU if a fifth of the expected training time in `seconds` exceeds the compilation time.
 
     `seconds` is called only if needed. `size` is that of training samples, None if they differ.
     """
-    if not wanted:
+    if not requested:
         return Compilation(False, "training.compile: false")
     if size is None:
         return Compilation(False, "training images differ in size, and each size would need its own compilation")
-    if wanted != "auto":
+    if requested != "auto":
         return Compilation(True, "training.compile: true")
     if device.type != "cuda":
         return Compilation(

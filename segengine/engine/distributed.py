@@ -110,26 +110,28 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def pick_device(wanted: str = "auto", local_rank: int = 0) -> torch.device:
+def pick_device(requested: str = "auto", local_rank: int = 0) -> torch.device:
     """The torch device; `auto` is this process's GPU if there is one, else the CPU.
 
     Raises:
         RunError: a GPU is requested but not available.
         SpecError: no such name.
     """
-    if not re.fullmatch(r"auto|cpu|gpu|mps|cuda(:[0-9]{1,3})?", wanted):
-        raise SpecError(f"--device {printable(wanted)}: unknown device; use auto, cpu, cuda, cuda:1 or mps")
-    if wanted in ("auto", "cuda", "gpu") and torch.cuda.is_available():
+    if not re.fullmatch(r"auto|cpu|gpu|mps|cuda(:[0-9]{1,3})?", requested):
+        raise SpecError(f"--device {printable(requested)}: unknown device; use auto, cpu, cuda, cuda:1 or mps")
+    if requested in ("auto", "cuda", "gpu") and torch.cuda.is_available():
         return torch.device("cuda", local_rank)
-    if wanted == "gpu" or (wanted.startswith("cuda") and not torch.cuda.is_available()):
+    if requested == "gpu" or (requested.startswith("cuda") and not torch.cuda.is_available()):
         raise RunError(
             "no CUDA GPU is usable here; `segengine doctor` lists what torch detects; omit --device to use the CPU"
         )
-    if wanted == "mps" and not torch.backends.mps.is_available():
+    if requested == "mps" and not torch.backends.mps.is_available():
         raise RunError("no Apple GPU is usable here; omit --device to use the CPU")
-    chosen = torch.device("cpu" if wanted == "auto" else wanted)
+    chosen = torch.device("cpu" if requested == "auto" else requested)
     if chosen.type == "cuda" and (chosen.index or 0) >= (count := torch.cuda.device_count()):
-        raise RunError(f"--device {wanted}: this machine has {count} CUDA GPU{'s' * (count > 1)}, counted from cuda:0")
+        raise RunError(
+            f"--device {requested}: this machine has {count} CUDA GPU{'s' * (count > 1)}, counted from cuda:0"
+        )
     return chosen
 
 

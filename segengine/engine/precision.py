@@ -35,19 +35,19 @@ class Precision:
         return torch.amp.GradScaler(self.device_type) if self.dtype is torch.float16 else None
 
 
-def pick_precision(wanted: str, device: torch.device) -> Precision:
+def pick_precision(requested: str, device: torch.device) -> Precision:
     """The precision; `auto` is bf16 on GPUs that support it, fp16 on older GPUs, fp32 on a CPU.
 
     Raises:
         RunError: fp16 is requested on a CPU.
     """
-    if wanted == "auto":
-        wanted = "fp32"
+    if requested == "auto":
+        requested = "fp32"
         if device.type == "cuda":
-            wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if wanted == "fp16" and device.type == "cpu":
+            requested = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if requested == "fp16" and device.type == "cpu":
         raise RunError("training.precision: fp16 needs a GPU; write auto, fp32 or bf16")
-    return Precision(wanted, device.type, {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted])
+    return Precision(requested, device.type, {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[requested])
 
 
 def seed_everything(seed: int) -> None:

@@ -155,15 +155,15 @@ class _Worker:
 @contextmanager
 def _worker(network: Network, request: CostRequest) -> Iterator[_Worker]:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    arguments = (theirs, network.folders[0].path, network.name, network.size, request)
+    parent_end, child_end = context.Pipe()
+    arguments = (child_end, network.folders[0].path, network.name, network.size, request)
     process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
-    theirs.close()
+    child_end.close()
     try:
-        yield _Worker(network, ours)
+        yield _Worker(network, parent_end)
     finally:
-        ours.close()
+        parent_end.close()
         process.join(timeout=10)
         if process.is_alive():
             process.kill()

@@ -126,10 +126,10 @@ def _usable_metrics(run: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[li
     if not missing:
         return [], []
     kept = [block for block in metrics if not _missing(run, "metrics", block)]
-    said = [
+    notes = [
         text.replace(" needs ", " is left out: it needs ").replace(", which isn't installed;", ";") for text in missing
     ]
-    return [f"evaluation.metrics={json.dumps(kept)}"], said
+    return [f"evaluation.metrics={json.dumps(kept)}"], notes
 
 
 def _without_initial_weights(spec: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A metric whose values are checked: a plugin's metric is named if a value breaks the contract."""
+"""Checks of the values of a plugin's metric, with its name in errors."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class CheckedMetric:
 
 
 def value_problem(values: object, number: int, *, share: bool) -> str:
-    """What is wrong with a metric's values, '' if nothing: float64 [number], NaN or finite, and 0..1 if `share`."""
+    """Problem of a metric's values, '' if there is none: float64 [number], NaN or finite, and 0..1 if `share`."""
     if not isinstance(values, np.ndarray) or values.shape != (number,) or values.dtype != np.float64:
         given = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
-        return f"gives {given}; give float64 {[number]}, or set by_class: one value a class, or one an image"
+        return f"returns {given}; return float64 {[number]}, or set by_class: one value per class, or one per image"
     if np.isinf(values).any():
-        return "gives an infinite value; give NaN where it is undefined"
+        return "returns an infinite value; return NaN where the metric is undefined"
     if share and (values[~np.isnan(values)] < 0).any():
-        return f"gives {np.nanmin(values):.6g}; values are fractions from 0 to 1, or lengths with `length = True`"
+        return f"returns {np.nanmin(values):.6g}; values are fractions from 0 to 1, or lengths with `length = True`"
     if share and (values[~np.isnan(values)] > 1).any():
-        return f"gives {np.nanmax(values):.6g}; values are fractions from 0 to 1, or lengths with `length = True`"
+        return f"returns {np.nanmax(values):.6g}; values are fractions from 0 to 1, or lengths with `length = True`"
     return ""

@@ -43,10 +43,14 @@ def surface_distances(pair: ImagePair, k: int) -> SurfaceDistances:
 
 
 def _distances(truth: Region, predicted: Region, spacing: tuple[float, float]) -> SurfaceDistances:
-    ours, theirs = surface(truth), surface(predicted)
-    if _TREE_PAYS * max(ours.sum(), theirs.sum()) > ours.size:
-        return SurfaceDistances(_over_area(theirs, spacing)[ours], _over_area(ours, spacing)[theirs])
-    return SurfaceDistances(_to_nearest(ours, theirs, spacing), _to_nearest(theirs, ours, spacing))
+    truth_surface, predicted_surface = surface(truth), surface(predicted)
+    if _TREE_PAYS * max(truth_surface.sum(), predicted_surface.sum()) > truth_surface.size:
+        return SurfaceDistances(
+            _over_area(predicted_surface, spacing)[truth_surface], _over_area(truth_surface, spacing)[predicted_surface]
+        )
+    return SurfaceDistances(
+        _to_nearest(truth_surface, predicted_surface, spacing), _to_nearest(predicted_surface, truth_surface, spacing)
+    )
 
 
 def _over_area(target: Region, spacing: tuple[float, float]) -> Floats:

@@ -1,4 +1,4 @@
-"""A loss that checks the first value of a plugin's loss and names it in errors."""
+"""Check of the first value of a plugin's loss, with its name in errors."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class CheckedLoss(nn.Module):
 
     def _check(self, value: object, logits: Tensor) -> None:
         if not isinstance(value, Tensor):
-            problem = f"gives {type(value).__name__}"
+            problem = f"returns {type(value).__name__}"
         elif value.ndim or not value.is_floating_point():
-            problem = f"gives a tensor of shape {list(value.shape)}, {value.dtype}"
+            problem = f"returns a tensor of shape {list(value.shape)}, {value.dtype}"
         elif logits.requires_grad and not value.requires_grad:
             raise RunError(f"{self.what}: the loss has no gradient; don't detach the logits")
         else:
             return
-        raise RunError(f"{self.what}: {problem}; give a floating point scalar, the mean over valid pixels or classes")
+        raise RunError(f"{self.what}: {problem}; return a floating point scalar, the mean over valid pixels or classes")

@@ -66,11 +66,11 @@ def load_backbone(
         SpecError: a tensor is missing or has a different shape, or the file has layers that this backbone lacks.
     """
     own = backbone.state_dict()
-    spelled = {key: next((s for s in _spellings(key) if s in state), None) for key in own}
+    found_keys = {key: next((s for s in _spellings(key) if s in state), None) for key in own}
     matched: dict[str, Tensor] = {}
     missing, misshapen = [], []
     for key, tensor in own.items():
-        name = spelled[key]
+        name = found_keys[key]
         if name is None:
             # Files of old torch versions lack this counter, which has no influence with a fixed momentum.
             if key.endswith("num_batches_tracked"):
@@ -83,7 +83,7 @@ def load_backbone(
             matched[key] = value
         else:
             misshapen.append(f"{name} {_shape(state[name])} instead of {_shape(tensor)}")
-    foreign = _foreign_layers(state, {name for name in spelled.values() if name})
+    foreign = _foreign_layers(state, {name for name in found_keys.values() if name})
     if foreign:
         known = set(whole_model())
         foreign = [key for key in foreign if key not in known]
@@ -98,9 +98,9 @@ def load_backbone(
             f"use weights of the same model"
         )
     backbone.load_state_dict(matched)
-    adapted = any(name and matched[key].shape != state[name].shape for key, name in spelled.items())
-    left_over = sorted(set(state) - {name for name in spelled.values() if name})
-    counters = [key for key, name in spelled.items() if name is None]
+    adapted = any(name and matched[key].shape != state[name].shape for key, name in found_keys.items())
+    left_over = sorted(set(state) - {name for name in found_keys.values() if name})
+    counters = [key for key, name in found_keys.items() if name is None]
     backbone.initial_weights = _loaded(source, len(own), counters, left_over, adapted)  # type: ignore[assignment]
 
 

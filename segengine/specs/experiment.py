@@ -64,9 +64,9 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _seeds_and_names(self) -> Self:
-        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
-        if twice:
-            raise ValueError(f"seeds must be unique; duplicates: {', '.join(map(str, twice))}")
+        duplicates = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+        if duplicates:
+            raise ValueError(f"seeds must be unique; duplicates: {', '.join(map(str, duplicates))}")
         unknown = (
             set(self.evaluation.leave_out) - {*(self.data.classes or ()), *getattr(self.data.mask_mapper, "merge", ())}
             if self.data.classes and self.evaluation.leave_out != "auto"

@@ -130,9 +130,9 @@ class DataSection(Settings):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        twice = sorted({c for c in self.classes or () if (self.classes or []).count(c) > 1})
-        if twice:
-            raise ValueError(f"class names must be unique; duplicates: {', '.join(twice)}")
+        duplicates = sorted({c for c in self.classes or () if (self.classes or []).count(c) > 1})
+        if duplicates:
+            raise ValueError(f"class names must be unique; duplicates: {', '.join(duplicates)}")
         return self
 
 
@@ -276,9 +276,9 @@ class EvaluationSection(Settings):
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
         labels = [metric.label() for metric in self.metrics]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        if twice:
-            raise ValueError(f"evaluation.metrics must be unique; duplicates: {', '.join(twice)}")
+        duplicates = sorted({label for label in labels if labels.count(label) > 1})
+        if duplicates:
+            raise ValueError(f"evaluation.metrics must be unique; duplicates: {', '.join(duplicates)}")
         return self
 
     @property

@@ -90,12 +90,12 @@ def _on_device(context: RunContext, order: TrainingStream, pipeline: Pipeline) -
 
 def _fits(context: RunContext, before: str | None, cpu_alone: Sequence[str]) -> tuple[bool, str]:
     """Whether batches are augmented on the device, and a note."""
-    wanted, world = context.request.experiment.data.cache, context.world
-    if wanted == "auto" and not (world.device.type == "cuda" if before is None else before == "device"):
+    requested, world = context.request.experiment.data.cache, context.world
+    if requested == "auto" and not (world.device.type == "cuda" if before is None else before == "device"):
         return False, ""
-    if wanted not in _SHARE:
+    if requested not in _SHARE:
         return False, ""
-    explicit = wanted == "device"
+    explicit = requested == "device"
     if world.device.type not in ("cuda", "cpu"):
         if explicit:
             raise SpecError(f"data.cache: device works on CUDA GPUs, not on {world.device.type}; set data.cache: auto")
@@ -104,20 +104,20 @@ def _fits(context: RunContext, before: str | None, cpu_alone: Sequence[str]) -> 
         if explicit:
             raise SpecError(refused_on_device(cpu_alone))
         return False, f"data.cache: auto augments on the CPU: {', '.join(cpu_alone)} has no device implementation"
-    return _memory(context, wanted)
+    return _memory(context, requested)
 
 
-def _memory(context: RunContext, wanted: str) -> tuple[bool, str]:
+def _memory(context: RunContext, requested: str) -> tuple[bool, str]:
     """Whether the decoded training images fit on the device of every process."""
     dataset, world = context.dataset, context.world
     on_cpu = world.device.type == "cpu"
     needed = needed_bytes(dataset, dataset.splits["train"], dataset.channels) * (world.size if on_cpu else 1)
-    free, share = min(world.gathered(free_bytes(world.device))), _SHARE[wanted]
+    free, share = min(world.gathered(free_bytes(world.device))), _SHARE[requested]
     where = "in memory" if on_cpu else "on the GPU"
     sizes = f"the decoded training images take {_megabytes(needed)} MB of {_megabytes(free)} MB free {where}"
     if needed <= share * free:
-        return True, f"data.cache: {wanted}: {sizes}; batches are augmented there"
-    if wanted == "device":
+        return True, f"data.cache: {requested}: {sizes}; batches are augmented there"
+    if requested == "device":
         raise DataError(f"data.cache: device: {sizes}; at most {share:.0%} is used; set data.cache: auto")
     return False, f"data.cache: auto augments on the CPU: {sizes}, and at most {share:.0%} is used"
 
@@ -133,10 +133,10 @@ def _before(folder: RunFolder) -> str | None:
     return str(folder.read().get("augmented_on", "cpu")).split(" and ")[-1]
 
 
-def _workers(wanted: int | str, world: World) -> int:
+def _workers(requested: int | str, world: World) -> int:
     """Number of data loading workers; `auto`: none on a CPU, whose cores the network uses, else the cores per process - 1, at most 8."""
-    if wanted != "auto":
-        return int(wanted)
+    if requested != "auto":
+        return int(requested)
     if world.device.type == "cpu":
         return 0
     return min(8, max(1, world.cores - 1))

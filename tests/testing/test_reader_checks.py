@@ -1,4 +1,4 @@
-"""What `check` finds in readers, and that the built-in ones read their own files."""
+"""Findings of `check` in readers; built-in readers conform."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -45,7 +45,7 @@ class _Any:
 
 
 class Careless(Reader):
-    """Reads everything."""
+    """Decodes any content."""
 
     name: Literal["tif-xyz"] = "tif-xyz"
     signatures: ClassVar[tuple[bytes, ...]] = (b"??",)
@@ -55,7 +55,7 @@ class Careless(Reader):
 
 
 class Paged(Reader):
-    """Promises pages."""
+    """Declares pages, without `read_pages`."""
 
     name: Literal["pqr"] = "pqr"
     holds: ClassVar[Literal["image", "pages", "volume"]] = "pages"
@@ -66,17 +66,17 @@ class Paged(Reader):
 
 def test_findings_say_what_to_write(tmp_path: Path) -> None:
     found = findings(Careless)
-    assert "Careless: .tif files are read by segengine itself; choose a name of other suffixes" in found
-    assert any("signature b'??' fits every file" in line for line in found)
-    assert any("reads b'hello world'... (11 bytes) as an image" in line for line in found)
-    assert findings(Paged) == ["Paged: build() gives _Any without read_pages(path, content); write it"]
-    assert any("holds no file with a suffix of .tif, .xyz" in line for line in findings(Careless, folder=tmp_path))
+    assert "Careless: .tif is the suffix of a built-in format; choose a name with other suffixes" in found
+    assert any("signature b'??' matches every file" in line for line in found)
+    assert any("b'hello world'... (11 bytes) is decoded as an image" in line for line in found)
+    assert findings(Paged) == ["Paged: build() returns _Any without read_pages(path, content); add this method"]
+    assert any("has no file with suffix .tif, .xyz" in line for line in findings(Careless, folder=tmp_path))
 
 
-def test_a_file_that_is_read_although_half_is_missing_is_found(tmp_path: Path) -> None:
+def test_decoding_a_truncated_file_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_bytes(b"abcdef")
     assert (
-        "Careless: a.xyz: is read although half of it is missing; compare the declared size with what is there"
+        "Careless: a.xyz: a truncated file (half of the bytes) is decoded; compare the declared size with the length of the content"
         in findings(Careless, folder=tmp_path)
     )
 
@@ -109,7 +109,7 @@ def test_a_reader_of_a_plugin_is_found_by_its_suffix(
         decode(tmp_path / "b.grd")
 
 
-def test_two_plugins_with_one_suffix_and_a_broken_one_cost_their_own_files_only(tmp_path: Path, install: Any) -> None:
+def test_suffix_conflicts_and_broken_plugins_affect_only_their_own_files(tmp_path: Path, install: Any) -> None:
     from segengine.data.files.decoding import decode
     from segengine.errors import DataError, SegengineError
 

@@ -1,1 +1,1 @@
-"""The outputs of a judged comparison: terminal, Markdown, LaTeX, CSV, JSON and the page. They render and compute nothing."""
+"""Renderers of a judged comparison: terminal, Markdown, LaTeX, CSV, JSON and HTML. They compute nothing."""

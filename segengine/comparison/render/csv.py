@@ -1,4 +1,4 @@
-"""The numbers behind a comparison as tidy rows: one CSV a subject, everything in it, nothing rounded."""
+"""All values of a comparison as tidy rows: one CSV per subject, without rounding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = list[dict[str, Any]]
 
 
 def records(judged: Judged) -> dict[str, Rows]:
-    """Rows by the name of their file; subjects without any row are left out."""
+    """File name -> rows; subjects without rows are omitted."""
     found = {
         "scores": list(_scores(judged)), "differences": list(_differences(judged)), "ranking": list(_ranking(judged)),
         "costs": list(_costs(judged)), "curves": list(_curves(judged)), "confusion": list(_confusion(judged)),
@@ -28,7 +28,7 @@ def records(judged: Judged) -> dict[str, Rows]:
 
 
 def as_csv(rows: Rows) -> str:
-    """Rows as CSV with a header; what is undefined is empty."""
+    """Rows as CSV with a header; undefined values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
@@ -106,7 +106,7 @@ def _curves(judged: Judged) -> Iterator[dict[str, Any]]:
 
 
 def _confusion(judged: Judged) -> Iterator[dict[str, Any]]:
-    """Cells that aren't zero."""
+    """Non-zero entries of the confusion matrices."""
     if judged.confusions is None:
         return
     for i, name in enumerate(judged.names):
@@ -122,7 +122,7 @@ def _confusion(judged: Judged) -> Iterator[dict[str, Any]]:
 
 
 def _images(judged: Judged) -> Iterator[dict[str, Any]]:
-    """Each image's scores of each model, so that anything else can be computed from them."""
+    """Scores per image and model, for further analysis."""
     ids, groups = judged.comparison.models.ids, judged.comparison.models.groups
     for model in judged.comparison.models.models:
         above, below = unit_ratios(model, np.arange(len(ids)), judged.metric, judged.comparison.kinds(judged.metric)[0])

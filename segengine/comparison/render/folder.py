@@ -1,4 +1,4 @@
-"""Writing a comparison: the page to a file, and tables, texts and figures to a folder that only its own files fill."""
+"""Writing of a comparison: the page to a file; tables, texts and figures to a folder without other files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _HEAD = 4096
 
 
 def check_page(path: Path) -> bool:
-    """Whether an earlier comparison stands at `path`, which writing would replace.
+    """Whether `path` is an earlier comparison page, which would be replaced.
 
     Raises:
-        ComparisonError: something else stands there, or its folder can't be used.
+        ComparisonError: `path` is another file, or its folder is not writable.
     """
     if path.is_dir():
         raise ComparisonError(
@@ -44,16 +44,16 @@ def check_page(path: Path) -> bool:
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page atomically."""
     with _in_words(path):
         write_text(path, page)
 
 
 def check_folder(folder: Path) -> None:
-    """Check that `folder` is new, empty, or holds an earlier output whose files nobody changed.
+    """Check that `folder` is new, empty, or contains an unchanged earlier output.
 
     Raises:
-        ComparisonError: it is something else; names what.
+        ComparisonError: `folder` contains other or changed files; names the first one.
     """
     if folder.exists() and not folder.is_dir():
         raise ComparisonError(f"{folder}: is no folder; give --out a folder")
@@ -72,10 +72,10 @@ def check_folder(folder: Path) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files, each whole or not at all; those of an earlier output that are not among them are removed.
+    """Write all files atomically; remove files of an earlier output that are not among them.
 
     Raises:
-        ComparisonError: a file stands in the way that is not from an earlier output, or nothing can be written.
+        ComparisonError: a file would be overwritten that is not from an earlier output, or the folder is not writable.
     """
     known = _listed(folder)
     strangers = [name for name in files if name not in known and (folder / name).exists()]
@@ -95,7 +95,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def files_of(all_contents: Sequence[Contents]) -> dict[str, bytes]:
-    """Every file by its path in the folder: of one comparison as they are, of several in a folder each."""
+    """Relative path -> content of all files; several comparisons have one folder each."""
     found: dict[str, bytes] = {}
     for place, contents in enumerate(all_contents, start=1):
         below = "" if len(all_contents) == 1 else f"{place:02d}-{_slug(contents.judged.comparison.title)}/"
@@ -127,7 +127,7 @@ def _slug(title: str) -> str:
 
 
 def _listed(folder: Path) -> dict[str, list[str]]:
-    """The files of an earlier output with the digests that they may have; only such as lie in the folder."""
+    """Files of an earlier output that exist in the folder, with their recorded digests."""
     path = folder / LIST
     if not path.exists():
         return {}
@@ -145,7 +145,7 @@ def _digest(content: bytes) -> str:
 
 
 def _check_writable(folder: Path) -> None:
-    """Refuse before anything is computed what can't be written afterwards."""
+    """Check that a path is writable, before anything is computed."""
     there = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ComparisonError(f"{there}: can't be written to; choose another place")

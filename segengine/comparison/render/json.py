@@ -1,4 +1,4 @@
-"""A comparison as plain data, `format: 1`: keys may be added, none may go or change its meaning."""
+"""A comparison as JSON-compatible data, `format: 1`: keys may be added, but not removed or changed in meaning."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from segengine.comparison.summary import Refusal, ScoreTable, VariantSummary
 from segengine.comparison.tables import tables_of
 
 MOST_SAID = 300
-"""Of more pairs than these none has a sentence, and classes and other means are of pairs with the best variant only."""
+"""With more pairs, there are no sentences per pair, and only pairs with the best variant have classes and other means."""
 
 
 def refused(refusal: Refusal) -> dict[str, Any]:
-    """Why there is no comparison."""
+    """The document of an experiment that can't be compared, with the reason."""
     others = [asdict(other) for other in refusal.others]
     return {"title": refusal.title, "refused": refusal.message, "left_out": others}
 
 
 def document(judged: Judged) -> dict[str, Any]:
-    """A comparison as plain data; undefined scores are None. `refused` is None, as there is a comparison."""
+    """A comparison as JSON-compatible data; undefined scores are None. `refused` is None."""
     comparison, said = judged.comparison, judged.said
     return {
         "title": comparison.title,
@@ -56,7 +56,7 @@ def document(judged: Judged) -> dict[str, Any]:
 
 
 def as_text(content: Any, judged: Sequence[Judged]) -> str:
-    """JSON, indented unless it has very many pairs."""
+    """JSON text, indented unless there are very many pairs."""
     many = any(len(found.means) > MOST_SAID for each in judged for found in each.found)
     return json.dumps(content, indent=None if many else 2, ensure_ascii=False, allow_nan=False)
 
@@ -88,7 +88,7 @@ def _differences(judged: Judged, found: Differences) -> dict[str, Any]:
 
 
 def _kept(judged: Judged, found: Differences, row: PairDifference) -> bool:
-    """Of very many pairs: all of the headline's mean, and all that is known of the best variant."""
+    """The rows for very many pairs: the headline's mean of all pairs, and all rows of pairs with the best variant."""
     best = judged.names[judged.ranked[0]]
     return (row.score is None and found.kind == judged.kind) or best in (row.first, row.second)
 

@@ -1,4 +1,4 @@
-"""A comparison's tables for LaTeX, every name escaped."""
+"""Tables of a comparison in LaTeX; all texts are escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGN = re.compile(r"(?<![^\s(])-(?=\d)")
 
 
 def latex(table: Table) -> str:
-    """A table for LaTeX with booktabs; the highest scores are bold, intervals stand in parentheses."""
+    """A LaTeX table with booktabs; best scores are bold, intervals in parentheses."""
     columns = "".join("l" if column.text else "r" for column in table.columns)
     body = []
     for row in table.rows:
@@ -35,5 +35,5 @@ def latex(table: Table) -> str:
 
 
 def latex_text(text: str) -> str:
-    """A text whose every character LaTeX takes literally; a number's sign is a minus, not a hyphen."""
+    """Text escaped for LaTeX; the sign of a number is a minus, not a hyphen."""
     return "".join(_LATEX.get(c, c) for c in _SIGN.sub("−", " ".join(text.split())))

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, every name escaped."""
+"""A comparison as Markdown; all texts are escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segengine.figures.figure import Figure
 
 
 def markdown(judged: Judged, figures: Sequence[Figure] = ()) -> str:
-    """Title, tables and sentences; `figures` are listed with their descriptions and the names of their files."""
+    """Title, tables and sentences; `figures` are listed with descriptions and file names."""
     lines = [f"## {escaped(judged.comparison.title)}", "", *map(escaped, judged.said.about)]
     for table in tables_of(judged):
         lines += ["", table_lines(table)]
@@ -28,7 +28,7 @@ def markdown(judged: Judged, figures: Sequence[Figure] = ()) -> str:
 
 
 def table_lines(table: Table) -> str:
-    """A table, its caption in bold above; notes in parentheses."""
+    """A table with its caption in bold above; notes in parentheses."""
     lines = [f"**{escaped(table.noted_caption)}**", "", _row(table.header)]
     lines.append("|" + "|".join(" :-- " if column.text else " --: " for column in table.columns) + "|")
     lines += [_row([f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row]) for row in table.rows]
@@ -40,5 +40,5 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown takes as it is: no cell ends early, nothing turns into markup."""
+    """Text escaped for Markdown, also within table cells."""
     return "".join(f"\\{c}" if c in "\\|*_`<[]" else c for c in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The page of one or several comparisons: one HTML file that loads nothing, with one small script for sorting and hints."""
+"""The page of one or several comparisons: a self-contained HTML file with a small script for sorting and tooltips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TILE_BYTES = 70_000
 
 
 def comparison_page(all_contents: Sequence[Contents]) -> str:
-    """The whole page as HTML: a part for each comparison, every text from outside escaped."""
+    """The page as HTML, with one part per comparison; all texts are escaped."""
     package = "segengine.comparison.render"
     script = resource(package, "comparison.js")
     style = page_css(resource(package, "comparison.css"))

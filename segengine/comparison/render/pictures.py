@@ -1,4 +1,4 @@
-"""The gallery's pictures as tiles: image, truth, and each variant's prediction."""
+"""Pictures of the gallery as tiles: image, truth, and the predictions of all variants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDE = 300
 def tiles(
     picture: Picture, gallery: Gallery, names: Sequence[str], side: int = SIDE
 ) -> Iterator[tuple[str, str, Pixels]]:
-    """Name, text alternative and pixels uint8 [h, w, 3] of each tile; `names` are the variants'."""
+    """Name, alternative text and pixels uint8 [h, w, 3] of each tile; `names` are the variants' names."""
     about, labels = picture.about, gallery.labels
     yield "image", f"image {about.id}", tile(picture.image, None, labels, side)
     yield "truth", f"truth of {about.id}", tile(picture.image, picture.truth, labels, side)
@@ -25,7 +25,7 @@ def tiles(
 
 
 def picture_png(picture: Picture, gallery: Gallery) -> bytes:
-    """Image, truth and the predictions side by side as PNG, in the variants' order by score."""
+    """PNG of image, truth and predictions side by side, variants in order of their scores."""
     labels = gallery.labels
     row = [
         tile(picture.image, classes, labels, SIDE) for classes in (None, picture.truth, *picture.predictions.values())

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def terminal(judged: Judged, console: Console, *, all_classes: bool = False) -> None:
-    """Print a comparison: tables without their intervals of classes, then the sentences.
+    """Print a comparison: tables without intervals of classes, then the sentences.
 
-    Of tables with many classes the ten worst and ten best by their first score, unless `all_classes` are wanted.
+    With many classes, only the ten worst and ten best by the first score, unless `all_classes` is set.
     """
     said = judged.said
     console.print(f"[bold]{_plain(judged.comparison.title)}[/bold]")
@@ -33,7 +33,7 @@ def terminal(judged: Judged, console: Console, *, all_classes: bool = False) -> 
 
 
 def text_lines(judged: Judged) -> list[str]:
-    """Verdict, what is compared and what differs besides, notes, pairs and methods, a line each; details are indented."""
+    """Verdict, factor, other differences, notes, pairs and methods, one per line; details are indented."""
     said, fair = judged.said, judged.said.fairness
     lines = [" ".join(said.verdict), f"compared: {fair.factor}"]
     if fair.confounders:
@@ -45,7 +45,7 @@ def text_lines(judged: Judged) -> list[str]:
 
 
 def _few(judged: Judged, table: Table) -> Extremes | None:
-    """The rows of many that are shown: of scores by class, and of differences by class."""
+    """The rows that are shown if there are many classes, for scores and differences by class."""
     if table.columns[0].heading == "class":
         return extremes(_numbers(table.columns[2]), lower_is_better=judged.measure.sign < 0)
     if table.name == "differences-by-class":
@@ -58,7 +58,7 @@ def _numbers(column: Column) -> list[float | None]:
 
 
 def _means(judged: Judged, table: Table) -> list[str]:
-    """The last row of scores by class: each variant's mean over the classes that means are over."""
+    """The last row of scores by class: the mean of each variant over the averaged classes."""
     kinds = [kind for kind in judged.kinds if table.name == f"classes-{kind.replace('_', '-')}"]
     if table.columns[0].heading != "class" or not kinds:
         return []
@@ -90,7 +90,7 @@ def _shown(cell: Cell) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text from outside, safe in rich's markup and on the terminal."""
+    """Text escaped for rich's markup and for the terminal."""
     from rich.markup import escape
 
     return escape(printable(text))

@@ -1,4 +1,4 @@
-"""Every pair of variants: the paired difference of the mean and of each class, its intervals, its tests, its verdict."""
+"""Paired differences of all pairs of variants, of the mean and of each class, with intervals, tests and verdicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SEED = 20_220_831
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user may choose: the margin within which scores are practically equal (0..1), resamples, confidence.
+    """User settings: margin of practical equality (0..1), number of resamples, confidence.
 
     Raises:
         ComparisonError: the margin is negative or not a finite number, or the others are out of range.
@@ -57,21 +57,20 @@ DEFAULTS = Choices()
 
 @dataclass(frozen=True)
 class PairDifference:
-    """One difference first - second, of the mean (`score` None) or of a class; None where it is undefined or untested.
+    """One difference first - second, of the mean (`score` None) or of a class; None where undefined or not tested.
 
-    `low`, `high`: the simultaneous interval of its family (the means of all pairs; or all pairs and classes), which
-    leaves out 0 exactly where the verdict is better or worse and where `p_adjusted` <= 1 - confidence. `single_low`,
-    `single_high`: the t interval of this difference alone. `p` is unadjusted, `p_holm` is Holm's of it, for reference.
-    `p_equal`: of two one-sided tests that the difference is beyond the margin, adjusted like `p_adjusted`;
-    `within_margin` where it is at most 1 - confidence, also beside a proven difference, which then is one that is too
-    small to matter. All intervals lie within what is possible.
+    `low`, `high`: simultaneous interval of its family (the means of all pairs; or all pairs and classes). It excludes 0 if
+    and only if the verdict is better or worse, and if and only if `p_adjusted` <= 1 - confidence. `single_low`,
+    `single_high`: t interval of this difference alone. `p` is unadjusted; `p_holm` is Holm's adjustment of it, for reference.
+    `p_equal`: p of two one-sided tests that the difference exceeds the margin, adjusted like `p_adjusted`;
+    `within_margin`: whether it is at most 1 - confidence, which is possible for a proven difference too. Intervals are clipped
+    to possible values.
 
-    `about`: "models" where one of the two has fewer than 3 seeds, or fewer than 10 units have the class (the mean's scarcest),
-    else "variants"; `claim` says of the latter whether cross-validation folds, which share training images, limit it.
-    `units`: groups or images that have the class, of a mean those of its scarcest class, which is `scarce` where it has
-    fewer than all. `sd_units` and `sd_seeds` are the parts of the standard error from units and from seeds. `reason`: why
-    there is no test ("too few units", "scarce class", "undefined"), or "too few seeds" where the interval is wider than
-    all that is possible.
+    `about`: "models" if one of the two has fewer than 3 seeds, or fewer than 10 units have the class (for a mean, its scarcest
+    class), else "variants"; `claim`: whether cross-validation folds, which share training images, limit the latter.
+    `units`: number of groups or images with the class, for a mean with its scarcest class, which is `scarce` if it is not in all
+    units. `sd_units` and `sd_seeds`: parts of the standard error from units and from seeds. `reason`: why there is no test
+    ("too few units", "scarce class", "undefined"), or "too few seeds" if the interval is wider than the possible range.
     """
 
     first: str
@@ -100,7 +99,7 @@ class PairDifference:
     claim: Claim = "models"
 
     def seen_from(self, first: str) -> PairDifference:
-        """The same difference with `first` as the first of the pair."""
+        """The difference with `first` as the first of the pair."""
         if self.first == first:
             return self
         ends = (self.difference, self.high, self.low, self.single_high, self.single_low)
@@ -115,7 +114,7 @@ class PairDifference:
 class Differences:
     """All differences of one metric of one kind; pairs in the order of the variants, the mean before its classes.
 
-    `exact`: all exchanges of units were made, not random ones. `undefined`: averaged classes that are left out.
+    `exact`: all exchanges of units were computed, not a random sample. `undefined`: averaged classes that are excluded.
     """
 
     metric: str
@@ -146,7 +145,7 @@ class Judged:
 
 
 def judge_sample(sample: Sample, choices: Choices = DEFAULTS) -> Judged:
-    """Compare all pairs of variants. The same arrays and choices give the same result to the last digit."""
+    """Compare all pairs of variants; results are bit-identical for the same arrays and choices."""
     columns, rules = list(sample.compared()), Rules(1 - choices.confidence, choices.margin, choices.resamples, _SEED)
     pairs, half = judge_pairs(sample, rules)
     numbers = _numbers(pairs, half, choices) if pairs else []
@@ -168,7 +167,7 @@ def judge_sample(sample: Sample, choices: Choices = DEFAULTS) -> Judged:
 
 
 class Numbers(NamedTuple):
-    """All numbers of one difference: see `PairDifference`; NaN where there is none."""
+    """All values of one difference (see `PairDifference`); NaN if missing."""
 
     difference: float
     width: float
@@ -183,7 +182,7 @@ class Numbers(NamedTuple):
 
 
 def _numbers(pairs: list[Pair], half: Half, choices: Choices) -> list[list[Numbers]]:
-    """The numbers of all pairs and columns."""
+    """The values of all pairs and columns."""
     found = Estimate.stacked([pair.estimate for pair in pairs])
     holms = np.concatenate([holm(half.p[:, :-1]), holm(half.p[:, -1:])], axis=1)
     each = (
@@ -221,7 +220,7 @@ def _row(sample: Sample, pair: Pair, k: int, its: Numbers, *, columns: list[int]
 def _advised(
     sample: Sample, pairs: list[Pair], half: Half, rows: list[PairDifference], choices: Choices
 ) -> list[PairDifference]:
-    """The rows, means that are undecided with what would decide them."""
+    """The rows; undecided means with the number of additional units or seeds required."""
     place = {(pair.first, pair.second): at for at, pair in enumerate(pairs)}
     number = {name: at for at, name in enumerate(sample.variants)}
     undecided = [at for at, row in enumerate(rows) if row.score is None and row.verdict == "not distinguishable"]
@@ -234,7 +233,7 @@ def _advised(
 
 
 def _untested(sample: Sample, pair: Pair, k: int) -> PairDifference:
-    """The row of an averaged class that can't be compared."""
+    """The row of an averaged class that is not comparable."""
     counts = (int(sample.counts[pair.first]), int(sample.counts[pair.second]))
     return PairDifference(
         sample.variants[pair.first], sample.variants[pair.second], sample.classes[k],
@@ -244,14 +243,14 @@ def _untested(sample: Sample, pair: Pair, k: int) -> PairDifference:
 
 
 def _scarce(sample: Sample, pair: Pair, columns: list[int]) -> str | None:
-    """The averaged class that the fewest units have, where not all have it."""
+    """The averaged class with the fewest units; None if all units have it."""
     if not columns or pair.held[-1] >= sample.units:
         return None
     return sample.classes[columns[int(pair.held[:-1].argmin())]]
 
 
 def _verdict(low: float, high: float, p_equal: float, choices: Choices, sign: int) -> tuple[Verdict, bool]:
-    """Better or worse exactly where the interval leaves out 0; and whether the difference is proven to be within the margin."""
+    """The verdict, better or worse if and only if the interval excludes 0; and whether the difference is within the margin."""
     equal = p_equal <= 1 - choices.confidence
     if low > 0 or high < 0:
         return ("better" if (low > 0) == (sign > 0) else "worse"), equal

@@ -1,4 +1,4 @@
-"""Tests and intervals of all pairs together: exchanges of units give the family's critical value, seeds add a bound by t."""
+"""Joint tests and intervals of all pairs: critical values by exchanges of units, and by t if seeds are included."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from segengine.comparison.statistics.permutation import Null, exact_count, excha
 from segengine.comparison.statistics.sample import Sample
 
 _CELLS = 8_000_000
-"""The most numbers of one kind that are held at a time: 64 MB."""
+"""Maximum number of values of a temporary array: 64 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """Of P pairs and C columns (the classes and, last, the mean), float64 [P, C], NaN where nothing is tested.
+    """Tests of P pairs and C columns (the classes and, last, the mean), float64 [P, C], NaN where not tested.
 
-    `width`: half of the simultaneous interval, `equal`: half of that of the two one-sided tests (confidence 1 - 2 alpha);
-    `p` unadjusted, `adjusted`, and `p_equal` of the two one-sided tests. `exact`: all exchanges were made.
+    `width`: half-width of the simultaneous interval, `equal`: half-width for the two one-sided tests (confidence 1 - 2 alpha);
+    p values: `p` unadjusted, `adjusted`, and `p_equal` of the two one-sided tests. `exact`: all exchanges were computed.
     """
 
     width: Floats
@@ -36,7 +36,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Rules:
-    """Level of each family of tests, margin of equality, number of random exchanges and the seed they are drawn with."""
+    """Level of each family of tests, margin of equality, number of random exchanges and their random seed."""
 
     level: float
     margin: float
@@ -46,9 +46,9 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Stacked:
-    """Estimates of all pairs, [P, C]: difference, variance by units alone, and `scale`, that of the exchange statistic.
+    """Estimates of all pairs, [P, C]: difference, variance from units alone, and `scale` of the exchange statistic.
 
-    scale^2 = (difference^2 + (G - 1) units) / G is the mean square of what exchanges give where scores are linear in units.
+    scale^2 = (difference^2 + (G - 1) units) / G is the mean square of exchanged differences for scores linear in units.
     """
 
     difference: Floats
@@ -67,16 +67,16 @@ class Stacked:
             return np.where(self.scale > 0, np.abs(difference) / self.scale, 0.0)
 
     def width(self, critical: float) -> Floats:
-        """Half-widths that leave out 0 exactly where the statistic is above `critical`.
+        """Half-widths of intervals that exclude 0 if and only if the statistic exceeds `critical`.
 
-        A statistic u of G units is t = u sqrt((G - 1) / (G - u^2)) in standard errors of the difference.
+        A statistic u of G units corresponds to t = u sqrt((G - 1) / (G - u^2)) standard errors of the difference.
         """
         if not critical**2 < self.count:
             return np.asarray(np.maximum(critical * self.scale, np.abs(self.difference)))
         return np.asarray(critical * np.sqrt((self.count - 1) / (self.count - critical**2)) * np.sqrt(self.units))
 
     def statistic_of(self, distance: Floats) -> Floats:
-        """The statistic whose half-width is `distance`."""
+        """The statistic with half-width `distance`."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(distance > 0, distance / np.sqrt(self.units), 0.0)
             return np.asarray(np.where(np.isinf(t), 1.0, t / np.sqrt(self.count - 1 + t * t)) * np.sqrt(self.count))
@@ -86,11 +86,11 @@ def family(
     sample: Sample, columns: Sequence[int], estimates: Sequence[Estimate], tested: NDArray[np.bool_], rules: Rules,
     *, training: NDArray[np.bool_],
 ) -> Half:  # fmt: skip
-    """Half-widths and p of all pairs, in two families: the means, and all pairs and classes.
+    """Half-widths and p values of all pairs, in two families: the means, and all pairs and classes.
 
-    Of the m tests of a family those about trained models are judged together by the largest statistic under joint
-    exchanges (Westfall & Young 1993), those about training (`training` bool [P, C]) by the t test with the variance from
-    seeds at level / m each (Bonferroni); where there are both kinds, the first have their share of the level.
+    Of the m tests of a family, those about trained models are adjusted by the maximum statistic under joint exchanges
+    (Westfall & Young 1993), those about training (`training` bool [P, C]) by t tests with the variance from seeds at
+    level / m each (Bonferroni). If there are both kinds, the level is divided in proportion to their numbers.
     """
     exact = exact_count(sample.units, rules.resamples)
     out = {name: np.full(tested.shape, np.nan) for name in ("width", "equal", "p", "adjusted", "p_equal")}
@@ -116,7 +116,7 @@ def family(
 
 
 def _by_exchange(of: Stacked, law: Null, portion: float, rules: Rules) -> dict[str, Floats]:
-    """Half-widths and p [P, ...] of tests about models, which are a `portion` of their family."""
+    """Half-widths and p values [P, ...] of tests about models, which are the fraction `portion` of their family."""
     inside = rules.margin - np.abs(of.difference)
     p_equal = np.where(inside > 0, law.p(of.statistic_of(np.maximum(inside, 0))) / 2, 1.0)
     return {
@@ -131,7 +131,7 @@ def _part(stacked: Stacked, part: slice) -> Stacked:
 
 
 def _by_t(found: Estimate, several: int, rules: Rules) -> dict[str, Floats]:
-    """Half-widths and p [P, C] of the t test among `several` tests."""
+    """Half-widths and p values [P, C] of t tests, Bonferroni-adjusted for `several` tests."""
     several = max(several, 1)
     p, inside = found.p(), rules.margin - np.abs(found.difference)
     outside = np.where(inside > 0, several * found.tail(np.maximum(inside, 0)), 1.0)
@@ -145,7 +145,7 @@ def _exchanges(
     sample: Sample, columns: Sequence[int], stacked: Stacked, estimates: Sequence[Estimate], tested: NDArray[np.bool_],
     *, rules: Rules,
 ) -> tuple[tuple[Floats, Floats], NDArray[np.int64]]:  # fmt: skip
-    """The largest statistic of each exchange, float64 [R] of the means and of the classes; how often each was reached [P, C]."""
+    """Maximum statistic of each exchange, float64 [R], of the means and of the classes; how often each statistic is reached [P, C]."""
     pairs = list(combinations(range(len(sample.variants)), 2))
     least = np.abs(stacked.difference) * (1 - 1e-9) - 1e-15
     inverse = np.where(tested & (stacked.scale > 0), 1 / np.where(stacked.scale > 0, stacked.scale, 1.0), 0.0)
@@ -178,7 +178,7 @@ def _chunks(sample: Sample, classes: int, rules: Rules) -> Iterator[Floats]:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Numerators and denominators of all models, float64 [M, K, G], M the seeds of all variants; where each variant's begin."""
+    """Numerators and denominators of all models, float64 [M, K, G], M the seeds of all variants; and each variant's first model."""
 
     numerators: Floats
     denominators: Floats
@@ -194,7 +194,7 @@ class _Sums:
         return cls(numerators, denominators, tuple(sum(counts[:i]) for i in range(len(counts))))
 
     def exchange(self, flips: Floats) -> _Exchange:
-        """The sums after exchanges by `flips` [R, G]."""
+        """Sums over units after the exchanges `flips` [R, G]."""
         shape = (*self.numerators.shape[:2], len(flips))
         numerators, denominators = (
             (each.reshape(-1, flips.shape[1]) @ flips.T).reshape(shape) for each in (self.numerators, self.denominators)
@@ -209,7 +209,7 @@ class _Sums:
 
 @dataclass(frozen=True, eq=False)
 class _Exchange:
-    """Signs `flips` float64 [R, G], and sums over units with these signs of all models, float64 [M, K, R]."""
+    """Signs `flips` float64 [R, G], and signed sums over units of all models, float64 [M, K, R]."""
 
     sums: _Sums
     flips: Floats
@@ -217,9 +217,9 @@ class _Exchange:
     denominators: Floats
 
     def differences(self, sample: Sample, columns: Sequence[int], pair: tuple[int, int], found: Estimate) -> Floats:
-        """Differences of a pair after each exchange, float64 [C, R]: of classes and, last, of the mean.
+        """Differences of a pair after each exchange, float64 [C, R]: of the classes and, last, of the mean.
 
-        Where the numbers of seeds differ there is no seed to exchange each with: then by the pseudo-values' signs.
+        If the numbers of seeds differ, seeds can't be exchanged one by one; the signs of pseudo-values are changed instead.
         """
         (i, j), flips = pair, self.flips
         count = int(sample.counts[i])

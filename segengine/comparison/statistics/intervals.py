@@ -1,4 +1,4 @@
-"""Intervals for the difference of two variants: variance from units and from seeds, a t with its degrees of freedom."""
+"""Intervals of the difference of two variants: variance from units and from seeds, and t with its degrees of freedom."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Jackknife:
-    """Scores float64 [..., C] of models, and what each of the G units adds to them: influence [..., G, C], sum 0.
+    """Scores float64 [..., C] of models, and the influence of each of G units on them, [..., G, C], with sum 0.
 
     The columns C are the K classes and, last, the mean over the averaged ones.
     """
@@ -29,7 +29,7 @@ class Jackknife:
 
     @cached_property
     def seed_parts(self) -> tuple[Floats, Floats]:
-        """Variance [..., C] of the mean over seeds from its seeds, and the interaction with units that it contains."""
+        """Variance [..., C] of the mean over seeds due to seeds, and the interaction with units that it contains."""
         count, units = self.influence.shape[-3:-1]
         seed = self.scores.var(axis=-2, ddof=1) / count
         interaction = self.influence.var(axis=-3, ddof=1).sum(axis=-2) * (units - 1) / units / count
@@ -37,19 +37,19 @@ class Jackknife:
 
 
 MINIMUM_SEEDS = 3
-"""The fewest seeds of each variant from which a verdict about training follows: with two no interval held what it promised."""
+"""Minimum number of seeds per variant for a verdict about training; with two, no interval had its nominal coverage."""
 
 MINIMUM_UNITS_OF_TRAINING = 10
-"""The fewest units that have a class from which a verdict about training follows: with 6 to 9 no interval held either."""
+"""Minimum number of units with a class for a verdict about training; with 6 to 9, no interval had its nominal coverage."""
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A difference of two variants, float64 [..., C] each: its variance by source and its degrees of freedom.
+    """Difference of two variants, float64 [..., C], with its variance by source and its degrees of freedom.
 
-    `units`: from the choice of images (groups); `seeds`: what training adds to that, 0 where the verdict is about models.
-    `influence` [..., G, C] of each unit on the difference, sum 0; G is 0 where it isn't kept. `parts` are the variances
-    these are made of; None where a variant has one seed.
+    `units`: variance from the sample of images (groups); `seeds`: additional variance from training, 0 for verdicts about models.
+    `influence` [..., G, C] of each unit on the difference, with sum 0; G is 0 if it is not stored. `parts`: components of the
+    variances; None if a variant has one seed.
     """
 
     difference: Floats
@@ -61,7 +61,7 @@ class Estimate:
 
     @property
     def pseudo(self) -> Floats:
-        """Jackknife pseudo-values [..., G, C] (Tukey 1958), whose mean is the difference."""
+        """Jackknife pseudo-values [..., G, C] (Tukey 1958); their mean is the difference."""
         count = self.influence.shape[-2]
         return np.asarray(self.difference[..., None, :] + (count - 1) * self.influence)
 
@@ -74,11 +74,11 @@ class Estimate:
         return cls(difference, units, seeds, df, np.zeros((len(estimates), 0, difference.shape[-1])))
 
     def without_influence(self) -> Estimate:
-        """The same in little memory."""
+        """A copy without large arrays."""
         return replace(self, influence=self.influence[..., :0, :].copy())  # a view would keep it all
 
     def where(self, training: NDArray[np.bool_]) -> Estimate:
-        """The estimate about these models in all columns [C] but those of `training`."""
+        """The estimate with a verdict about models in all columns [C] except those in `training`."""
         if self.parts is None:
             return self
         return replace(
@@ -92,22 +92,22 @@ class Estimate:
         return np.asarray(np.sqrt(self.units + self.seeds))
 
     def interval(self, confidence: float) -> tuple[Floats, Floats]:
-        """The t interval, both ends [..., C]."""
+        """Both ends [..., C] of the t interval."""
         half = self.half_width(1 - confidence)
         return self.difference - half, self.difference + half
 
     def half_width(self, level: float) -> Floats:
-        """Half the width of the t interval with confidence 1 - `level`."""
+        """Half-width of the t interval with confidence 1 - `level`."""
         from scipy.special import stdtrit
 
         return np.asarray(stdtrit(self.df, 1 - level / 2) * self.error)
 
     def p(self) -> Floats:
-        """Two-sided p of the t test that the difference is 0; 1 where two variants don't differ anywhere."""
+        """Two-sided p of the t test for difference 0; 1 if the two variants are identical."""
         return 2 * self.tail(np.abs(self.difference))
 
     def tail(self, distance: Floats) -> Floats:
-        """One-sided p of a distance from the hypothesis, by t."""
+        """One-sided p of a distance from the hypothesis, by the t distribution."""
         from scipy.special import stdtr
 
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,11 +117,11 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Variances float64 [..., C] of a difference of seed means, as estimated.
+    """Estimated variances float64 [..., C] of a difference of seed means.
 
-    `units` by the jackknife and `seeds` from the scores by seed both contain `interaction`, what units and seeds add only
-    together (one training is good at these images, another at those). `seeds` and `interaction` have one entry for each
-    set of `counts` seeds drawn independently: two variants, or one where seeds are paired. `units_df`: degrees of freedom.
+    `units`, by the jackknife, and `seeds`, from the scores per seed, both contain `interaction`, the variance due to units and
+    seeds jointly (trainings that differ in their scores on single images). `seeds` and `interaction` have one entry per
+    set of `counts` independent seeds: two variants, or one set if seeds are paired. `units_df`: degrees of freedom of `units`.
     """
 
     units: Floats
@@ -133,11 +133,11 @@ class Parts:
 
 
 def jackknife(numerators: Floats, denominators: Floats, averaged: Sequence[int]) -> Jackknife:
-    """Scores that are ratios of sums over units, and each unit's influence by leaving it out (Efron & Tibshirani 1993, 11).
+    """Scores as ratios of sums over units, and the jackknife influence of each unit (Efron & Tibshirani 1993, chapter 11).
 
-    `numerators`, `denominators`: [..., G, K]. With r = sum a / sum b, leaving out unit g changes r by
-    (a_g - r b_g) / (sum b - b_g). A class that only one unit has can't be left out: its influence is 0, and the number
-    of units that have it says why nothing is to be concluded. A class without any unit is NaN.
+    `numerators`, `denominators`: [..., G, K]. With r = sum a / sum b, omitting unit g changes r by
+    (a_g - r b_g) / (sum b - b_g). For a class in a single unit the influence is 0; such classes are not tested. A class
+    without units is NaN.
     """
     total = denominators.sum(axis=-2, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -158,7 +158,7 @@ def jackknife(numerators: Floats, denominators: Floats, averaged: Sequence[int])
 def unit_variance(influence: Floats) -> tuple[Floats, Floats]:
     """The jackknife variance [..., C] of influences [..., G, C], and its degrees of freedom.
 
-    The variance of a variance grows with the kurtosis, so that few units which decide everything count as few:
+    The variance of a variance increases with the kurtosis, so that a few dominating units reduce the degrees of freedom:
     df = 2 G / (kurtosis - 1), which is G for normal values, and at most G - 1 (Box 1954; Satterthwaite 1946).
     """
     count = influence.shape[-2]
@@ -172,20 +172,20 @@ def unit_variance(influence: Floats) -> tuple[Floats, Floats]:
 
 
 def estimate(first: Jackknife, second: Jackknife, *, paired: bool = False) -> Estimate:
-    """The difference first - second of means over seeds; both on the same units.
+    """The difference first - second of means over seeds, on the same units.
 
-    Scores [..., S, C] and influences [..., S, G, C]; S may differ. Seeds are drawn independently for each variant unless
-    `paired`: then seed s of both shares initial weights and order, and S is equal. If either has fewer than
-    `MINIMUM_SEEDS` the verdict can only be about these models: the units are all that varies. Else, as in a mixed model
-    with units crossed with variants and seeds nested in variants, the variance of the difference is
+    Scores [..., S, C] and influences [..., S, G, C]; S may differ. Seeds are independent between variants unless `paired`:
+    then seed s of both shares initial weights and order, and S is equal. If either has fewer than `MINIMUM_SEEDS`, the
+    verdict is about these models, and only units vary. Otherwise, as in a mixed model with units crossed with variants and
+    seeds nested in variants, the variance of the difference is
 
         max(units + seeds - interaction, units - min(interaction, units) / 2)
 
-    units: jackknife variance of the difference of seed means; seeds: s_1^2 / S_1 + s_2^2 / S_2 of the scores by seed
-    (Welch 1947); interaction: what units times seeds add to both, estimated from the residuals, so that it isn't counted
-    twice. Without the bound it would be unbiased; the truth is never below units - interaction. Degrees of freedom by
-    Satterthwaite (1946), where each variant's seeds enter by s_v^2 / S_v less an eighth of its interaction, which is
-    chance of many units, not of few seeds. These shares were chosen by simulation.
+    units: jackknife variance of the difference of seed means; seeds: s_1^2 / S_1 + s_2^2 / S_2 of the scores per seed
+    (Welch 1947); interaction: the part of both due to units x seeds, estimated from the residuals, subtracted so that it is
+    counted once. Without the lower bound the estimate is unbiased; the true variance is at least units - interaction. Degrees
+    of freedom by Satterthwaite (1946), with s_v^2 / S_v minus an eighth of the interaction for each variant's seeds, because
+    the interaction depends on many units rather than on few seeds. These fractions were chosen by simulation.
     """
     counts = (first.scores.shape[-2], second.scores.shape[-2])
     (one_score, one_influence), (other_score, other_influence) = first.mean, second.mean
@@ -200,12 +200,12 @@ def estimate(first: Jackknife, second: Jackknife, *, paired: bool = False) -> Es
     if min(counts) < MINIMUM_SEEDS:
         return Estimate(difference, units, np.zeros_like(units), df, influence, parts)
     variance, joint = combined(parts)
-    # Where the seeds add less than nothing, the units' part held more of the interaction than there is.
+    # A negative contribution of seeds means that the units' part contains more than the estimated interaction.
     return Estimate(difference, np.minimum(units, variance), np.maximum(variance - units, 0), joint, influence, parts)
 
 
 def combined(parts: Parts) -> tuple[Floats, Floats]:
-    """Variance of the difference from all its parts, and its degrees of freedom: see `estimate`."""
+    """Variance of the difference from its components, and its degrees of freedom (see `estimate`)."""
     units, interaction = parts.units, sum(parts.interaction)
     added = np.maximum(sum(parts.seeds) - interaction, -np.minimum(interaction, units) / 2)
     from_seeds = sum(

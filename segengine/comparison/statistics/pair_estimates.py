@@ -1,4 +1,4 @@
-"""Estimates of all pairs of variants, and their tests as one family, as arrays."""
+"""Estimates of all pairs of variants and their joint tests, as arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from segengine.comparison.statistics.sample import Sample
 
 
 class Pair(NamedTuple):
-    """Two variants; columns of arrays are `columns` classes and, last, the mean."""
+    """A pair of variants; the columns of arrays are the classes `columns` and, last, the mean."""
 
     first: int
     second: int

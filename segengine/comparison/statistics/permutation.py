@@ -1,4 +1,4 @@
-"""Exchange tests: two variants' results are swapped in random units, jointly for all pairs, and every score is computed anew."""
+"""Exchange tests: results of two variants are swapped in random units, jointly for all pairs, and scores are recomputed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from segengine.comparison.statistics.intervals import Floats
 
 MINIMUM_UNITS = 6
-"""The fewest units with which a two-sided exchange test can give p below 0.05: 2 / 2^6 = 0.03."""
+"""Minimum number of units with which a two-sided exchange test can reach p < 0.05: 2 / 2^6 = 0.03."""
 _AT_ONCE = 2048
 _TIE = 1e-9
 """Relative tolerance within which two statistics count as tied."""
 
 
 def exact_count(units: int, resamples: int) -> int | None:
-    """The number of all distinct exchanges of `units`, where there are no more than `resamples` of them; else None."""
+    """The number of distinct exchanges of `units`; None if it exceeds `resamples`."""
     return 2 ** (units - 1) if units - 1 < 63 and 2 ** (units - 1) <= resamples else None
 
 
 def signs(units: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """Signs +1 or -1 float64 [R, G] in chunks of at most 2,048 rows: all there are (up to the sign of a row), or random ones.
+    """Signs +1 or -1, float64 [R, G], in chunks of at most 2,048 rows: all distinct ones (up to the sign of a row), or random ones.
 
-    -1 swaps the two variants in that unit. The same arguments give the same signs.
+    -1 swaps the two variants in that unit. Signs are reproducible for the same arguments.
     """
     exact = exact_count(units, resamples)
     rng = np.random.default_rng(seed)
@@ -53,22 +53,22 @@ def exchanged(sums: tuple[Floats, Floats], swapped: tuple[Floats, Floats]) -> Fl
 
 @dataclass(frozen=True, eq=False)
 class Null:
-    """Null distribution of a statistic: sorted float64 [R] of the maximum over a family; `exact` where all exchanges are in it."""
+    """Null distribution of the maximum statistic of a family: sorted float64 [R]; `exact`: it contains all exchanges."""
 
     maxima: Floats
     exact: bool
 
     def p(self, statistic: Floats) -> Floats:
-        """Adjusted p of each statistic, single step (Westfall & Young 1993).
+        """Single-step adjusted p of each statistic (Westfall & Young 1993).
 
-        The share of exchanges whose maximum reaches it. Of random exchanges, the upper end of the 95 % interval of that
-        share (Clopper & Pearson 1934), so that no verdict depends on which exchanges were drawn.
+        The fraction of exchanges whose maximum reaches it. For random exchanges, the upper end of the 95 % interval of this
+        fraction (Clopper & Pearson 1934), so that verdicts do not depend on the random exchanges.
         """
         reached = len(self.maxima) - np.searchsorted(self.maxima, np.abs(statistic) * (1 - _TIE), side="left")
         return p_value(reached, len(self.maxima), exact=self.exact)
 
     def critical(self, level: float) -> float:
-        """The statistic above which `p` is at most `level`; infinite where no statistic can reach it."""
+        """The critical value: `p` is at most `level` for larger statistics; infinite if no statistic can reach it."""
         count = len(self.maxima)
         reached = allowed(count, level, exact=self.exact)
         return np.inf if reached is None else float(self.maxima[max(count - reached - 1, 0)]) * (1 + _TIE)
@@ -76,7 +76,7 @@ class Null:
 
 @lru_cache
 def allowed(count: int, level: float, *, exact: bool) -> int | None:
-    """By how many of `count` exchanges a statistic may be reached with a p of at most `level`; None where by none."""
+    """Maximum number of `count` exchanges that may reach a statistic with p at most `level`; None if there is none."""
     low, high = -1, int(level * count) + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -86,7 +86,7 @@ def allowed(count: int, level: float, *, exact: bool) -> int | None:
 
 
 def p_value(reached: NDArray[np.int64], count: int, *, exact: bool) -> Floats:
-    """P of a statistic that `reached` of `count` exchanges reach: exact, or an upper confidence limit of it."""
+    """P of a statistic that `reached` of `count` exchanges reach: exact, or its upper confidence limit."""
     from scipy.special import betaincinv
 
     if exact:
@@ -96,7 +96,7 @@ def p_value(reached: NDArray[np.int64], count: int, *, exact: bool) -> Floats:
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted p of a family of tests, any shape (Holm 1979); NaN is no test."""
+    """Holm-adjusted p values of a family of tests, any shape (Holm 1979); NaN: not a test."""
     flat = p.ravel()
     tested = np.flatnonzero(~np.isnan(flat))
     order = tested[np.argsort(flat[tested], kind="stable")]

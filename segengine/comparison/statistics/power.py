@@ -13,9 +13,9 @@ from segengine.comparison.statistics.intervals import MINIMUM_SEEDS, Estimate, F
 
 POWER = 0.8
 MOST_SEEDS = 100
-"""The most additional seeds per variant that are advised."""
+"""Maximum number of additional seeds per variant that is suggested."""
 MOST_TIMES = 100
-"""The most additional units that are advised, in multiples of those there are."""
+"""Maximum number of additional units that is suggested, as a multiple of the existing ones."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Needed:
 
     @property
     def realistic(self) -> bool:
-        """Whether any number would do: at most 100 more seeds per variant, or 100 times as many units."""
+        """Whether any number suffices, of at most 100 additional seeds per variant or 100 times as many units."""
         return self.units is not None or self.seeds is not None or self.both is not None
 
 
@@ -51,7 +51,7 @@ class Sources:
 
     @classmethod
     def of(cls, found: Sequence[Estimate], units: int, column: int = -1) -> Sources:
-        """Of one column of estimates without leading axes, all with the same number of sets of seeds."""
+        """From one column of estimates without leading axes, all with the same number of sets of seeds."""
 
         def stacked(values: Iterable[Floats | float]) -> Floats:
             return np.array([float(value if np.ndim(value) == 0 else np.asarray(value)[column]) for value in values])
@@ -89,7 +89,7 @@ class Sources:
         return cls(images, parts.units_df, parts.unit_count, seed, both, counts)
 
     def at(self, rows: NDArray[np.bool_]) -> Sources:
-        """Of some of the differences."""
+        """The components of a selection of differences."""
         counts = tuple(each[rows] for each in self.counts)
         return Sources(
             self.images[rows], self.units_df[rows], self.unit_count, self.seed[rows], self.interaction[rows], counts
@@ -139,9 +139,9 @@ def _needed(found: Sequence[Estimate], units: int, margin: float, widths: Floats
 
 
 def more(sources: Sources, target: Floats, level: Floats) -> list[Needed]:
-    """The least numbers with which a true difference of `target` [P] is found at `level` [P] with a power of 80 %.
+    """The smallest numbers with which a true difference `target` [P] is found at `level` [P] with a power of 80 %.
 
-    They are found by bisection, for all differences together. Where neither more units nor more seeds suffice, both grow
+    Computed by bisection, for all differences at once. Where neither more units nor more seeds suffice, both grow
     by the same factor.
     """
     n = sources.unit_count
@@ -200,9 +200,9 @@ def _least(
     sources: Sources, target: Floats, level: Floats, most: int,
     trial: Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> NDArray[np.int64]:  # fmt: skip
-    """The smallest numbers [P] from 1 to `most` with at least 80 % where more is never worse; 0 where none has that.
+    """The smallest numbers [P] in 1..`most` with a power of at least 80 %, which must not decrease; 0 if there is none.
 
-    `trial` gives units and additional seeds of each number.
+    `trial` returns units and additional seeds for each number.
     """
     high = np.full(len(target), most, dtype=np.int64)
     low = np.zeros_like(high)

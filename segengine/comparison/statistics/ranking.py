@@ -1,4 +1,4 @@
-"""How firm the order of the variants is: draws of all mean scores by the variance of the intervals."""
+"""Stability of the ranking: random draws of all mean scores with the variance of the intervals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Ranking:
-    """Over draws: how often each variant came first, its mean rank and the ranks that 95 % of the draws lie in.
+    """Over draws: the fraction in which each variant is first, its mean rank, and the range of ranks in 95 % of the draws.
 
-    Variants that tie share a rank: k firsts count 1 / k each, and `mean_rank` is of average ranks. `stability`: the mean
-    of Kendall's tau-b between the draws' order and the one seen; 1 is always the same order.
+    Ties share a rank: k tied first variants count 1 / k each, and `mean_rank` uses average ranks. `stability`: mean
+    of Kendall's tau-b between the order of draws and the observed order; 1: always the same order.
     """
 
     best: tuple[float, ...]
@@ -31,13 +31,13 @@ def ranking(
     variants: Sequence[Jackknife], widths: Floats, resamples: int, seed: int, *, sign: int = 1, confidence: float = 0.95,
     training: bool = False,
 ) -> Ranking | None:  # fmt: skip
-    """The order of mean scores, the highest first, or the lowest where `sign` is -1.
+    """The ranking of mean scores, highest first, or lowest first if `sign` is -1.
 
-    `variants`: scores [S, 1] and influences [S, G, 1]; `widths` [P]: halves of all pairs' simultaneous intervals. Draws
-    are normal around the scores seen: units enter by their influences, shared by all variants, seeds (if the verdicts are
-    about `training`) by their variance. The spread is stretched until no pair's is narrower than its simultaneous
-    interval, so that a variant is first in nearly all draws only where it is better than every other. None where that
-    stretch, needed by one pair of few degrees of freedom, would often reverse another pair whose difference is certain.
+    `variants`: scores [S, 1] and influences [S, G, 1]; `widths` [P]: half-widths of the simultaneous intervals of all pairs.
+    Draws are normally distributed around the observed scores: units contribute by their influences, common to all variants, seeds
+    (for verdicts about `training`) by their variance. The spread is scaled so that no pair's is narrower than its simultaneous
+    interval; a variant is first in nearly all draws only if it is better than all others. None if the scaling
+    required by one pair with few degrees of freedom would often reverse another pair whose difference is certain.
     """
     from scipy.special import ndtri
 
@@ -80,7 +80,7 @@ def ranking(
 
 
 def fair_ranks(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """The lowest, highest and average rank of each value in its row [R, V], from 1 for the smallest; ties share them."""
+    """The lowest, highest and average rank of each value in its row [R, V], 1 for the smallest; ties share ranks."""
     from scipy.stats import rankdata
 
     low, high = (rankdata(values, method=method, axis=1).astype(np.float64) for method in ("min", "max"))
@@ -88,7 +88,7 @@ def fair_ranks(values: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def tau_b(ranks: Floats, other: Floats) -> NDArray[np.float64]:
-    """Kendall's tau-b of each row of `ranks` [R, V] with `other` [V] (Kendall 1945); 1 where both are all ties."""
+    """Kendall's tau-b of each row of `ranks` [R, V] with `other` [V] (Kendall 1945); 1 if both have only ties."""
     concordant = np.zeros(len(ranks))
     own, theirs = np.zeros(len(ranks)), 0.0
     for i in range(len(other) - 1):
@@ -102,7 +102,7 @@ def tau_b(ranks: Floats, other: Floats) -> NDArray[np.float64]:
 
 
 def _seed_variance(each: Jackknife) -> float:
-    """What training adds to the variance of a variant's mean beyond its units."""
+    """Variance of a variant's mean due to training, in addition to that of its units."""
     count, units = each.influence.shape[:2]
     seed = each.scores[:, -1].var(ddof=1) / count
     both = each.influence[..., -1].var(axis=0, ddof=1).sum() * (units - 1) / units / count

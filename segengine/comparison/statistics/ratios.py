@@ -1,4 +1,4 @@
-"""Every score as a ratio of sums over the units of resampling: groups (patients, videos), or images."""
+"""Scores as ratios of sums over the sampling units: groups (patients, videos), or images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segengine.metrics.stacked import Stacked
 
 
 class Measured(Protocol):
-    """One model's counts int64 [N, 3, K] and, by metric, its values float64 [N, K], NaN where an image has none."""
+    """One model's counts int64 [N, 3, K] and, by metric, its values float64 [N, K], NaN for images without a value."""
 
     @property
     def stacked(self) -> Stacked: ...
@@ -28,21 +28,21 @@ def places(groups: Sequence[str]) -> NDArray[np.int64]:
 
 
 def unit_ratios(model: Measured, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:
-    """Numerators and denominators [G, K] of a metric from a model's values of each image, or from its counts."""
+    """Numerators and denominators [G, K] of a metric, from a model's values per image or from its counts."""
     if metric in model.image_values:
         return value_ratios(model.image_values[metric], place, kind)
     return ratios(model.stacked, place, metric, kind)
 
 
 def ratios(stacked: Stacked, place: NDArray[np.int64], metric: str, kind: Kind) -> tuple[Floats, Floats]:
-    """Numerators and denominators float64 [G, K] whose sums' ratio is the score; counts int64 [N, 3, K].
+    """Numerators and denominators float64 [G, K] from counts int64 [N, 3, K]; the score is the ratio of their sums.
 
     Pooled Dice is sum 2 tp / sum (truth + predicted), IoU sum tp / sum (truth + predicted - tp). Per image the numerator
     is the sum of a group's image scores and the denominator their number: an image with the class in neither truth nor
-    prediction has no score and counts in neither. It does so for each model by itself, as in the tables of scores: were
-    only images taken in which both have a score, a wrongly predicted class would be forgiven where the other is right.
-    Per group the numerator is the group's pooled score and the denominator 1, or 0 and 0 where it has none, so that each
-    patient counts once, however many slices it has (Metrics Reloaded, Maier-Hein et al. 2024).
+    prediction has no score and is excluded from both. This is decided per model, as in the tables of scores: if only images were
+    used in which both models have a score, a false prediction of a class would be ignored where the other model is correct.
+    Per group the numerator is the group's pooled score and the denominator 1, or both are 0 if it has none, so that each
+    patient counts once, regardless of the number of slices (Metrics Reloaded, Maier-Hein et al. 2024).
     """
     right, truth, predicted = (stacked[:, row].astype(np.float64) for row in range(3))
     union = truth + predicted
@@ -54,7 +54,7 @@ def ratios(stacked: Stacked, place: NDArray[np.int64], metric: str, kind: Kind) 
 
 
 def value_ratios(values: Floats, place: NDArray[np.int64], kind: Kind = "per_image") -> tuple[Floats, Floats]:
-    """The same of a metric's values float64 [N, K], NaN where an image has none: their sum and their number in each group.
+    """Numerators and denominators from values float64 [N, K], NaN for images without a value: sum and number in each group.
 
     Per group: the mean of the group's values, and 1.
     """
@@ -71,6 +71,6 @@ def summed(values: Floats, place: NDArray[np.int64]) -> Floats:
 
 
 def _own(numerators: Floats, denominators: Floats) -> tuple[Floats, Floats]:
-    """Each row's own ratio, and 1; 0 and 0 where it has none."""
+    """The ratio of each row, and 1; both 0 if it is undefined."""
     defined = denominators > 0
     return np.divide(numerators, denominators, out=np.zeros_like(numerators), where=defined), defined.astype(np.float64)

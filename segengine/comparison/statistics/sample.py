@@ -1,4 +1,4 @@
-"""What all statistics start from: sums of every model over the units, as plain arrays."""
+"""Input of all statistics: numerators and denominators of all models per unit, as plain arrays."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Sample:
         return np.array([len(each) for each in self.denominators])
 
     def defined(self) -> NDArray[np.bool_]:
-        """Whether each class has a score, bool [V, K]: of all the variant's models."""
+        """Whether each class has a score in all models of each variant, bool [V, K]."""
         return np.asarray(np.stack([each.sum(axis=1).min(axis=0) for each in self.denominators]) > 0)
 
     def compared(self) -> tuple[int, ...]:
-        """The averaged classes that can be compared: of scores those of every variant that has any, of values those of any."""
+        """The averaged classes that can be compared: for scores, those defined for every variant that has any; for values, for any."""
         defined = self.defined()
         having = defined[defined[:, list(self.averaged)].max(axis=1, initial=False)]
         if not len(having):
@@ -68,15 +68,15 @@ class Sample:
 
     @cached_property
     def _lost(self) -> tuple[NDArray[np.bool_], ...]:
-        """Of each variant the values that one of its models lost, bool [N, K]."""
+        """Values lost by at least one model, bool [N, K] per variant."""
         return tuple(np.asarray(each.any(axis=0)) for each in self.lost)
 
     def masked(self, i: int, j: int) -> bool:
-        """Whether the two are compared without some images."""
+        """Whether the pair is compared without some images."""
         return self.values is not None and bool((self._lost[i] | self._lost[j]).any())
 
     def pair(self, i: int, j: int) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-        """Numerators and denominators of two variants, of values without the images that one of their models lost."""
+        """Numerators and denominators of two variants; for values, without the images that one of their models lost."""
         if self.values is None or not self.masked(i, j):
             return (self.numerators[i], self.denominators[i]), (self.numerators[j], self.denominators[j])
         known = ~(self._lost[i] | self._lost[j])
@@ -92,9 +92,9 @@ class Sample:
         return np.asarray(self.present.sum(axis=0))
 
     def held(self, first: Floats, second: Floats) -> NDArray[np.int64]:
-        """Models with evidence about each class, int64 [K]; the denominators [S, G, K] of both variants of a pair.
+        """Number of units per class, int64 [K], from the denominators [S, G, K] of both variants of a pair.
 
-        Models with the class in the truth; of values those in which all models of the pair have one.
+        Units with the class in the truth; for values, units in which all models of the pair have one.
         """
         if self.values is None:
             return self._held
@@ -120,9 +120,9 @@ def sample_of_values(
 
 
 def with_worst(values: Floats, one_sided: NDArray[np.bool_], worst: Floats) -> Floats:
-    """Values [N, K] in which an image whose truth or prediction alone has the class gets the worst possible value.
+    """Values [N, K] with the worst possible value for images with the class only in truth or only in prediction.
 
-    `one_sided` bool [N, K]: where that is so; `worst` float64 [N]: for distances the image's diagonal in their unit.
+    `one_sided` bool [N, K]: these images and classes; `worst` float64 [N]: for distances, the image's diagonal in their unit.
     """
     return np.where(np.isnan(values) & one_sided, worst[:, None], values)
 

@@ -1,4 +1,4 @@
-"""How far each variant's own score is uncertain: the intervals of single scores, for tables; pairs decide by differences."""
+"""Confidence intervals of single scores, for tables; verdicts use the intervals of differences."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ScoreIntervals:
-    """Intervals of one variant's mean and of its classes (by index), shares within 0..1, lengths from 0; None with too few units."""
+    """Intervals of one variant's mean and classes (by index); None with too few units.
+
+    Intervals are clipped to 0..1 for fractions and to >= 0 for lengths.
+    """
 
     mean: Interval | None
     classes: tuple[Interval | None, ...]
 
 
 def score_intervals(comparison: Comparison, metric: Metric, kind: Kind, confidence: float) -> list[ScoreIntervals]:
-    """For each variant. Models are groups or images; several seeds add their variance, as for differences.
+    """The intervals of each variant. Units are groups or images; the variance between seeds is included, as for differences.
 
-    A class needs as many units that have it as a test does. So does the mean, of its scarcest class, and that it is over
-    the same classes for every seed.
+    A class needs as many units as for a test; the mean needs this for its scarcest class, and the same classes for all seeds.
     """
     place = places(comparison.models.groups)
     most = 1.0 if comparison.measure(metric).is_share else np.inf

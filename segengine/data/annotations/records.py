@@ -155,10 +155,10 @@ def label_values(plan: AnnotationPlan, found: Annotations) -> dict[str, int]:
             values.setdefault(name, 0)
         elif name.lower() in IGNORED_NAMES:
             values.setdefault(name, -1)
-    strange = [f"'{name}' ({counted(used[name], 'shape')})" for name in sorted(used) if name not in values]
-    if strange:
+    unknown = [f"'{name}' ({counted(used[name], 'shape')})" for name in sorted(used) if name not in values]
+    if unknown:
         raise DataError(
-            f"{plan.root}: the annotations have {listed(strange)}, missing from data.source.labels; add each there and its class "
+            f"{plan.root}: the annotations have {listed(unknown)}, missing from data.source.labels; add each there and its class "
             "to data.classes; use drop or merge of mask_mapper for unwanted classes"
         )
     return values

@@ -30,7 +30,7 @@ def checked_transform(transform: object, what: str, raised: Raised) -> Any:
     """The transform with checks; `what` names it and `raised` describes an exception in messages.
 
     Raises:
-        RunError: the object is no transform.
+        RunError: the object is not a transform.
     """
     kinds: tuple[tuple[type, type[_Checked]], ...] = (
         (BatchTransform, _Batch), (RareCentred, _Rare), (GeometricTransform, _Geometric), (LevelTransform, _Levels),
@@ -40,10 +40,10 @@ def checked_transform(transform: object, what: str, raised: Raised) -> Any:
         if isinstance(transform, protocol):
             size: object = getattr(transform, "size", None)
             if size is not None and not _is_size(size):
-                raise RunError(f"{what}: `size` is {size!r}; give (height, width) of the result, None where it varies")
+                raise RunError(f"{what}: `size` is {size!r}; use (height, width) of the result, or None if it varies")
             return checked(transform, what, raised)
     raise RunError(
-        f"{what}: build() gives {type(transform).__name__}; give a transform with `size` and apply(image, mask, rng), "
+        f"{what}: build() returns {type(transform).__name__}; return a transform with `size` and apply(image, mask, rng), "
         "draw(rng, height, width) or apply_batch(images, masks, rng)"
     )
 
@@ -79,7 +79,7 @@ class _Checked:
             raise RunError(f"{self.what}: {method}() raises {self._raised(error)}") from error
 
     def refuse(self, problem: str) -> None:
-        """Raise RunError for a broken contract."""
+        """Raise RunError for a violated contract."""
         if problem:
             raise RunError(f"{self.what}: {problem}")
 
@@ -95,7 +95,7 @@ class _Levels(_Pixels):
     def draw_levels(self, rng: np.random.Generator) -> Levels | None:
         levels = self.called("draw_levels", rng)
         if levels is not None and not isinstance(levels, Levels):
-            self.refuse(f"draw_levels() gives {type(levels).__name__}; give Levels, or None for no change")
+            self.refuse(f"draw_levels() returns {type(levels).__name__}; return Levels, or None for no change")
         return levels  # type: ignore[no-any-return]
 
 
@@ -106,9 +106,11 @@ class _Geometric(_Checked):
     def _geometry(self, method: str, *arguments: Any) -> Geometry:
         geometry = self.called(method, *arguments)
         if not isinstance(geometry, Geometry):
-            self.refuse(f"{method}() gives {type(geometry).__name__}; give a segengine.plugin.Geometry")
+            self.refuse(f"{method}() returns {type(geometry).__name__}; return a segengine.plugin.Geometry")
         if self.size is not None and (geometry.height, geometry.width) != self.size:
-            self.refuse(f"{method}() gives {geometry.height}x{geometry.width} pixels, `size` declares {_by(self.size)}")
+            self.refuse(
+                f"{method}() returns {geometry.height}x{geometry.width} pixels, `size` declares {_by(self.size)}"
+            )
         return geometry  # type: ignore[no-any-return]
 
 
@@ -125,31 +127,31 @@ class _Batch(_Checked):
     def apply_batch(self, images: Tensor, masks: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         result = self.called("apply_batch", images, masks, rng)
         if not isinstance(result, tuple) or len(result) != 2:
-            self.refuse("apply_batch() gives no pair; give images and masks")
+            self.refuse("apply_batch() returns no pair; return images and masks")
         for name, given, wanted in (("images", result[0], images), ("masks", result[1], masks)):
             if given.dtype != wanted.dtype or given.shape != wanted.shape:
                 self.refuse(
-                    f"apply_batch() gives {name} {given.dtype} {list(given.shape)} for {wanted.dtype} {list(wanted.shape)}; "
+                    f"apply_batch() returns {name} {given.dtype} {list(given.shape)} for {wanted.dtype} {list(wanted.shape)}; "
                     "keep dtype and shape"
                 )
         return result  # type: ignore[no-any-return]
 
 
 def pair_problem(result: object, channels: int, size: tuple[int, int] | None) -> str:
-    """What is wrong with an augmented image and mask, '' if nothing."""
+    """Problem of an augmented image and mask, '' if there is none."""
     if not isinstance(result, tuple) or len(result) != 2:
-        return "apply() gives no pair; give image and mask"
+        return "apply() returns no pair; return image and mask"
     image, mask = result
     if not isinstance(image, np.ndarray) or not isinstance(mask, np.ndarray):
-        return "apply() gives no arrays; give numpy arrays"
+        return "apply() returns no arrays; return numpy arrays"
     if image.dtype != np.uint8 or mask.dtype != np.uint8:
-        return f"gives an image of {image.dtype} and a mask of {mask.dtype}; give uint8, clipped to 0..255"
+        return f"returns an image of {image.dtype} and a mask of {mask.dtype}; return uint8, clipped to 0..255"
     if image.ndim != 3 or image.shape[2] != channels or mask.ndim != 2:
-        return f"gives shapes {list(image.shape)} and {list(mask.shape)}; give [H, W, {channels}] and [H, W]"
+        return f"returns shapes {list(image.shape)} and {list(mask.shape)}; return [H, W, {channels}] and [H, W]"
     if image.shape[:2] != mask.shape:
-        return f"gives an image of {_by(image.shape)} and a mask of {_by(mask.shape)} pixels; change both alike"
+        return f"returns an image of {_by(image.shape)} and a mask of {_by(mask.shape)} pixels; transform both in the same way"
     if size is not None and mask.shape != size:
-        return f"gives {_by(mask.shape)} pixels, `size` declares {_by(size)}; declare None where the size varies"
+        return f"returns {_by(mask.shape)} pixels, `size` declares {_by(size)}; declare None if the size varies"
     return ""
 
 

@@ -78,7 +78,7 @@ def read_series(files: Sequence[Path]) -> Series:
 def read_segmentation(path: Path, like: Volume) -> Volume:
     """The label map of a segmentation object on the grid of an image series: the segment's number per voxel, 0 elsewhere.
 
-    Where segments overlap, the higher number wins.
+    Where segments overlap, the higher number is used.
 
     Raises:
         DataError: not a segmentation, or frames outside the grid of `like`.

@@ -113,11 +113,11 @@ FORMATS = (
 )  # fmt: skip
 SHAPES_SIGNATURE = b"segengine shapes"
 _SHAPES = Format("shapes", (".shapes",), (SHAPES_SIGNATURE,), "segengine.data.annotations.drawing", picture=False)
-"""Masks drawn from annotations; written and read by segengine only, so not among the formats that users are told of."""
+"""Masks drawn from annotations; written and read by segengine only, so not listed in messages."""
 SUFFIXES = tuple(suffix for entry in FORMATS for suffix in entry.suffixes)
 """Suffixes of the built-in formats."""
 PICTURE_SUFFIXES = tuple(suffix for entry in FORMATS if entry.picture for suffix in entry.suffixes)
-"""Those matched by a pattern without a suffix."""
+"""Suffixes matched by a pattern without a suffix."""
 LOSSLESS_SUFFIXES = tuple(suffix for entry in FORMATS if entry.writer for suffix in entry.suffixes)
 """Suffixes that masks can be written with."""
 HEAD_BYTES = max(len(signature) for entry in FORMATS for signature in entry.signatures)
@@ -229,7 +229,7 @@ def missing_libraries(paths: Iterable[str | os.PathLike[str]]) -> str:
 
 
 def import_readers(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Import the readers of the files' suffixes, so that threads that read them import none."""
+    """Import the readers of the files' suffixes, before threads read the files."""
     for suffix in {suffix_of(path) for path in paths}:
         entry = format_by_suffix(f"x{suffix}")
         if entry is None:

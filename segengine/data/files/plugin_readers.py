@@ -51,13 +51,13 @@ def plugin_reader(suffix: str) -> Any:
     loaded = providers[0].load()
     if not isinstance(loaded, type) or not all(hasattr(loaded, name) for name in _ATTRIBUTES[1:]):
         raise DataError(
-            f"the reader '{providers[0].name}' of plugin {providers[0].owner} is no segengine.plugin.Reader; correct or "
+            f"the reader '{providers[0].name}' of plugin {providers[0].owner} is not a segengine.plugin.Reader; correct or "
             f"uninstall {providers[0].package}"
         )
     return loaded()
 
 
 def forget_plugins() -> None:
-    """Reread the installed plugins at the next use."""
+    """Clear the cache of installed plugins."""
     _by_suffix.cache_clear()
     plugin_reader.cache_clear()

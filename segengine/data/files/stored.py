@@ -40,7 +40,7 @@ class Stored:
 
 
 class FileReader(Protocol):
-    """What a reader builds. Files of several images also have `read_pages(path, content) -> list[Stored]`, volumes
+    """Protocol of the object that a reader builds. Files of several images also have `read_pages(path, content) -> list[Stored]`, volumes
     `read_volume(path, content) -> Volume`.
     """
 

@@ -145,7 +145,7 @@ def only_slice(volume: Volume, path: Path) -> Stored:
 
 
 def check_same_grid(image: Volume, mask: Volume, image_path: Path, mask_path: Path) -> None:
-    """Check that a mask's voxels lie where the image's do.
+    """Check that the grid of a mask is that of its image.
 
     Raises:
         DataError: another shape, orientation, spacing or position; says which.

@@ -1,4 +1,4 @@
-"""Checks of the records that a plugin's source lists."""
+"""Checks of the records of a plugin's source."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def validated(found: object, what: str) -> Records:
     """The records sorted by id; `what` names the source in messages.
 
     Raises:
-        DataError: not a list of records, none, a double id, an unknown split, a missing file, or an empty group.
+        DataError: not a list of records, an empty list, a duplicate id, an unknown split, a missing file, or an empty group.
     """
     if not isinstance(found, list | tuple) or not all(isinstance(record, Record) for record in found):
-        raise DataError(f"{what}: build() gives {_given(found)}; give a list of segengine.plugin.Record")
+        raise DataError(f"{what}: build() returns {_given(found)}; return a list of segengine.plugin.Record")
     if not found:
         raise DataError(f"{what}: finds no image")
     problems = [problem for record in found if (problem := _problem(record))]
     twice = [name for name, number in Counter(record.id for record in found).items() if number > 1]
     if twice:
-        problems.insert(0, f"several images have the id {listed(sorted(twice), 3)}; an id is unique")
+        problems.insert(0, f"several images have the id {listed(sorted(twice), 3)}; ids must be unique")
     if problems:
         more = f" and {len(problems) - 3} more problems" if len(problems) > 3 else ""
         raise DataError(f"{what}: {'; '.join(problems[:3])}{more}")
@@ -32,18 +32,18 @@ def validated(found: object, what: str) -> Records:
 
 def _problem(record: Record) -> str:
     if not str(record.id):
-        return "an id is empty; give text"
+        return "an id is empty; use text"
     if record.split not in (*SPLITS, None):
         hint = suggest(str(record.split), SPLITS) or f"use {', '.join(SPLITS)}, or None"
         return f"{record.id}: there is no split {record.split!r}; {hint}"
     files: tuple[object, ...] = (record.image, record.mask)
     for file in files:
         if file is not None and not isinstance(file, Path):
-            return f"{record.id}: {file!r} is {type(file).__name__}; give a pathlib.Path"
+            return f"{record.id}: {file!r} is {type(file).__name__}; use a pathlib.Path"
         if file is not None and not file.is_file():
-            return f"{record.id}: {file}: there is no such file"
+            return f"{record.id}: {file}: no such file"
     if not isinstance(record.group, str) or not record.group:
-        return f"{record.id}: has no group; use the id where images don't belong together"
+        return f"{record.id}: has no group; use the id for independent images"
     return ""
 
 

@@ -120,7 +120,7 @@ def measure_parity(
                 odd, odd_pixels = odd + int((a != b).sum()), odd_pixels + a.size
     if first is None:
         raise ValueError("parity requires at least one image")
-    ours, theirs = (scores_of(*each)[DEFAULT_METRIC] for each in sums)
+    trained_scores, exported_scores = (scores_of(*each)[DEFAULT_METRIC] for each in sums)
     places = [k for k, name in enumerate(names) if name in averaged]
     seconds = _alternating(lambda: trained(first), lambda: exported(first))
     return Parity(
@@ -129,10 +129,10 @@ def measure_parity(
         differing=differing / pixels,
         differing_odd=odd / odd_pixels,
         largest_logit=largest,
-        dice_trained=_by_name(names, ours),
-        dice_exported=_by_name(names, theirs),
-        mean_trained=_mean(ours[places]),
-        mean_exported=_mean(theirs[places]),
+        dice_trained=_by_name(names, trained_scores),
+        dice_exported=_by_name(names, exported_scores),
+        mean_trained=_mean(trained_scores[places]),
+        mean_exported=_mean(exported_scores[places]),
         size=(first.shape[0], first.shape[1]),
         milliseconds_trained=round(1000 * seconds[0], 3),
         milliseconds_exported=round(1000 * seconds[1], 3),

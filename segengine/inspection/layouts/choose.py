@@ -86,15 +86,15 @@ def _same_images(one: Hypothesis, two: Hypothesis) -> bool:
 
 def _another_set(tree: Tree, best: Hypothesis, ranked: Sequence[Hypothesis]) -> Hypothesis | None:
     """An equally good hypothesis with other images and other masks; None if there is none."""
-    ours: set[str] | None = None
+    best_files: set[str] | None = None
     for other in ranked[1:]:
         photos = other.matched.images.family.likeness < 0.5  # and not a second kind of masks
         rather = preference(best.images, best.masks) > preference(other.images, other.masks)
         if other.score + _NEAR < best.score or not photos or rather:
             continue
-        ours = ours or _real_files(tree, best)
-        theirs = _real_files(tree, other)
-        if not ours & theirs and len(theirs) >= len(ours) / 2:
+        best_files = best_files or _real_files(tree, best)
+        other_files = _real_files(tree, other)
+        if not best_files & other_files and len(other_files) >= len(best_files) / 2:
             return other
     return None
 

@@ -165,13 +165,13 @@ def alike(records: Sequence[Record], groups: Sequence[str]) -> float:
 def folder_group(hypothesis: Hypothesis, records: Sequence[Record]) -> tuple[str, str, str] | None:
     """(images, masks, why) with `{group}` in place of the folder that defines groups; None if there is none."""
     images, masks = hypothesis.images.split("/"), hypothesis.masks.split("/")
-    ours, theirs = ([i for i, part in enumerate(side[:-1]) if part == "*"] for side in (images, masks))
-    if len(ours) != len(theirs) or not ours:
+    image_places, mask_places = ([i for i, part in enumerate(side[:-1]) if part == "*"] for side in (images, masks))
+    if len(image_places) != len(mask_places) or not image_places:
         return None
     folders = {
         "/".join((*image.parts[:-1], stem_of(image.parts[-1]))): image.folder for image, _ in hypothesis.matched.pairs
     }
-    for place, other in zip(ours, theirs, strict=True):
+    for place, other in zip(image_places, mask_places, strict=True):
         groups = [folders.get(r.id, ("",) * 9)[place] for r in records]
         number = len(set(groups))
         if not all(groups) or not 2 <= number <= len(records) / 1.6:

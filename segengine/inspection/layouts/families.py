@@ -185,12 +185,15 @@ def _by_affix(
             yield Form(template, *sides, suffix, "all" if affix else "rest"), File(parts, split, parts[:-1], core)
         if affix and ends:
             yield Form(template, "", "", suffix, "affixed"), File(parts, split, parts[:-1], stem)
-        spoken = in_stem[stem]
-        if spoken and (split is not None or named):
+        split_in_name = in_stem[stem]
+        if split_in_name and (split is not None or named):
             word = "{any}" if split is not None else "{split}"
-            before_word = word + spoken[2][:1] if spoken[2] else ""
-            form = Form(template, before_word, "" if before_word else spoken[0][-1:] + word, suffix)
-            yield form, File(parts, split or spoken[1], parts[:-1], spoken[0][:-1] or spoken[2][1:])
+            before_word = word + split_in_name[2][:1] if split_in_name[2] else ""
+            form = Form(template, before_word, "" if before_word else split_in_name[0][-1:] + word, suffix)
+            yield (
+                form,
+                File(parts, split or split_in_name[1], parts[:-1], split_in_name[0][:-1] or split_in_name[2][1:]),
+            )
 
 
 def _in_channels(
@@ -218,10 +221,10 @@ def _template(folder: Parts, crowded: set[Parts]) -> tuple[tuple[str, ...], str 
     names: list[str] = []
     split = None
     for depth, name in enumerate(folder):
-        spoken = split_of(name) if split is None else None
-        if spoken:
-            names.append(_NUMBERED.sub("{any}", escaped(spoken[0])))  # `a. Training Set` beside `b. Testing Set`
-            split = spoken[1]
+        split_in_name = split_of(name) if split is None else None
+        if split_in_name:
+            names.append(_NUMBERED.sub("{any}", escaped(split_in_name[0])))  # `a. Training Set` beside `b. Testing Set`
+            split = split_in_name[1]
         else:
             names.append(ANY if folder[:depth] in crowded else literal(name))
     return tuple(names), split
