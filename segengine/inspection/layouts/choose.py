@@ -125,7 +125,7 @@ def _among_masks(tree: Tree, best: Hypothesis, same: Sequence[Hypothesis]) -> Ch
             kept = literal or kept
             if overlap is not None:
                 first = min(literal, key=lambda k: k.masks)
-                notes.append(f"several annotators drew the same: the first, {first.masks}, is used")
+                notes.append(f"masks of several annotators: the first, {first.masks}, is used")
                 return Choice(first.with_note(notes[-1]), tuple(notes))
             continue
         return Choice(h, tuple(notes))
@@ -159,7 +159,7 @@ def _of_equals(tree: Tree, close: Sequence[Hypothesis], notes: list[str]) -> Cho
         return Choice(simplest, tuple(notes))
     if pairs and mean(_overlap(a.foreground(), b.foreground()) for a, b in pairs) > 0.4:
         taken = min(close, key=lambda h: h.masks)
-        notes.append(f"several annotators drew the same: the first, {taken.masks}, is used")
+        notes.append(f"masks of several annotators: the first, {taken.masks}, is used")
         return Choice(taken, tuple(notes))
     fewest = sorted(close, key=lambda h: mean(c.values for c in looks[h.masks] if c) if any(looks[h.masks]) else 999)
     few, many = (mean(c.values for c in looks[h.masks] if c) if any(looks[h.masks]) else 999 for h in fewest[:2])
