@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segengine_runtime import Prediction
 
-    from segengine.inference.model import Model, load
-    from segengine.study.api import Run, run
+    from segengine.inference.model import Model
+    from segengine.study.api import Run, load, run
+    from segengine.study.comparing import Comparison, compare
+    from segengine.study.looking import Inspection, inspect
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Comparison": "segengine.study.comparing",
+    "Inspection": "segengine.study.looking",
     "Model": "segengine.inference.model",
     "Prediction": "segengine_runtime",
     "Run": "segengine.study.api",
-    "load": "segengine.inference.model",
+    "compare": "segengine.study.comparing",
+    "inspect": "segengine.study.looking",
+    "load": "segengine.study.api",
     "run": "segengine.study.api",
 }
 """Public names and their modules."""
@@ -37,4 +43,15 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
 
 
-__all__ = ["Model", "Prediction", "Run", "__version__", "load", "run"]
+__all__ = [
+    "Comparison",
+    "Inspection",
+    "Model",
+    "Prediction",
+    "Run",
+    "__version__",
+    "compare",
+    "inspect",
+    "load",
+    "run",
+]

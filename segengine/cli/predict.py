@@ -118,12 +118,11 @@ def command(
 
 def _models(run: Path, images: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The models, which come first, and the images."""
-    from segengine.inference.exported import ONNX_SUFFIX
+    from segengine.inference.ensemble import is_model
     from segengine.inference.predict.inputs import paths_in
-    from segengine.runs import names
 
     models, given = [run], list(images)
-    while given and (given[0].suffix == ONNX_SUFFIX or (given[0] / names.RUN).is_file()):
+    while given and is_model(given[0]):
         models.append(given.pop(0))
     if not given:
         raise click.UsageError("Missing argument 'IMAGES...'.")

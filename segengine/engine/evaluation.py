@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,10 +15,28 @@ from segengine.data.batches.batch import Batch, SizedSamples
 from segengine.data.batches.streams import evaluation_batches
 from segengine.data.masks.mapping import IGNORE
 from segengine.engine.distributed import World
-from segengine.engine.prediction import Predictor
+from segengine.engine.prediction import PassLimits
 from segengine.metrics.confusion import ImageCounts
 from segengine.metrics.pairs import ImagePair
 from segengine.metrics.values import Measurement
+
+
+class Predicts(Protocol):
+    """What evaluation needs of a model; see `Predictor`."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def limits(self) -> PassLimits: ...
+    def classes(self, images: Tensor) -> Tensor:
+        """Class indices uint8 [B, H, W] of images uint8 [B, C, H, W]."""
+
+    def classes_and_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`classes`, and the probabilities float32 [B, K, H, W], or None where they come in bands."""
+
+    def probability_bands(self, image: Tensor) -> Iterator[Tensor]:
+        """Probabilities float32 [K, h, W] of an image uint8 [C, H, W], rows from the top in bands."""
+
 
 Measured = dict[str, list[tuple[float, int]]]
 """Metric values of one image: by metric, for each class the value and the index in STATES."""
@@ -26,7 +45,7 @@ _MOST_PIXELS = 2**24  # counted at a time, at three int64 per pixel
 
 
 def evaluate(
-    predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World, *,
+    predictor: Predicts, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World, *,
     seen: Callable[[int], None] | None = None,
 ) -> ImageCounts:  # fmt: skip
     """Confusion counts int64 [K, K] (rows truth, columns predicted) by image index, identical on every process.
@@ -37,7 +56,7 @@ def evaluate(
 
 
 def evaluate_and_measure(
-    predictor: Predictor, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World,
+    predictor: Predicts, dataset: SizedSamples, indices: Sequence[int], num_classes: int, world: World,
     *, measurement: Measurement | None, seen: Callable[[int], None] | None = None,
 ) -> tuple[ImageCounts, dict[int, Measured]]:  # fmt: skip
     """Confusion counts, and per image the values of `measurement` on the same prediction (empty without one)."""
@@ -61,14 +80,14 @@ def evaluate_and_measure(
     return ImageCounts.unpacked(packed, num_classes), dict(sorted(item for part in everywhere for item in part.items()))
 
 
-def _predicted(predictor: Predictor, batch: Batch, measurement: Measurement | None) -> tuple[Tensor, Tensor | None]:
+def _predicted(predictor: Predicts, batch: Batch, measurement: Measurement | None) -> tuple[Tensor, Tensor | None]:
     if measurement is not None and measurement.probabilities:
         return predictor.classes_and_probabilities(batch.images)
     return predictor.classes(batch.images), None
 
 
 def _measured(
-    predictor: Predictor, batch: Batch, predicted: Tensor, probabilities: Tensor | None, measurement: Measurement
+    predictor: Predicts, batch: Batch, predicted: Tensor, probabilities: Tensor | None, measurement: Measurement
 ) -> dict[int, Measured]:
     truth, classes = batch.masks.numpy(), predicted.cpu().numpy()
     found = {}
@@ -89,7 +108,7 @@ def _whole(probabilities: Tensor) -> list[NDArray[np.float32]]:
     return [probabilities.cpu().numpy()]
 
 
-def _in_bands(predictor: Predictor, image: Tensor) -> Iterator[NDArray[np.float32]]:
+def _in_bands(predictor: Predicts, image: Tensor) -> Iterator[NDArray[np.float32]]:
     for band in predictor.probability_bands(image):
         yield band.numpy()
 
@@ -121,7 +140,7 @@ def most_images(pixels: int, num_classes: int, device: torch.device) -> int:
     return int(min(64, max(1, _MOST_LOGITS // max(1, pixels * num_classes))))
 
 
-def _images_per_pass(dataset: SizedSamples, indices: Sequence[int], num_classes: int, predictor: Predictor) -> int:
+def _images_per_pass(dataset: SizedSamples, indices: Sequence[int], num_classes: int, predictor: Predicts) -> int:
     if not indices:
         return 1
     largest = int(np.prod(dataset.sizes[np.asarray(indices)], axis=1).max())

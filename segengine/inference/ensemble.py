@@ -16,9 +16,10 @@ from segengine.engine.memory import release_memory
 from segengine.engine.prediction import LARGEST_PIXELS, SMALLEST_TILE, TILE_PIXELS, PassLimits
 from segengine.engine.sliding import Tiling, weighted_bands
 from segengine.errors import SpecError
-from segengine.inference.exported import Exported, load_any
+from segengine.inference.exported import ONNX_SUFFIX, Exported, load_any
 from segengine.inference.load import Trained, identity_of
 from segengine.inference.tta import Views
+from segengine.runs import names
 
 if TYPE_CHECKING:
     import torch
@@ -202,6 +203,11 @@ def load_ensemble(paths: Sequence[Path], device: str, *, views: Views, tiling: T
         SpecError: models of different classes.
     """
     return Ensemble(tuple(load_any(path, device) for path in paths), views, tiling)
+
+
+def is_model(path: Path) -> bool:
+    """Whether a path is a run folder or an exported file."""
+    return path.suffix == ONNX_SUFFIX or (path / names.RUN).is_file()
 
 
 def tiling_of(tile: int | None, overlap: float = 0.5, weights: str = "gaussian", batch: int = 1) -> Tiling | None:

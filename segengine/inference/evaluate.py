@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segengine.building.dataset import load_dataset
 from segengine.building.measuring import as_rows, measurement, record_of, values_by_label, write_tables
+from segengine.data.sources.records import Record
 from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate_and_measure
 from segengine.errors import DataError, SpecError
@@ -37,6 +41,9 @@ class Evaluated:
     metrics: Mapping[str, Any]
     values: Mapping[str, MetricValues]
     records: Mapping[str, MetricRecord]
+    images: Mapping[int, Record] = field(default_factory=dict)
+    pair: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]] | None = None
+    """Decodes an image uint8 [H, W, C] and its truth uint8 [H, W], by index."""
 
 
 def evaluate_run(
@@ -96,7 +103,9 @@ def evaluate_run(
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
     scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
-    return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records)
+    images = {i: dataset.records[i] for i in indices}
+    rows = as_rows(values, records, labels)
+    return Evaluated(chosen, scores, counts, same, rows, values, records, images, dataset.pair)
 
 
 def data_of(trained: Trained, overrides: Sequence[str], listener: Listener) -> SavedData:

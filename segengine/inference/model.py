@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,15 @@ from segengine_runtime import Encoding, Label, Prediction
 from segengine_runtime.predicting import Predicting
 
 from segengine.errors import DataError, RunError, SpecError
+from segengine.events import Listener
 from segengine.inference.ensemble import Ensemble, Wanted, load_ensemble, tiling_of
 from segengine.inference.exported import Exported
 from segengine.inference.load import Trained
 from segengine.inference.sources import array_source, read_source
 from segengine.inference.tta import Views
+
+if TYPE_CHECKING:
+    from segengine.inference.evaluate_data import LabelledImages
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,8 @@ class Model(Predicting):
 
     path: Path
     ensemble: Ensemble
+    find_labelled: Callable[[Path, Listener], LabelledImages] | None = None
+    """Finds images and masks in a folder of any layout; None restricts `evaluate` to the run's own data."""
 
     @property
     def trained(self) -> Trained | Exported:
@@ -118,22 +124,39 @@ class Model(Predicting):
         return [path for each in done for path in (*each.written, *each.complete)]
 
     def evaluate(
-        self, data: str | os.PathLike[str] | None = None, *, split: str | None = None, overrides: Sequence[str] = ()
+        self,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        split: str | None = None,
+        overrides: Sequence[str] = (),
+        metrics: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Scores on a split of the run's data, or of the same layout in another folder, shaped as in metrics.jsonl.
+        """Scores on a split of the run's own data, or on other labelled images, shaped as in metrics.jsonl.
+
+        Args:
+            data: a folder of images and masks in any layout that `segengine init` understands, or an experiment file; classes
+                are matched by name, else by mask value. Default: the run's own data.
+            split: train, validation or test; default: the test images, or all images of `data` without splits.
+            overrides: settings below data and evaluation as on the command line, for the run's own data.
+            metrics: additional metrics such as hd95, whose means are added under "metrics".
 
         Raises:
-            RunError: the model is an exported file.
+            RunError: an exported file or an ensemble without `data`.
             DataError: the data has different classes, or no image in the split.
         """
         from segengine.inference.evaluate import evaluate_run
+        from segengine.inference.evaluate_data import evaluate_images
 
-        if len(self.ensemble.members) > 1:
-            raise RunError("an ensemble has no data of its own; evaluate its runs one by one")
-        if isinstance(self.trained, Exported):
-            raise RunError(f"{self.path}: is an exported file; evaluate the run that it was exported from")
-        roots = [] if data is None else [f"data.source.root={Path(data).absolute()}"]
-        return evaluate_run(self.path, split, [*roots, *overrides], "auto", lambda _: None).scores
+        if data is None or self.find_labelled is None:
+            if len(self.ensemble.members) > 1 or isinstance(self.trained, Exported):
+                raise RunError(f"{self.path}: has no data of its own; give a folder of labelled images")
+            found = evaluate_run(self.path, split, overrides, "auto", lambda _: None, metrics=metrics)
+        elif overrides:
+            raise SpecError("overrides are for the run's own data; omit them, or `data`")
+        else:
+            images = self.find_labelled(Path(data), lambda _: None)
+            found = evaluate_images(self.ensemble, images, lambda _: None, split=split, metrics=metrics)
+        return {**found.scores, "metrics": found.metrics} if metrics else found.scores
 
     def __repr__(self) -> str:
         return f"Model({self.path}: {', '.join(self.names)})"

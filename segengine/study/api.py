@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,26 @@ class Run:
 
     def load(self, device: str = "auto") -> Model:
         """The model of the chosen checkpoint. Raises RunError if training isn't finished."""
-        from segengine.inference.model import load
-
         return load(self.path, device=device)
 
     def __repr__(self) -> str:
         return f"Run({self.path}, {self.status})"
+
+
+def load(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    device: str = "auto",
+    tta: str = "",
+    tile: int | None = None,
+    overlap: float = 0.5,
+) -> Model:
+    """The model of a run folder or exported file, or the ensemble of several; see `segengine.inference.model.load`."""
+    from segengine.inference import model
+    from segengine.study.labelled import labelled_images
+
+    loaded = model.load(path, device=device, tta=tta, tile=tile, overlap=overlap)
+    return replace(loaded, find_labelled=labelled_images)
 
 
 def run(

@@ -146,5 +146,7 @@ def load(path: str | os.PathLike[str], *, threads: int | None = None) -> OnnxMod
     except ModelError:
         raise
     except Exception as error:  # onnxruntime raises one exception type per status
-        raise ModelError(f"{file}: not a readable ONNX model ({' '.join(str(error).split())[:200]})") from error
+        raise ModelError(
+            f"{file}: not a readable ONNX model, it is damaged or incomplete; export it again, or copy it again"
+        ) from error
     return OnnxModel(file, session, facts, labels, encoding, raw=raw_table(labels, facts["ignored"], encoding))

@@ -76,6 +76,7 @@ class ExportJob:
                 "channels": run["data"]["channels"],
                 "window": common if common is None or isinstance(common, str) else [list(pair) for pair in common],
             },
+            "metric_policy": run["metric_policy"],
             "licence": self.licence,
             "provenance": {
                 "run": trained.folder.name, "spec": spec, "data_fingerprint": run["data"].get("fingerprint"),
