@@ -65,6 +65,9 @@ def _candidates(
             yield kind, by_kind[kind], {"annotations": _one_pattern(by_kind[kind])}, []
         else:
             patterns = _by_pattern(by_kind[kind])
+            names = {parts[-1] for parts in by_kind[kind]}
+            if len(patterns) > 1 and len(names) == 1:  # one file per job or folder
+                yield kind, by_kind[kind], {"annotations": f"**/{literal(names.pop())}"}, []
             order = sorted(patterns, key=lambda p: (not _INSTANCES.search(p), -len(patterns[p]), p))
             for pattern in order:
                 others = [p for p in order if p != pattern]

@@ -152,6 +152,22 @@ def cvat_images(root: Path) -> None:
          f"<meta><project><labels>{labels}</labels></project></meta>{''.join(rows)}</annotations>")  # fmt: skip
 
 
+def cvat_jobs(root: Path) -> None:
+    """Two jobs of CVAT exported on their own, each with images/ and annotations.xml."""
+    for job in (3, 4):
+        rows = []
+        for i in range(4):
+            save(root / f"job_{job}/images/{job}_{i}.png", photo(i))
+            left, top, right, bottom = boxes(i + job, 1)[0][1]
+            shape = f'<box label="cat" xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}" z_order="0"></box>'
+            rows.append(f'<image id="{i}" name="{job}_{i}.png" width="{SIDE}" height="{SIDE}">{shape}</image>')
+        meta = "<meta><job><labels><label><name>cat</name></label></labels></job></meta>"
+        text(
+            root / f"job_{job}/annotations.xml",
+            f"<annotations><version>1.1</version>{meta}{''.join(rows)}</annotations>",
+        )
+
+
 def label_studio_json(root: Path) -> None:
     """Label Studio's JSON: brushes and rectangles, one task cancelled, uploads with a prefix that local files lack."""
     tasks = []
@@ -208,6 +224,6 @@ def labelme_splits(root: Path) -> None:
 
 ANNOTATED: dict[str, Callable[[Path], None]] = {
     of.__name__: of
-    for of in (coco_2017, coco_roboflow, coco_cvat, coco_label_studio, yolo_roboflow, yolo_ultralytics, yolo_classes, cvat_images,
+    for of in (coco_2017, coco_roboflow, coco_cvat, coco_label_studio, yolo_roboflow, yolo_ultralytics, yolo_classes, cvat_images, cvat_jobs,
                label_studio_json, labelme_json, labelme_splits)
 }  # fmt: skip

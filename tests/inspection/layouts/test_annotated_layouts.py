@@ -28,6 +28,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
                          "note": "2 images without annotation (train2.jpg, val2.jpg): background only"},
     "yolo_classes": {"n": 8, "source": "yolo", "classes": "background Crack Rust"},
     "cvat_images": {"n": 8, "splits": {"train": 5, "validation": 3}, "source": "cvat", "classes": "background road car"},
+    "cvat_jobs": {"n": 8, "source": "cvat", "classes": "background cat"},
     "label_studio_json": {"n": 7, "source": "label-studio", "classes": "background Crack Rust",
                           "note": "1 image without annotation (shot 7.jpg): left out"},
     "labelme_json": {"n": 7, "source": "labelme", "classes": "background cell nucleus",

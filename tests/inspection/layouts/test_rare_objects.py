@@ -42,7 +42,6 @@ def dice(document: dict[str, object], folder: Path) -> float:
     backbone = {"name": "timm", "model": "test_resnet"}
     document |= {
         "model": {"backbone": backbone, "decoder": {"name": "unet", "channels": [64, 32, 16, 16, 8]}},
-        "variants": {},
     }
     folder.mkdir()
     (folder / "x.yaml").write_text(yaml.safe_dump(document), "utf-8")
@@ -55,18 +54,21 @@ def dice(document: dict[str, object], folder: Path) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", ["of init", "cross-entropy on random windows"])
 def test_objects_of_a_sixth_of_a_percent_are_learnt_with_the_loss_and_the_windows_of_init(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     specks(tmp_path / "set")
     text = experiment_text(understand(tmp_path / "set", lambda event: None), tmp_path / "x.yaml")
+    assert "foreground has 0.16 % of the pixels" in text
     document = yaml.safe_load(text)
     document["data"]["source"]["root"] = str(tmp_path / "set")
-    assert "foreground has 0.16 % of the pixels" in text
-    window, flip = document["augmentations"]
+    window = document["augmentations"][0]
+    window |= {"base_size": SIDE, "crop_size": 96}  # for the duration of the test
     assert window["rare_share"] == 0.5
-    plain = {**document, "loss": "cross-entropy", "augmentations": [{**window, "rare_share": 0.0}, flip]}
-    learnt, lost = dice(document, tmp_path / "init"), dice(plain, tmp_path / "plain")
-    assert learnt > 0.5
-    assert lost < learnt / 2
+    if settings == "of init":
+        assert dice(document, tmp_path / "run") > 0.6  # 0.90 when written
+    else:
+        window["rare_share"] = 0.0
+        assert dice(document | {"loss": "cross-entropy"}, tmp_path / "run") < 0.3  # 0.04 when written
