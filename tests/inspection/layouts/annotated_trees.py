@@ -224,6 +224,8 @@ def labelme_splits(root: Path) -> None:
 
 ANNOTATED: dict[str, Callable[[Path], None]] = {
     of.__name__: of
-    for of in (coco_2017, coco_roboflow, coco_cvat, coco_label_studio, yolo_roboflow, yolo_ultralytics, yolo_classes, cvat_images, cvat_jobs,
-               label_studio_json, labelme_json, labelme_splits)
+    for of in (
+        coco_2017, coco_roboflow, coco_cvat, coco_label_studio, yolo_roboflow, yolo_ultralytics, yolo_classes, cvat_images, cvat_jobs,
+        label_studio_json, labelme_json, labelme_splits,
+    )
 }  # fmt: skip
