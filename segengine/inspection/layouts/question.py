@@ -17,8 +17,8 @@ _OPTIONS = (
     (r"set outside: allow in data\.source to permit this", "allow this with --outside allow"),
     (r"correct data\.source\.masks", "say which files are masks with --masks PATTERN"),
     (
-        r"write the pattern of the images that are meant in data\.source\.images",
-        "name the images that are meant with --images PATTERN",
+        r"set data\.source\.images to a pattern of the intended images",
+        "choose the intended images with --images PATTERN",
     ),
     (r"correct data\.source\.images", "correct --images"),
     (r"write images(?:: )? and masks(?:: patterns)? in data\.source", "give --images PATTERN and --masks PATTERN"),

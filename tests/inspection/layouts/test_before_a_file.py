@@ -123,7 +123,7 @@ def test_settings_become_options() -> None:
 def test_the_pattern_that_a_message_asks_for_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ambiguous(tmp_path / "set")
-    with pytest.raises(DataError, match="name the images that are meant with --images PATTERN"):
+    with pytest.raises(DataError, match="choose the intended images with --images PATTERN"):
         understand(tmp_path / "set", lambda event: None)
     found = understand(tmp_path / "set", lambda event: None, Answers(images="one/*.png"))
     assert found.source["images"] == "one/*.png"
