@@ -78,7 +78,7 @@ def test_check_of_a_package_takes_all_its_components(capsys, install: Install):
     code, out, _ = called(capsys, "check", "--package", "Acme_Flat", "--json")
     flat, lost = json.loads(out)
     assert code == 1
-    assert flat["skipped"] == "needs share; give -p share=..."
+    assert flat["skipped"] == "requires share; use -p share=..."
     assert flat["findings"] == []
     (line,) = lost["findings"]
     assert line.startswith("schedule 'lost' of plugin acme-flat 1.0 can't be imported: AttributeError")
