@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segengine.comparison.load import LoadedRun
 from segengine.comparison.measures import METRICS, Measure, Metric, kinds_of
 from segengine.comparison.models import Model
+from segengine.comparison.samples import rated_classes
 from segengine.comparison.summary import ClassFacts, Comparison, Refusal, VariantSummary, score_table
 from segengine.components.built_ins import BUILT_INS
 from segengine.errors import ComparisonError, RunError
@@ -63,7 +64,7 @@ def with_values(comparison: Comparison, wanted: Metric, undefined: Undefined = "
     )
     measure = _measure(record)
     facts, without, notes = _classes(comparison, record, models, label)
-    over = [k for k, fact in enumerate(facts) if fact.averaged]
+    over = list(rated_classes(replace(comparison, classes=facts, undefined=without)))
     rule = "the image's diagonal stands for it" if undefined == "worst" else "such an image has no value"
     rules = [rule if gone else "such an image has a value like any other" for gone in np.any(missing, axis=(0, 1))]
     changed = replace(
@@ -133,6 +134,11 @@ def _classes(
         if k not in over:
             without.append(facts[k].name)
             lacking = [name for name in has if not has[name][k]]
+            if all(not np.isnan(model.own_values[label][:, k]).all() for model in models):
+                notes.append(
+                    f"the means are without {facts[k].name}: in no image every variant has {record.words} of it"
+                )
+                continue
             who = "no variant has" if len(lacking) == len(has) else f"{', '.join(lacking)} {_have(lacking)} no"
             notes.append(f"the means are without {facts[k].name}: {who} {record.words} of it in any image")
     if over and (empty := [name for name in has if name not in some]):

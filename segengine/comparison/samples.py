@@ -46,6 +46,12 @@ def _averaged(comparison: Comparison) -> tuple[int, ...]:
     return tuple(k for k, facts in enumerate(comparison.classes) if facts.averaged)
 
 
+def rated_classes(comparison: Comparison) -> tuple[int, ...]:
+    """The classes whose missing values count in the rates: those of the mean, or where there are none the policy's."""
+    policy = tuple(k for k, facts in enumerate(comparison.classes) if facts.name in comparison.undefined)
+    return _averaged(comparison) or policy
+
+
 def _folds(comparison: Comparison) -> bool:
     return any(len(model.runs) > 1 for model in comparison.models.models)
 
@@ -60,7 +66,7 @@ def undefined_differences(comparison: Comparison, metric: Metric, choices: Choic
     """The same of each variant's rate of images in which a distance is undefined; None where there is no such image."""
     if not comparison.undefined_images or not any(count for count, _ in comparison.undefined_images.values()):
         return None
-    place, over = places(comparison.models.groups), list(_averaged(comparison))
+    place, over = places(comparison.models.groups), list(rated_classes(comparison))
     by_variant = comparison.models.by_variant()
     rates = [
         [undefined_rates(np.asarray(model.undefined[metric][:, over].any(axis=1)), place) for model in members]

@@ -335,6 +335,19 @@ def test_undefined_distances_are_left_out_pair_by_pair_and_their_rates_are_teste
     )
 
 
+def test_where_no_image_has_a_distance_of_both_that_is_said_and_the_rates_are_shown(make, root, said, distances):
+    for name, gone in (("vgg", slice(0, 6)), ("resnet", slice(6, 12))):
+        values, states = distances.copy(), np.full(distances.shape, 3)
+        values[gone], states[gone] = np.nan, 1
+        keep(finished(make, name), values, states=states)
+    code, out, err = said(root / "abdomen", "--metric", "hd95", "--resamples", 200)
+    assert (code, err) == (0, "")
+    assert "note: the means are without liver: in no image every variant has HD95 of it" in out
+    assert "no variant has HD95" not in out
+    for name in ("vgg", "resnet"):
+        assert re.search(rf"^{name} .* 6 of 12$", out, re.MULTILINE)
+
+
 def test_a_class_that_one_variant_never_finds_is_out_of_everybody_s_mean(make, root, said, distances):
     vgg, resnet = finished(make, "vgg"), finished(make, "resnet")
     values, states = distances + 1, np.full(distances.shape, 3)
