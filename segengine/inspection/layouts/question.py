@@ -21,7 +21,7 @@ _OPTIONS = (
         "choose the intended images with --images PATTERN",
     ),
     (r"correct data\.source\.images", "correct --images"),
-    (r"write images(?:: )? and masks(?:: patterns)? in data\.source", "give --images PATTERN and --masks PATTERN"),
+    (r"write images:? and masks:?(?: patterns)? in data\.source", "give --images PATTERN and --masks PATTERN"),
     (r"write patterns such as images: (\S+) and masks: (\S+)", r"give patterns such as --images '\1' --masks '\2'"),
 )
 _SETTING = r"[;,][^;]*\bdata\.(?:source|mask_mapper|classes|split|channels|window)\b[^;]*"
