@@ -77,7 +77,7 @@ def test_init_chooses_the_mapper_that_the_masks_need(tmp_path: Path, kind: str) 
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", str(tmp_path / "nothing")) == 2
-    assert "nothing: is no folder" in capsys.readouterr().err
+    assert "nothing: not a directory" in capsys.readouterr().err
 
 
 def test_masks_of_another_size_are_found_by_inspect_and_init(
