@@ -33,6 +33,7 @@ class TiffRows:
         self._colours = colours
         self._queue: Queue[NDArray[Any] | None] = Queue(_QUEUED)
         self._error: BaseException | None = None
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name=f"write {path.name}", daemon=True)
         self._thread.start()
 
@@ -56,7 +57,7 @@ class TiffRows:
             self._write()
         except BaseException as error:
             self._error = self._error or error
-            while self._queue.get() is not None:
+            while not self._ended and self._queue.get() is not None:
                 pass
 
     def _write(self) -> None:
@@ -100,6 +101,7 @@ class TiffRows:
                 yield joined[:TILE]
                 kept = [joined[TILE:]]
                 count -= TILE
+        self._ended = True
         if self._error is not None:
             raise self._error
         if count:
