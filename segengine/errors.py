@@ -61,3 +61,8 @@ def unexpected(error: BaseException) -> str:
     """One line for an unexpected exception: its class and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {printable(lines[0])}" if lines else type(error).__name__
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A count with its noun: `1 image`, `1,234 images`; `plural` where it isn't the noun and an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

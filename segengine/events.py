@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.errors import counted
+
 Counts = Mapping[int, NDArray[np.int64]]
 """Confusion counts int64 [K, K] (rows truth, columns predicted) by image index."""
 
@@ -105,7 +107,7 @@ class RunStarted:
     @property
     def budget(self) -> str:
         """`50 epochs`, or `20 minutes in epochs`."""
-        return f"{self.epochs} epochs" if self.epochs is not None else f"{self.minutes:g} minutes in epochs"
+        return counted(self.epochs, "epoch") if self.epochs is not None else f"{self.minutes:g} minutes in epochs"
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,16 @@ def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
     """Temporary path in the same folder; replaces `path` on exit without an exception, otherwise it is removed.
 
     An existing file is kept as `previous` if given, so that one of the two is intact at any moment.
+
+    Raises:
+        OSError: names `path`, also where writing the temporary file failed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    part: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -35,8 +39,14 @@ def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
             path.replace(previous)
         part.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(".part"):
+            error.filename = str(path)
+        error.filename2 = None
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskEncoding, Raw
-from segengine.errors import DataError, RunError
+from segengine.errors import DataError, RunError, counted
 
 
 def mapping_facts(mapper: Mapper) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class StoredMapping:
         if not known.all():
             first = raw[~known][0].tolist()
             raise DataError(
-                f"{where}: {int((~known).sum())} pixels have values that belong to no class, such as {first}"
+                f"{where}: {counted(int((~known).sum()), 'pixel')} with values that belong to no class, such as {first}"
             )
         return classes
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segengine.cli.output import say
+from segengine.errors import counted
 
 if TYPE_CHECKING:
     from segengine.comparison.gallery import Gallery
@@ -62,7 +63,7 @@ def write_comparisons(targets: Targets, judged: Sequence[Judged], *, report: boo
         files = files_of(made)
         write_folder(targets.out, files)
         if report:
-            say(f"wrote {len(files)} files to {targets.out}", err=True)
+            say(f"wrote {counted(len(files), 'file')} to {targets.out}", err=True)
 
 
 def _gallery(judged: Judged, count: int) -> Gallery | None:

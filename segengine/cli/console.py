@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from segengine.cli.output import escape
+from segengine.errors import counted
 from segengine.events import Doing, EpochScored, Note, RunEnded, RunStarted, StepDone
 from segengine.metrics.extremes import Extremes, extremes
 from segengine.metrics.names import DEFAULT_METRIC, SCORES
@@ -176,7 +177,7 @@ def metric_table(row: Mapping[str, Any], *, all_classes: bool = False) -> Table:
     With many classes, only the ten worst and ten best, unless `all_classes` is set.
     """
     unit = f", {row['unit']}" if row["unit"] else ""
-    title = f"\n{row['words']}{unit}: means over {row['images']} images, {row['better']} is better"
+    title = f"\n{row['words']}{unit}: means over {counted(row['images'], 'image')}, {row['better']} is better"
     table = Table(
         box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left", title_style="italic"
     )

@@ -10,6 +10,7 @@ import click
 
 from segengine.cli.options import device_option, json_option
 from segengine.cli.output import print_json, say
+from segengine.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def _print(found: Sequence[Measured], console: Any) -> None:
     from segengine.cli.output import escape
 
     first = found[0].cost
-    threads = f", {first.threads} threads" if first.threads else ""
+    threads = f", {counted(first.threads, 'thread')}" if first.threads else ""
     batch = first.throughput.batch if first.throughput else 1
     say(f"{first.device}{threads}, {first.precision}, torch {first.torch}; batch size {batch}")
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -9,6 +9,7 @@ import click
 
 from segengine.cli.options import json_option, set_option
 from segengine.cli.output import print_json, say
+from segengine.errors import counted
 
 if TYPE_CHECKING:
     from segengine.inference.export.export import Exported
@@ -85,7 +86,7 @@ def _print(found: Exported) -> None:
         say("  not compared: segengine can't run this format")
         return
     say(
-        f"  {parity.images} {parity.split} images: {parity.differing:.4%} of the pixels differ from the trained model, "
+        f"  {counted(parity.images, f'{parity.split} image')}: {parity.differing:.4%} of the pixels differ from the trained model, "
         f"{parity.differing_odd:.4%} in crops of odd sizes; largest difference of a logit {parity.largest_logit:.2g}"
     )
     if parity.mean_trained is not None and parity.mean_exported is not None:

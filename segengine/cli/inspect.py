@@ -9,6 +9,7 @@ import click
 
 from segengine.cli.options import json_option, set_option
 from segengine.cli.output import print_json
+from segengine.errors import counted
 
 if TYPE_CHECKING:
     from segengine.inspection.inspect import Inspection
@@ -60,7 +61,9 @@ def _print(found: Inspection, most: int | None) -> None:
 
     document = found.document()
     out = Console(highlight=False)
-    out.print(f"[bold]{escape(document['folder'])}[/bold]: {document['images']} images with masks", soft_wrap=True)
+    out.print(
+        f"[bold]{escape(document['folder'])}[/bold]: {counted(document['images'], 'image')} with masks", soft_wrap=True
+    )
     for name in ("splits", "sizes", "channels", "bits"):
         out.print(f"  {name}: {escape(_counted(document[name]))}", soft_wrap=True)
     masks = document["masks"]

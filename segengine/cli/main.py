@@ -38,6 +38,10 @@ COMMANDS = {
 """Command name -> module in this package; each module has an object `command`."""
 
 
+_WRONG_PATH = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
+"""Errors of a path that no file can have, such as one below a file."""
+
+
 class _Commands(click.Group):
     """Imports a command's module when the command is used."""
 
@@ -126,7 +130,7 @@ def _exit_code_of(given: list[str], *, debug: bool) -> int:
         if debug:
             raise
         _say(_of_system(error))
-        return 1
+        return 2 if error.errno in _WRONG_PATH else 1
     except Exception as error:
         if debug:
             raise
@@ -137,7 +141,8 @@ def _exit_code_of(given: list[str], *, debug: bool) -> int:
 
 def _of_system(error: OSError) -> str:
     """The message of an operating system error, with the file name."""
-    what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or unexpected(error)
+    said = {errno.ENOSPC: "the disk is full", errno.EEXIST: "is not a folder"}
+    what = said.get(error.errno or 0) or error.strerror or unexpected(error)
     return f"{error.filename}: {what}" if error.filename is not None else f"can't write: {what}"
 
 

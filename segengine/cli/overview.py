@@ -12,6 +12,7 @@ from rich.table import Table
 
 from segengine.cli.console import shown
 from segengine.cli.output import escape
+from segengine.errors import counted
 from segengine.events import Doing, EpochScored, Note, RunStarted
 from segengine.metrics.names import DEFAULT_METRIC, LABELS
 from segengine.study.board import OVER, Board, Row, duration_text
@@ -95,7 +96,7 @@ class Overview:
 
     def _summary(self) -> str:
         rows, left = self.board.rows, self.board.seconds_left()
-        counts = [f"{self.board.count('finished')} of {len(rows)} runs finished"]
+        counts = [f"{self.board.count('finished')} of {counted(len(rows), 'run')} finished"]
         counts += [f"{n} {state}" for state in OVER[1:] if (n := self.board.count(state))]
         return ", ".join(counts) + (f", {left}" if left and left.seconds else "")
 

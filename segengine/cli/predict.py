@@ -11,6 +11,7 @@ import click
 
 from segengine.cli.options import device_option, json_option
 from segengine.cli.output import print_json, say
+from segengine.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,11 +195,10 @@ def _summary(done: Sequence[Predicted], out: Path, kinds: Sequence[str]) -> str:
     complete = sum(bool(predicted.complete) and not predicted.written for predicted in done)
     bad = sum(bool(predicted.problem) for predicted in done)
     if "masks" in kinds:
-        text = f"{written} of {len(done)} masks written to {out}"
+        text = f"{written} of {counted(len(done), 'mask')} written to {out}"
     else:
-        text = (
-            f"{sum(not p.problem for p in done)} of {len(done)} images predicted, {', '.join(kinds)} written to {out}"
-        )
+        good = sum(not p.problem for p in done)
+        text = f"{good} of {counted(len(done), 'image')} predicted, {', '.join(kinds)} written to {out}"
     was = f"; {complete} {'was' if complete == 1 else 'were'} complete" if complete else ""
     return text + was + (f"; {bad} with a problem" if bad else "")
 

@@ -11,6 +11,7 @@ import click
 
 from segengine.cli.options import device_option, json_option, runs_option, set_option, spec_argument
 from segengine.cli.output import print_json, say
+from segengine.errors import counted
 from segengine.runs.names import COMPARISON, REPORT
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _find_rate(plan: RunPlan, device: str, as_json: bool) -> int:
         print_json({"variant": plan.variant, "learning_rate": found.rate, "steps": found.steps, **files})
         return 0
     if found.rate is None:
-        say(f"The loss did not decrease in {found.steps} steps: no suggestion for {plan.variant}.")
+        say(f"The loss did not decrease in {counted(found.steps, 'step')}: no suggestion for {plan.variant}.")
     else:
         say(f"Suggested for {plan.variant}: training.optimizer.learning_rate: {found.rate:.2g}")
     say(f"Loss by learning rate: {found.table} and {found.picture}")

@@ -9,6 +9,7 @@ import click
 
 from segengine.cli.options import json_option, set_option
 from segengine.cli.output import print_json, say
+from segengine.errors import counted
 
 if TYPE_CHECKING:
     from segengine.specs.experiment import Experiment
@@ -74,7 +75,7 @@ def _print(loaded: LoadedExperiment, variants: dict[str, dict[str, Any]]) -> Non
     say(f"{loaded.path}: valid; {_counted(loaded)}")
     for name, facts in variants.items():
         batch = "chosen to fit memory when a run starts" if facts["batch_size"] == "auto" else str(facts["batch_size"])
-        budget = f"{facts['epochs']} epochs" if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
+        budget = counted(facts["epochs"], "epoch") if facts["minutes"] is None else f"{facts['minutes']:g} minutes"
         say(f"  {name}: {facts['backbone']} + {facts['decoder']}, {facts['loss']}, {budget}, batch size {batch}")
 
 
@@ -85,10 +86,6 @@ def _counted(loaded: LoadedExperiment) -> str:
     folds = {len(experiment.data.split.chosen_folds) for experiment in loaded.variants.values()}
     if folds != {1}:
         if len(folds) > 1:
-            return f"{_plural(runs, 'run')}, with different numbers of folds"
+            return f"{counted(runs, 'run')}, with different numbers of folds"
         sizes.insert(1, (folds.pop(), "fold"))
-    return f"{' x '.join(_plural(*size) for size in sizes)} = {_plural(runs, 'run')}"
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
+    return f"{' x '.join(counted(*size) for size in sizes)} = {counted(runs, 'run')}"

@@ -10,7 +10,7 @@ import numpy as np
 from segengine.comparison.confounders import setting_differences
 from segengine.comparison.load import SPLITS, LoadedRun
 from segengine.comparison.models import variant_names
-from segengine.errors import ComparisonError
+from segengine.errors import ComparisonError, counted
 from segengine.metrics.stacked import Stacked
 from segengine.runs import names
 from segengine.runs.tables import read_digests
@@ -53,7 +53,7 @@ def refuse_if_incomparable(runs: Sequence[LoadedRun], split: str, tables: Sequen
         *_unequal("ignored mask values", runs, _ignored),
         *_other_policy(runs),
     ]
-    problems += _unequal("images", runs, _names_of_images, lambda ids: f"{len(ids)} images", _example_of_ids)
+    problems += _unequal("images", runs, _names_of_images, lambda ids: counted(len(ids), "image"), _example_of_ids)
     for fold in dict.fromkeys(run.record.fold for run in runs):
         here = [i for i, run in enumerate(runs) if run.record.fold == fold]
         problems += _other_data([runs[i] for i in here], split, [tables[i] for i in here])
@@ -79,7 +79,7 @@ def _set_differently(runs: Sequence[LoadedRun]) -> list[str]:
 
 def _other_data(runs: Sequence[LoadedRun], split: str, tables: Sequence[Stacked]) -> list[str]:
     splits = _unequal(
-        f"{split} split", runs, lambda r: _ids(r, split), lambda ids: f"{len(ids)} images", _example_of_ids
+        f"{split} split", runs, lambda r: _ids(r, split), lambda ids: counted(len(ids), "image"), _example_of_ids
     )
     if splits:
         return splits

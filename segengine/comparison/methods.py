@@ -112,7 +112,7 @@ def _trained(judged: Judged) -> str:
     parts = [f"{budget[key]:,} {key}" for key in ("epochs", "steps", "images") if isinstance(budget.get(key), int)]
     more = f" ({', '.join(parts[1:])} seen)" if len(parts) > 1 else ""
     if budget.get("minutes"):  # how many steps that made is each run's own
-        parts, more = [f"the same {budget['minutes']:g} minutes"], ""
+        parts, more = [f"the same {budget['minutes']:g} minute{'s' * (budget['minutes'] != 1)}"], ""
     trained = f"Every model was trained for {parts[0]}{more}" if parts and same else ""
     kept = f"The checkpoint kept is that with the {rule}" if rule else ""
     return " ".join(f"{part}." for part in (trained, kept) if part)

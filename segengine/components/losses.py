@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from segengine.components.base import Component, Loss
 from segengine.components.choices import AnyLoss
 from segengine.components.settings import Settings
-from segengine.errors import SpecError
+from segengine.errors import SpecError, counted
 from segengine.registry import suggest
 
 if TYPE_CHECKING:
@@ -225,7 +225,9 @@ def _weights(chosen: ClassWeights, num_classes: int, class_pixels: Sequence[int]
         return median_frequency_weights(class_pixels)
     assert isinstance(chosen, tuple)
     if len(chosen) != num_classes:
-        raise SpecError(f"class_weights has {len(chosen)} numbers for {num_classes} classes; give one per class")
+        raise SpecError(
+            f"class_weights has {counted(len(chosen), 'number')} for {num_classes} classes; give one per class"
+        )
     return chosen
 
 

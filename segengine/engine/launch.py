@@ -23,7 +23,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from segengine.engine.machine_errors import AGAIN
-from segengine.errors import RunError
+from segengine.errors import RunError, counted
 
 PATIENCE = 5.0
 """Seconds after the failure of one process until SIGTERM is sent to the others."""
@@ -51,10 +51,10 @@ def check_devices(processes: int, device: str) -> None:
         return
     there = torch.cuda.device_count()
     if there < processes:
-        gpus = "1 GPU" if there == 1 else f"{there or 'no'} GPUs"
+        gpus = counted(there, "GPU") if there else "no GPUs"
         raise RunError(
             f"--gpus {processes}: torch detects {gpus}; give --gpus at most that many, or --device cpu to train in "
-            f"{processes} processes on the CPU (see `segengine doctor`)"
+            f"{counted(processes, 'process', 'processes')} on the CPU (see `segengine doctor`)"
         )
 
 

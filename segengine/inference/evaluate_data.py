@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from segengine.building.measuring import as_rows, measurement, record_of, values_by_label
 from segengine.data.batches.cache import Decoder
 from segengine.data.masks.mapping import IGNORE, Mapper, Raw
-from segengine.data.sources.records import Record, counted
+from segengine.data.sources.records import Record
 from segengine.engine.distributed import World
 from segengine.engine.evaluation import evaluate_and_measure
 from segengine.engine.prediction import PassLimits
-from segengine.errors import DataError, SpecError
+from segengine.errors import DataError, SpecError, counted
 from segengine.events import Doing, Listener, Note
 from segengine.inference.ensemble import Ensemble, Wanted, place_of
 from segengine.inference.evaluate import Evaluated

@@ -14,6 +14,7 @@ from segengine.data.batches.dataset import known_survey, masks_of_other_size
 from segengine.data.batches.survey_file import survey_file
 from segengine.data.files.images import ImageFacts
 from segengine.data.masks.diagnosis import Diagnosis, diagnose, spoken
+from segengine.data.masks.facts import mask_notes
 from segengine.data.masks.mapping import MaskSurvey
 from segengine.data.masks.sizes import OtherSize, sizes_in_words
 from segengine.data.sources.records import Record, data_folder
@@ -113,4 +114,5 @@ def inspect_records(found: Sequence[Record], folder: Path, listener: Listener) -
         survey = known_survey(known, [record.mask for record in records if record.mask], place, progress)
         images = tuple(known.images([record.image for record in records], progress))
     others = tuple(masks_of_other_size(records, images, survey))
-    return Inspection(folder, records, images, survey, diagnose(survey), tuple(getattr(found, "notes", ())), others)
+    notes = (*getattr(found, "notes", ()), *mask_notes(survey.masks))
+    return Inspection(folder, records, images, survey, diagnose(survey), notes, others)

@@ -54,10 +54,11 @@ def notes(report: RunReport) -> list[str]:
     """Notes on the limits of the scores, after the run's own warnings."""
     found = list(report.warnings)
     if report.status != "finished":
-        planned = f" of {report.planned_epochs}" if report.planned_epochs else ""
         reason = f": {report.message.rstrip('.')}" if report.message else ""
         verb = {"failed": "failed", "interrupted": "was interrupted"}.get(report.status, f"is {report.status}")
-        found.insert(0, f"This run {verb} after {len(report.rows)}{planned} epochs{reason}.")
+        done, planned = len(report.rows), report.planned_epochs
+        epochs = f"{done} of {plural(planned, 'epoch')}" if planned else plural(done, "epoch")
+        found.insert(0, f"This run {verb} after {epochs}{reason}.")
     if report.split == "validation":
         found.append(
             "The score is on the validation images, which were also used to select the epoch; expect a somewhat lower score on new images."

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segengine.data.sources.fingerprint import ImageState
-from segengine.data.sources.records import counted, listed
+from segengine.data.sources.records import listed
+from segengine.errors import counted
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
 from segengine.runs.tables import read_digests, read_images

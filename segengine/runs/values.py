@@ -23,10 +23,7 @@ _HEADER = ["index", "class", "value", "state"]
 
 
 class MetricRecord(BaseModel):
-    """Description of a table of values. `settings`: the component, with its qualified name. `unit`: of lengths; None for fractions 0..1.
-
-    `spacing_by_image`: each image has the spacing that its file declares; `spacing` is the largest.
-    """
+    """Description of a table of values. `settings`: the component, with its qualified name. `unit`: of lengths; None for fractions 0..1."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -36,7 +33,6 @@ class MetricRecord(BaseModel):
     by_class: bool
     unit: str | None = None
     spacing: tuple[float, float] | None = None
-    spacing_by_image: bool = False
     settings: dict[str, Any]
 
 

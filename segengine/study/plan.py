@@ -52,8 +52,10 @@ def plans(
     """All runs of the file, or those of some variants and seeds; ordered by seed, so that variants can be compared early.
 
     Raises:
-        SpecError: unknown variant or seed.
+        SpecError: unknown variant or seed, or an `out` that can't be a folder.
     """
+    if blocking := next((part for part in (out, *out.parents) if part.exists() and not part.is_dir()), None):
+        raise SpecError(f"--out {out}: {blocking} is a file; give the path of a folder")
     for name in variants:
         if name not in loaded.variants:
             known = ", ".join(loaded.variants)

@@ -6,21 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from segengine.building.build import build_pipeline, training_size
-from segengine.building.measuring import (
-    Spacings,
-    as_rows,
-    measurement,
-    record_of,
-    sentence,
-    values_by_label,
-    write_tables,
-)
+from segengine.building.measuring import as_rows, measurement, record_of, sentence, values_by_label, write_tables
 from segengine.data.batches.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
 from segengine.engine.cost import macs
 from segengine.engine.distributed import device_name
 from segengine.engine.evaluation import Measured
-from segengine.errors import unexpected
+from segengine.errors import counted, unexpected
 from segengine.events import Counts, Doing, Note, RunEnded
 from segengine.figures.examples import Augmented, Example, best_median_worst
 from segengine.metrics.confusion import ImageCounts
@@ -50,7 +42,7 @@ def finish(
     """
     split = next(name for name in ("test", "validation", "train") if context.dataset.splits.get(name))
     evaluation = context.request.experiment.evaluation
-    made = measurement(evaluation.metrics, evaluation, recorder.names, context.policy, context.dataset.spacings)
+    made = measurement(evaluation.metrics, evaluation, recorder.names, context.policy)
     found, measured = _evaluated(context, model, split, made)
     counts = ImageCounts.of(found, context.num_classes)
     scores = as_row(evaluate_counts(counts, context.dataset.groups(split)), recorder.names, context.policy)
@@ -70,7 +62,7 @@ def finish(
     }  # fmt: skip
     document = folder.update(**facts)
     if made is not None:
-        _metrics(recorder, split, values_by_label(measured, made), evaluation, context.dataset.spacings)
+        _metrics(recorder, split, values_by_label(measured, made), evaluation)
     if context.request.experiment.evaluation.cost and not stop_wanted():
         _cost(context, model, recorder)
     context.listener(Doing("drawing the report", 0, 1))
@@ -81,15 +73,9 @@ def finish(
     return document
 
 
-def _metrics(
-    recorder: Recorder,
-    split: str,
-    values: Mapping[str, MetricValues],
-    evaluation: EvaluationSection,
-    spacings: Spacings,
-) -> None:
+def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
     """Write the metrics' per-image values, and report the means."""
-    records = {metric.label(): record_of(metric, evaluation, spacings) for metric in evaluation.metrics}
+    records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     write_tables(recorder.folder, split, values, records)
     rows = as_rows(values, records, recorder.names)
     recorder.folder.update(metrics={split: rows})
@@ -176,7 +162,7 @@ def _facts(context: RunContext, run: Mapping[str, Any]) -> dict[str, Any]:
         "multiply-adds per image": f"{run['macs']:,} at {run['macs_size'][1]}x{run['macs_size'][0]}",
         "training": f"{run['train_seconds'] / 60:.1f} minutes, {run['images_per_second']} images/s",
     }  # fmt: skip
-    batch = context.batch_text or f"{context.batch_size} images"
+    batch = context.batch_text or counted(context.batch_size, "image")
     return {
         "Data": {"images": images, "fingerprint": data["fingerprint"], "channels": data["channels"]},
         **({"Initial weights": _weights_text(run["initial_weights"])} if run.get("initial_weights") else {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from segengine.errors import counted
 from segengine.events import Ended, EpochScored, Note, RunEnded, RunStarted, Saved
 from segengine.metrics.names import DEFAULT_METRIC, LABELS
 from segengine.runs.provenance import now
@@ -23,7 +24,7 @@ def _lines(event: Any) -> list[str]:
         case RunStarted():
             again = f" after step {event.resumed_step}" if event.resumed_step else ""
             return [
-                f"started{again}: {event.budget} of {event.steps_per_epoch} steps",
+                f"started{again}: {event.budget} of {counted(event.steps_per_epoch, 'step')}",
                 *(f"{k}: {v}" for k, v in event.facts.items()),
             ]
         case Note():

@@ -17,7 +17,7 @@ from segengine.engine.distributed import World
 from segengine.engine.precision import pick_precision, repeatable
 from segengine.engine.rate_finder import RateTest, Tried, rates_between, suggested
 from segengine.engine.wrap_model import placed
-from segengine.errors import RunError
+from segengine.errors import RunError, counted
 from segengine.events import Doing, Listener
 from segengine.figures.rate_test import rate_test_png
 from segengine.files import write_bytes, write_text
@@ -71,7 +71,7 @@ def find_rate(request: RunRequest, dataset: Dataset, world: World, listener: Lis
     listener(Doing(what, STEPS, STEPS))
     if len(tried) < 3:
         raise RunError(
-            f"the loss became infinite or NaN after {len(tried)} steps at a learning rate of {LOWEST:g}; look at the images and "
+            f"the loss became infinite or NaN after {counted(len(tried), 'step')} at a learning rate of {LOWEST:g}; look at the images and "
             "masks with `segengine inspect`"
         )
     return _written(tried, folder / f"learning-rate-{request.variant}")

@@ -17,7 +17,7 @@ from segengine.engine.machine_errors import explained
 from segengine.engine.memory import Peak
 from segengine.engine.prediction import size_of_a_pass
 from segengine.engine.timing import threads
-from segengine.errors import DataError, SegengineError, unexpected
+from segengine.errors import DataError, SegengineError, counted, unexpected
 from segengine.events import (
     Counts,
     Ended,
@@ -159,7 +159,7 @@ class Recorder:
 
     def _data(self) -> str:
         counts = ", ".join(f"{len(indices)} {split}" for split, indices in self.dataset.splits.items() if indices)
-        return f"{counts} images, {len(self.names)} classes"
+        return f"{counts} images, {counted(len(self.names), 'class', 'classes')}"
 
     def _write_new(self, precision: str, cost: Mapping[str, Any], steps_per_epoch: int) -> None:
         folder, data, request = self.folder, self.dataset, self.request

@@ -27,8 +27,8 @@ from segengine.data.annotations.yolo import add_yolo
 from segengine.data.batches.cache_folder import default_folder
 from segengine.data.files.parallel import in_threads
 from segengine.data.sources.patterns import find, leaves_root
-from segengine.data.sources.records import Record, Records, counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import Record, Records, listed
+from segengine.errors import DataError, counted
 from segengine.files import write_bytes
 
 MOST_LABELS = 65534

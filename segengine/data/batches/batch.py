@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from segengine.data.augment.transforms import Image, Mask
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,4 +113,4 @@ def differing_sizes(
 
 def _spoken(shape: Sequence[int]) -> str:
     height, width, channels = shape
-    return f"{width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}"
+    return f"{width}x{height} pixels with {counted(channels, 'channel')}"

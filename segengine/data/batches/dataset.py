@@ -17,13 +17,14 @@ from segengine.data.batches.survey_file import SurveyFile, survey_file
 from segengine.data.files.images import ImageFacts, WindowSetting, reading_of
 from segengine.data.files.parallel import Progress
 from segengine.data.files.windows import Windowing
+from segengine.data.masks.facts import mask_notes
 from segengine.data.masks.mapping import IGNORE, Label, Mapper, MaskSurvey
 from segengine.data.masks.sizes import OtherSize, other_sizes, sizes_in_words
 from segengine.data.masks.survey import common_encoding, summary
 from segengine.data.sources.fingerprint import ImageState, fingerprint, image_states, shared_images
-from segengine.data.sources.records import SPLITS, Record, counted, data_folder, listed
+from segengine.data.sources.records import SPLITS, Record, data_folder, listed
 from segengine.data.sources.splits import Folds, SplitPlan, indices, split_records
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +32,9 @@ class Dataset:
     """The data of an experiment.
 
     `records` are sorted by id; `splits` maps train, validation and test to sorted indices into them; `sizes` is
-    int64 [N, 2] (height, width); `class_pixels` int64 [N, K]; `window` maps 16-bit and float images
+    int64 [N, 2] (height, width); `class_pixels` int64 [N, K], without ignored pixels; `window` maps 16-bit and float images
     to 0..255; `warnings` are messages for the user; `pairs` decodes pair i; `digests` are the SHA-256 of each
-    record's image file and mask file; `spacings` the (row, column) distances of pixels that each image file declares.
+    record's image file and mask file.
     """
 
     records: tuple[Record, ...]
@@ -47,7 +48,6 @@ class Dataset:
     warnings: tuple[str, ...]
     pairs: Callable[[int], Pair]
     digests: tuple[tuple[str, str], ...] = ()
-    spacings: tuple[tuple[float, float] | None, ...] = ()
 
     def pair(self, index: int) -> Pair:
         """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; must not be modified."""
@@ -90,8 +90,7 @@ def prepare(
         group: pattern for a record's group in its file name (by default the split's).
         fold: the test fold, with folds.
         channels: of the decoded images; "auto" takes the files'.
-        window: stored values (low, high) mapped to 0..255 in images with more than 8 bits, or one such pair per
-            channel; "auto" and "per-image" as in `common_window`.
+        window: stored values (low, high) mapped to 0..255, or one such pair per channel; see `common_window`.
         cache: kind of cache for decoded pairs.
         cache_folder: folder of the cache on disk.
         processes: number of processes on this machine with this data set.
@@ -99,7 +98,7 @@ def prepare(
 
     Raises:
         DataError: invalid data; names the file.
-        SpecError: settings that contradict each other.
+        SpecError: contradictory settings.
     """
     notes = [*getattr(records, "notes", ())]
     usable = usable_records(records, split, group=group, fold=fold, notes=notes)
@@ -114,18 +113,19 @@ def prepare(
             usable, facts, splits["train"], channels=channels, window=window, read=known.held.read,
             remembered=partial(known.windows, (usable, facts, channels, window)), progress=progress,
         )  # fmt: skip
-        mapper = build_mapper(survey)
-        class_pixels, mapped = count_classes(mapper, survey)
+        class_pixels, mapped = count_classes(mapper := build_mapper(survey), survey)
         pairs, cache_note = cached(
             Decoder(usable, mapper, channels, windowing), sizes, mapped, kind=cache, folder=cache_folder,
             processes=processes, read=known.held.take, progress=progress,
         )  # fmt: skip
     digests = tuple((fact.digest, mask.digest) for fact, mask in zip(facts, survey.masks, strict=True))
     shared = shared_images(usable, [None if fact.flat else fact.digest for fact in facts])
-    notes += [*how, *getattr(mapper, "notes", ()), shared, cache_note, *_about_classes(mapper, class_pixels, splits)]
+    _recount(class_pixels, facts, pairs)
+    notes += [*how, *mask_notes(survey.masks), *getattr(mapper, "notes", ()), shared, cache_note]
+    notes += _about_classes(mapper, class_pixels, splits)
     return Dataset(
         usable, splits, mapper, channels, windowing, sizes, class_pixels, fingerprint(image_states(usable, digests)),
-        tuple(filter(None, notes)), pairs, digests, tuple(fact.spacing for fact in facts),
+        tuple(filter(None, notes)), pairs, digests,
     )  # fmt: skip
 
 
@@ -177,6 +177,13 @@ def count_classes(mapper: Mapper, survey: MaskSurvey) -> tuple[NDArray[np.int64]
         np.add.at(row, classes[valid], facts.pixels[valid])
         mapped.append(facts.values.tobytes() + classes.tobytes())
     return counts, mapped
+
+
+def _recount(class_pixels: NDArray[np.int64], facts: Sequence[ImageFacts], pairs: Callable[[int], Pair]) -> None:
+    """Count the classes of images with pixels without a measurement again, in place: those pixels are ignored."""
+    for index in (i for i, fact in enumerate(facts) if fact.missing):
+        classes = pairs(index)[1]
+        class_pixels[index] = np.bincount(classes.ravel(), minlength=IGNORE + 1)[: class_pixels.shape[1]]
 
 
 def _mapped(mapper: Mapper, values: NDArray[np.generic], pixels: NDArray[np.int64], where: str) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from segengine.data.batches.batch import SizedSamples
 from segengine.data.batches.device_operations import Place
 from segengine.data.batches.device_warp import Flat
 from segengine.data.files.parallel import Progress, in_threads
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def stored(
         begin, height, width = places[record]
         if image.shape != (height, width, channels) or mask.shape != (height, width):
             raise DataError(
-                f"{samples.records[record].id} is not {width}x{height} pixels with {channels} channels any more; the file "
+                f"{samples.records[record].id} is not {width}x{height} pixels with {counted(channels, 'channel')} any more; the file "
                 "has changed since its size was read; start again"
             )
         images[:, begin : begin + height * width].copy_(_tensor(image).view(-1, channels).t())

@@ -177,7 +177,19 @@ class SurveyFile:
             encoding = encodings.setdefault(facts.encoding, len(encodings))
             colours, kind = facts.values.ndim == 3, facts.values.dtype.name
             masks.append(
-                [key, state, settled, facts.height, facts.width, encoding, facts.lossy, facts.digest, colours, kind]
+                [
+                    key,
+                    state,
+                    settled,
+                    facts.height,
+                    facts.width,
+                    encoding,
+                    facts.lossy,
+                    facts.digest,
+                    facts.notes,
+                    colours,
+                    kind,
+                ]
             )
         document = {
             "version": _version(),
@@ -212,11 +224,11 @@ class SurveyFile:
         }
         encodings = [_encoding(row) for row in document["encodings"]]
         masks: dict[str, _Known[MaskFacts]] = {}
-        for (key, state, settled, height, width, encoding, lossy, digest, colours, kind), of, count in zip(
+        for (key, state, settled, height, width, encoding, lossy, digest, notes, colours, kind), of, count in zip(
             document["masks"], codes, pixels, strict=False
         ):
             values = unpacked(of, np.dtype(kind), colours=colours)
-            facts = MaskFacts(Path(key), height, width, values, count, encodings[encoding], lossy, digest)
+            facts = MaskFacts(Path(key), height, width, values, count, encodings[encoding], lossy, digest, tuple(notes))
             masks[key] = _Known(FileState(*state), settled, facts)
         shapes = {
             key: Shapes(Evidence(*evidence), dict(solid), usual)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segengine.data.files.limits import check_size
 from segengine.data.files.stored import Stored, missing_pixels
 from segengine.data.masks.mapping import MaskEncoding
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 _MOST_CHANNELS = 64
 
@@ -29,8 +29,14 @@ def read(path: Path, content: bytes) -> Stored:
         return _picture(path, _array(path, buffer))
     with zipfile.ZipFile(buffer) as archive:
         names = archive.namelist()
-        if len(names) != 1 or not names[0].endswith(".npy"):
-            raise DataError(f"{path}: holds {len(names)} entries; a .npz file of an image or mask holds one array")
+        if any(name.endswith("data.pkl") for name in names):
+            raise DataError(f"{path}: is a PyTorch checkpoint, not an image or mask")
+        if not all(name.endswith(".npy") for name in names):
+            raise DataError(f"{path}: is a zip archive, not an image or mask; unpack it")
+        if len(names) != 1:
+            raise DataError(
+                f"{path}: holds {counted(len(names), 'array')}; a .npz file of an image or mask holds one array"
+            )
         with archive.open(names[0]) as member:
             return _picture(path, _array(path, member))
 

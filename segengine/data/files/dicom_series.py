@@ -23,8 +23,7 @@ from segengine.data.files.dicom import (
 )
 from segengine.data.files.limits import check_size, file_bytes
 from segengine.data.files.volumes import Volume, checked_affine
-from segengine.data.sources.records import counted
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's patient coordinates run to the left and posterior side
 _UNEVEN = 0.05

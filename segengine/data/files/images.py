@@ -15,8 +15,8 @@ from segengine.data.files.decoding import Stored, decode, file_bytes
 from segengine.data.files.parallel import Progress, in_threads
 from segengine.data.files.reading import channel_values
 from segengine.data.files.windows import PER_IMAGE, Windowing, Windows, as_windows, shown
-from segengine.data.sources.records import Record, counted
-from segengine.errors import DataError
+from segengine.data.sources.records import Record
+from segengine.errors import DataError, counted
 
 _TOGETHER = 8  # images whose histograms are held at once, a few megabytes each
 
@@ -31,7 +31,6 @@ class ImageFacts:
 
     `deep`: a window is needed to map values to 0..255. `whole`: values are unsigned 16-bit integers. `flat`: all pixels have
     the same value. `missing`: number of pixels without a measurement (NaN, nodata). `notes`: how the file was read.
-    `spacing`: (row, column) distance of pixels that the file declares.
     """
 
     height: int
@@ -45,7 +44,6 @@ class ImageFacts:
     whole: bool = False
     missing: int = 0
     notes: tuple[str, ...] = ()
-    spacing: tuple[float, float] | None = None
 
 
 def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> ImageFacts:
@@ -67,7 +65,6 @@ def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -
         whole=str(stored.values.dtype) == "uint16",
         missing=0 if stored.missing is None else int(stored.missing.sum()),
         notes=stored.notes,
-        spacing=stored.spacing,
     )
 
 
@@ -129,7 +126,10 @@ def common_channels(records: Sequence[Record], facts: Sequence[ImageFacts], want
     if wanted == "auto":
         if set(first) == {1, 3}:
             gray = sum(fact.channels == 1 for fact in facts)
-            return 3, f"{gray} of {len(facts)} images are gray; their channel is repeated three times"
+            return (
+                3,
+                f"{gray} of {counted(len(facts), 'image')} {'is' if gray == 1 else 'are'} gray; the channel is repeated three times",
+            )
         if len(first) > 1:
             found = ", ".join(f"{n} in {record.image}" for n, record in sorted(first.items()))
             raise DataError(f"images have different numbers of channels ({found}); make them the same")
@@ -138,7 +138,7 @@ def common_channels(records: Sequence[Record], facts: Sequence[ImageFacts], want
         fits = fact.channels == wanted or {fact.channels, wanted} == {1, 3} or fact.channels + fact.alpha == wanted
         if not fits:
             raise DataError(
-                f"{record.image}: has {fact.channels} channels and data.channels is {wanted}; correct one of them"
+                f"{record.image}: has {counted(fact.channels, 'channel')} and data.channels is {wanted}; correct one of them"
             )
     return int(wanted), ""
 
@@ -176,7 +176,8 @@ def common_window(
     if fixed is not None:
         if len(fixed) not in (1, channels):
             raise DataError(
-                f"data.window has {len(fixed)} pairs and images have {channels} channels; write one pair, or {channels}"
+                f"data.window has {counted(len(fixed), 'pair')} and images have {counted(channels, 'channel')}; "
+                f"write one pair, or {channels}"
             )
         return Windowing(fixed), ""
     if wanted is None:

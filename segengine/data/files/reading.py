@@ -13,8 +13,7 @@ from segengine.data.files.decoding import Stored, decode
 from segengine.data.files.formats import LOSSLESS_SUFFIXES
 from segengine.data.files.windows import PER_IMAGE, Window, as_windows, image_windows, row_chunks, through_windows
 from segengine.data.masks.mapping import MaskEncoding
-from segengine.data.sources.records import counted
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 NODATA_RAW = 65535
@@ -136,7 +135,9 @@ def _in_channels(values: NDArray[Any], path: Path, channels: int | None) -> NDAr
         return np.repeat(values, 3, axis=2)
     if found == 3 and channels == 1:
         return _luma(values)
-    raise DataError(f"{path}: has {found} channels and data.channels is {channels}; correct the setting or the image")
+    raise DataError(
+        f"{path}: has {counted(found, 'channel')} and data.channels is {channels}; correct the setting or the image"
+    )
 
 
 def _luma(values: NDArray[Any]) -> NDArray[Any]:
@@ -181,7 +182,7 @@ def mask_values(stored: Stored, path: Path) -> NDArray[Any]:
     if values.ndim == 3 and (values.shape[2] != 3 or values.dtype != np.uint8):
         raise DataError(
             f"{path}: a mask has one channel or 8-bit red, green and blue, "
-            f"and this one {values.shape[2]} channels of {stored.bits} bits; export it again"
+            f"and this one {counted(values.shape[2], 'channel')} of {stored.bits} bits; export it again"
         )
     return np.ascontiguousarray(values)
 

@@ -110,7 +110,7 @@ def stored_image(
     if photometric == _MIN_IS_WHITE:
         notes.append("the file declares MinIsWhite; the stored values are used without inversion")
     if values.dtype == np.int8:
-        notes.append("the 8-bit values are signed (int8), from -128 to 127; they become 0..255 by data.window")
+        notes.append("the 8-bit values are signed (int8): -128 to 127")
     if photometric == _SEPARATED:
         notes.append("CMYK inks are read as bands, without conversion")
     palette = None

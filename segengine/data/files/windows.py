@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.data.files.stored import is_nodata
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 Window = tuple[float, float]
 Windows = tuple[Window, ...]
@@ -75,7 +75,7 @@ def through_windows(values: NDArray[Any], windows: Windows) -> NDArray[np.uint8]
     channels = values.shape[2]
     if len(windows) not in (1, channels):
         raise DataError(
-            f"{len(windows)} windows for {channels} channels; give data.window one pair, or one per channel"
+            f"{counted(len(windows), 'window')} for {counted(channels, 'channel')}; give data.window one pair, or one per channel"
         )
     for low, high in windows:
         if not high > low:

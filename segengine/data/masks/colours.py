@@ -8,8 +8,8 @@ from dataclasses import replace
 from segengine.data.masks.diagnosis import Diagnosis, diagnose, spoken
 from segengine.data.masks.mappers import repair_note, unlisted
 from segengine.data.masks.mapping import MaskEncoding, MaskSurvey, Raw
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 
 Colour = tuple[int, int, int]
 

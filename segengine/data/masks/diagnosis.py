@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segengine.data.masks.mapping import MOST_CLASSES, MaskSurvey, Raw
-from segengine.data.sources.records import counted, listed
+from segengine.data.sources.records import listed
+from segengine.errors import counted
 
 Kind = Literal[
     "one value", "binary", "exact", "void border", "blurred", "compressed", "numbered objects", "colours", "picture"

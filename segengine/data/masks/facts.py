@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from segengine.data.files.decoding import Stored, decode, file_bytes
 from segengine.data.files.formats import suffix_of
-from segengine.data.files.reading import mask_encoding, mask_values
+from segengine.data.files.reading import NODATA_RAW, mask_encoding, mask_values
 from segengine.data.masks.mapping import MaskEncoding, MaskFacts, Raw
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
+MISSING_NOTE = f"pixels without a value (NaN or nodata) are read as {NODATA_RAW}; ignore: [{NODATA_RAW}] ignores them"
 _MOST_COLOURS = 4096
 _EXACT = 2**24  # OpenCV counts in float32, which is exact up to this number
 _encodings: dict[MaskEncoding, MaskEncoding] = {}  # one object per encoding: a palette takes 20 kB
@@ -41,7 +42,18 @@ def facts_of(path: Path, stored: Stored, digest: str) -> MaskFacts:
     if raw.ndim == 3 and len(codes) > _MOST_COLOURS:
         raise DataError(f"{path}: holds {len(codes):,} colours, too many for a mask; correct data.source.masks")
     values = unpacked(codes, raw.dtype, colours=raw.ndim == 3)
-    return MaskFacts(path, raw.shape[0], raw.shape[1], values, pixels, encoding, stored.lossy, digest)
+    absent = stored.missing is not None and raw.ndim == 2 and NODATA_RAW in codes
+    notes = (*stored.notes, MISSING_NOTE) if absent else stored.notes
+    return MaskFacts(path, raw.shape[0], raw.shape[1], values, pixels, encoding, stored.lossy, digest, notes)
+
+
+def mask_notes(masks: Sequence[MaskFacts]) -> list[str]:
+    """Remarks on how masks were read: one line per remark, with the number of masks and the first file."""
+    found: dict[str, list[Path]] = {}
+    for facts in masks:
+        for note in facts.notes:
+            found.setdefault(note, []).append(facts.path)
+    return [f"{counted(len(paths), 'mask')} (first {paths[0]}): {note}" for note, paths in found.items()]
 
 
 def count_values(raw: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -84,6 +96,11 @@ def unpacked(codes: NDArray[np.int64], dtype: Any, *, colours: bool) -> NDArray[
     if not colours:
         return codes.astype(dtype)[None]
     return np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=1).astype(np.uint8)[None]
+
+
+def has_missing(masks: Sequence[MaskFacts]) -> bool:
+    """Whether any mask has pixels without a value, whose raw value is NODATA_RAW."""
+    return any(MISSING_NOTE in facts.notes for facts in masks)
 
 
 def has_colours(masks: Sequence[MaskFacts]) -> bool:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from segengine.data.masks.labels import class_colour
 from segengine.data.masks.mapping import IGNORE, Label, MaskEncoding, MaskSurvey, Raw
-from segengine.data.sources.records import counted
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from pathlib import Path
 from segengine.data.masks.diagnosis import Diagnosis, diagnose, maybe_objects, spoken
 from segengine.data.masks.mappers import repair_note, unlisted
 from segengine.data.masks.mapping import MaskSurvey, Raw
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 from segengine.files import write_bytes
 
 FILE = "gray-values.txt"

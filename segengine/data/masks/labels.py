@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from segengine.data.masks.diagnosis import spoken
 from segengine.data.masks.mapping import MOST_CLASSES, Label, MaskSurvey, Raw
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 
 # Okabe and Ito (2008), distinguishable with colour vision deficiency; sky blue to black by contrast.
 _CYCLE = (

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from segengine.data.masks.diagnosis import distance, spoken
 from segengine.data.masks.mapping import IGNORE, Label, MaskEncoding, MaskSurvey, Raw
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 
 _UNKNOWN = 254  # between the last class and IGNORE
 

@@ -53,7 +53,7 @@ class MaskFacts:
 
     `values` is uint8/uint16 [1, n] or uint8 [1, n, 3] (a one-row mask with each value once); `pixels` int64 [n].
     `encoding` is the file's encoding, `lossy` is True for lossy compression, `digest` is the SHA-256 of the file in
-    hexadecimal.
+    hexadecimal. `notes`: remarks on how the file was read.
     """
 
     path: Path
@@ -64,6 +64,7 @@ class MaskFacts:
     encoding: MaskEncoding = MaskEncoding()
     lossy: bool = False
     digest: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segengine.data.sources.records import counted
+from segengine.errors import counted
 
 Size = tuple[int, int]
 """Height and width in pixels."""

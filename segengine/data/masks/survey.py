@@ -14,8 +14,7 @@ from segengine.data.files.parallel import Progress, in_threads
 from segengine.data.masks.facts import codes_of, has_colours, mask_facts, raw_of
 from segengine.data.masks.mapping import MaskEncoding, MaskFacts, MaskSurvey, ValueFound
 from segengine.data.masks.shapes import Shapes, examined
-from segengine.data.sources.records import counted
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 
 def survey_masks(

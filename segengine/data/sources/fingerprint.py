@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from segengine.data.sources.records import Record, counted, listed
+from segengine.data.sources.records import Record, listed
+from segengine.errors import counted
 
 
 class ImageState(NamedTuple):

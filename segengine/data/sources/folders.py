@@ -15,8 +15,8 @@ from segengine.data.files.volumes import Plane
 from segengine.data.sources.lists import listed_splits
 from segengine.data.sources.pairing import Pairs, missing_partners, pair
 from segengine.data.sources.patterns import Match, find, finds_any
-from segengine.data.sources.records import Record, Records, counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import Record, Records, listed
+from segengine.errors import DataError, counted
 
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "JPEGImages")
 # Not "mask": in retina data sets that is the field of view, not the ground truth.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from segengine.data.files.formats import stem_of, with_suffix
 from segengine.data.sources.patterns import ALIASES, Match, find
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 
 _JOINT = re.compile(r"(?i)train[_-]?val")
 """Combined lists of training and validation, used only if neither split has its own list."""

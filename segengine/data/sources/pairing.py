@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from segengine.data.sources.patterns import Match
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 
 Key = tuple[str | None, tuple[str, ...]]
 

@@ -22,8 +22,8 @@ from segengine.data.files.decoding import Stored, decode, read_pages
 from segengine.data.files.formats import stem_of
 from segengine.data.files.parallel import in_threads
 from segengine.data.files.reading import colours, mask_values
-from segengine.data.sources.records import Record, counted
-from segengine.errors import DataError
+from segengine.data.sources.records import Record
+from segengine.errors import DataError, counted
 from segengine.files import write_bytes
 
 _VERSION = "3"

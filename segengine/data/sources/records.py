@@ -61,8 +61,3 @@ def listed(items: Sequence[object], most: int = 5) -> str:
     """The first few of `items` for a message: `a, b, c and 7 more`."""
     shown = ", ".join(str(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
-
-
-def counted(number: int, thing: str, plural: str = "") -> str:
-    """`1 image`, `1,234 images`."""
-    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"

@@ -29,8 +29,7 @@ from segengine.data.files.volumes import (
     stacked_volumes,
 )
 from segengine.data.sources.parts import Piece, divided
-from segengine.data.sources.records import counted
-from segengine.errors import DataError
+from segengine.errors import DataError, counted
 
 _at_once = BoundedSemaphore(2)  # volumes in memory
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from segengine.data.sources.records import SPLITS, Record, counted, listed
-from segengine.errors import DataError, SpecError
+from segengine.data.sources.records import SPLITS, Record, listed
+from segengine.errors import DataError, SpecError, counted
 
 _MOST_SWAPS = 400
 

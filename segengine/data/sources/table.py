@@ -10,8 +10,8 @@ from pathlib import Path
 from segengine.data.files.formats import holds_of, missing_libraries, suffix_of, with_suffix
 from segengine.data.sources.lists import read_table
 from segengine.data.sources.patterns import ALIASES, find, leaves_root
-from segengine.data.sources.records import Record, Records, counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import Record, Records, listed
+from segengine.errors import DataError, counted
 
 
 @dataclass(frozen=True)

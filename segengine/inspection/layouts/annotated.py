@@ -10,8 +10,8 @@ from typing import Any
 
 from segengine.components.lookup import component_class
 from segengine.data.sources.patterns import literal
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 from segengine.inspection.layouts.annotations import SOURCES, AnnotationFile
 from segengine.inspection.layouts.class_names import NAME_FILES
 from segengine.inspection.layouts.families import escaped

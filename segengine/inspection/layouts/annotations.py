@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segengine.data.sources.lists import read_table
-from segengine.data.sources.records import counted
+from segengine.errors import counted
 from segengine.inspection.layouts.tree import Parts, Tree
 
 _SAMPLED = 30

@@ -11,6 +11,7 @@ from statistics import fmean as mean
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.errors import counted
 from segengine.inspection.layouts.contents import Content, look
 from segengine.inspection.layouts.families import File
 from segengine.inspection.layouts.hypotheses import Hypothesis
@@ -238,7 +239,9 @@ def settings(tree: Tree, hypothesis: Hypothesis) -> tuple[dict[str, object], lis
         alone = [f for f in alone if f.split in used]
     if alone or found.masks_alone:
         chosen["unpaired"] = "skip"
-        notes.append(f"{len(alone)} images have no mask and {len(found.masks_alone)} masks no image; they are left out")
+        lacking = [(alone, "image", "mask"), (found.masks_alone, "mask", "image")]
+        missing = [f"{counted(len(f), a)} {'has' if len(f) == 1 else 'have'} no {b}" for f, a, b in lacking if f]
+        notes.append(f"{' and '.join(missing)}: left out")
     return chosen, notes
 
 

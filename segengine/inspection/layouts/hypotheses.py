@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean as mean
 from typing import Any
 
-from segengine.data.sources.records import counted
+from segengine.errors import counted
 from segengine.inspection.layouts.contents import Content, look
 from segengine.inspection.layouts.families import Family
 from segengine.inspection.layouts.matching import Matched, match

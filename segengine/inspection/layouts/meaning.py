@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from segengine.data.files.reading import NODATA_RAW
 from segengine.data.masks.diagnosis import Diagnosis, spoken
+from segengine.data.masks.facts import has_missing
 from segengine.data.masks.mapping import MOST_CLASSES, MaskSurvey, Raw
 from segengine.data.sources.records import listed
 from segengine.errors import DataError
@@ -116,7 +118,7 @@ def _of_numbers(
     table, source = named_by
     notes = []
     found = [v for v in survey.values if isinstance(v, int)]
-    ignored = _ignored(found, diagnosis, table, known)
+    ignored = _ignored(found, diagnosis, table, known) | ({NODATA_RAW} if has_missing(survey.masks) else set())
     if table:
         named = {v: name for v, name in sorted(table.items()) if v not in ignored}
         if 0 in found and 0 not in named and 0 not in ignored:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segengine.data.files.formats import FORMATS, PICTURE_SUFFIXES, picture_suffixes, suffix_of
-from segengine.data.sources.records import counted, listed
-from segengine.errors import DataError
+from segengine.data.sources.records import listed
+from segengine.errors import DataError, counted
 
 Parts = tuple[str, ...]
 """A file's path below the root, as names."""
