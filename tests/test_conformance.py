@@ -50,6 +50,9 @@ MORE = [
     ("metrics", "hausdorff", {"percentile": 90}),
     ("metrics", "boundary-iou", {"ratio": 0.1}),
     ("metrics", "ece", {"bins": 4}),
+    ("postprocessors", "largest-component", {"only": ["square"], "keep": 2}),
+    ("postprocessors", "remove-small", {"mm2": 30.0}),
+    ("postprocessors", "class-rule", {"only": ["disc"], "where": "left", "of": "square"}),
     ("optimizers", "sgd", {"momentum": 0.0}),
     ("schedules", "step", {"warmup": 0.1, "milestones": [0.5]}),
 ]

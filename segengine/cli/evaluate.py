@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import device_option, json_option, set_option
+from segengine.cli.options import device_option, json_option, no_postprocess_option, set_option
 from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     metavar="VIEWS",
     help="Test-time augmentation on DATA, as for predict: flips,rotations,scale=1,1.25.",
 )
-@click.option("--save", is_flag=True, help="Save the metrics' per-image values in the run folder, for compare.")
+@click.option(
+    "--save",
+    is_flag=True,
+    help="Save the metrics' per-image values in the run folder, for compare; without post-processing.",
+)
 @set_option
 @click.option(
     "--counts",
@@ -52,11 +56,13 @@ if TYPE_CHECKING:
     "--worst", type=click.IntRange(0, 100), default=6, show_default=True, help="Number of pictures for --out."
 )
 @click.option("--all", "all_classes", is_flag=True, help="List all classes instead of the ten worst and ten best.")
+@no_postprocess_option
 @device_option
 @json_option
 def command(
     run: Path, more: tuple[Path, ...], split: str | None, metrics: tuple[str, ...], tta: str, save: bool,
-    overrides: tuple[str, ...], counts: Path | None, out: Path | None, worst: int, all_classes: bool, device: str,
+    overrides: tuple[str, ...], counts: Path | None, out: Path | None, worst: int, all_classes: bool, raw: bool,
+    device: str,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Evaluate a run's best checkpoint; the run folder is changed only with --save.
@@ -90,11 +96,13 @@ def command(
     ensemble = None
     try:
         if data is None:
-            found = evaluate_run(run, split, overrides, device, console, metrics=metrics, keep=save)
+            found = evaluate_run(
+                run, split, overrides, device, console, metrics=metrics, keep=save, postprocess=not raw
+            )
         else:
-            ensemble, found = _on_data(models, data, split, metrics, tta, device, console)
+            ensemble, found = _on_data(models, data, split, metrics, tta, device, console, postprocess=not raw)
         if out is not None:
-            _write(out, found, ensemble, run, device, worst)
+            _write(out, found, ensemble, run, device, worst, postprocess=not raw)
     finally:
         console.close()
     if save:
@@ -138,23 +146,27 @@ def _on_data(
     tta: str,
     device: str,
     listener: Listener,
+    *,
+    postprocess: bool,
 ) -> tuple[Ensemble, Evaluated]:
     from segengine.inference.ensemble import load_ensemble
     from segengine.inference.evaluate_data import evaluate_images
     from segengine.inference.tta import Views
     from segengine.study.labelled import labelled_images
 
-    ensemble = load_ensemble(models, device, views=Views.parse(tta), tiling=None)
+    ensemble = load_ensemble(models, device, views=Views.parse(tta), tiling=None, postprocess=postprocess)
     images = labelled_images(data, listener)
     return ensemble, evaluate_images(ensemble, images, listener, split=split, metrics=metrics)
 
 
-def _write(out: Path, found: Evaluated, ensemble: Ensemble | None, run: Path, device: str, worst: int) -> None:
+def _write(
+    out: Path, found: Evaluated, ensemble: Ensemble | None, run: Path, device: str, worst: int, *, postprocess: bool
+) -> None:
     from segengine.inference.ensemble import load_ensemble
     from segengine.inference.evaluation_report import write_report
     from segengine.inference.tta import Views
 
-    models = ensemble or load_ensemble([run], device, views=Views(), tiling=None)
+    models = ensemble or load_ensemble([run], device, views=Views(), tiling=None, postprocess=postprocess)
     write_report(out, found, models, worst=worst)
     say(f"wrote {out}", err=True)
 
@@ -167,11 +179,13 @@ def _print(run: Path, found: Evaluated, data: Path | None, *, as_json: bool, all
     if as_json:
         document: dict[str, Any] = {
             "run": str(run), "split": found.split, "same_data": found.same_data, "scores": found.scores, "metrics": found.metrics,
+            "postprocessed": found.postprocessed,
         }  # fmt: skip
         print_json(document)
         return
     of = str(data) if data is not None else "the run's own data" if found.same_data else "other data than the run's"
-    say(f"{run}: {found.split} images of {of}")
+    after = ", after post-processing (without: --no-postprocess)" if found.postprocessed else ""
+    say(f"{run}: {found.split} images of {of}{after}")
     console = Console(highlight=False)
     console.print(score_table(found.scores, all_classes=all_classes))
     for row in found.metrics.values():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segengine.cli.options import json_option, set_option
+from segengine.cli.options import json_option, no_postprocess_option, set_option
 from segengine.cli.output import print_json, say
 from segengine.errors import counted
 
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 @click.option("--accept-loss", is_flag=True, help="Keep the file even if its parity limits are exceeded.")
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the model, for the file's metadata.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@no_postprocess_option
 @set_option
 @json_option
 def command(
     run: Path, out: Path, format_name: str, precision: str, images: int, accept_loss: bool, licence: str, overwrite: bool,
-    overrides: tuple[str, ...], as_json: bool,
+    raw: bool, overrides: tuple[str, ...], as_json: bool,
 ) -> int:  # fmt: skip
     """Export a run's best checkpoint to a single file that maps images to masks in the training masks' values.
 
@@ -59,7 +60,7 @@ def command(
     try:
         found = export_run(
             run, out, exporter, console, overrides=overrides, images=images, accept_loss=accept_loss, overwrite=overwrite,
-            licence=licence,
+            licence=licence, postprocess=not raw,
         )  # fmt: skip
     finally:
         console.close()

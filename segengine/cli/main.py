@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "init",
     "inspect": "inspect",
     "plugins": "plugins",
+    "postprocess": "postprocess",
     "predict": "predict",
     "run": "run",
     "runs": "runs",

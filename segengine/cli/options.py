@@ -15,6 +15,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 runs_option = click.option(
     "--out", "-o", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for runs."
 )
+no_postprocess_option = click.option(
+    "--no-postprocess", "raw", is_flag=True, help="Leave out the post-processing recorded by `postprocess fit`."
+)
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps."
 )

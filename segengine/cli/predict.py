@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import device_option, json_option
+from segengine.cli.options import device_option, json_option, no_postprocess_option
 from segengine.cli.output import print_json, say
 from segengine.errors import counted
 
@@ -64,12 +64,13 @@ STDIN = "-"
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace existing files; images and masks given are never replaced.")
 @click.option("--watch", is_flag=True, help="Keep predicting images that appear in the folders, until Ctrl-C.")
+@no_postprocess_option
 @device_option
 @json_option
 def command(
     run: Path, images: tuple[Path, ...], out: Path, outputs: str, overlay: bool, masks: Path | None, tta: str,
     tile: int | None, overlap: float, tile_weights: str, tile_batch: int, spacing: str | None, overwrite: bool,
-    watch: bool, device: str, as_json: bool,
+    watch: bool, raw: bool, device: str, as_json: bool,
 ) -> int:  # fmt: skip
     """Predict masks of images with a run's best checkpoint, or with an exported .onnx file.
 
@@ -105,7 +106,7 @@ def command(
     if watch and not all(path.is_dir() for path in given):
         raise click.UsageError("--watch needs folders")
     found = [] if watch else images_in(given, out)
-    ensemble = load_ensemble(models, device, views=views, tiling=tiling)
+    ensemble = load_ensemble(models, device, views=views, tiling=tiling, postprocess=not raw)
     if watch:
         return _watch(ensemble, given, out, writing)
     done = _predict(ensemble, found, out, writing)

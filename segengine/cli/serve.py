@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from segengine.cli.options import device_option
+from segengine.cli.options import device_option, no_postprocess_option
 from segengine.cli.output import say
 
 _NEEDED = {
@@ -48,10 +48,11 @@ _NEEDED = {
     "--batch", type=click.IntRange(min=1), default=8, show_default=True, metavar="N",
     help="Most images of one size per forward pass.",
 )  # fmt: skip
+@no_postprocess_option
 @device_option
 def command(
     run: Path, host: str, port: int, token: str, max_mib: float, max_pixels: int, timeout: float, queue: int, batch: int,
-    device: str,
+    raw: bool, device: str,
 ) -> int:  # fmt: skip
     """Serve a run's best checkpoint, or an exported .onnx file, until Ctrl-C or SIGTERM.
 
@@ -78,7 +79,7 @@ def command(
 
     if not token.isascii() or any(character.isspace() for character in token):
         raise SpecError("--token has characters that an HTTP header can't hold; use letters and digits")
-    service = Service(load_any(run, device).for_single_images(), run.resolve().name)
+    service = Service(load_any(run, device, postprocess=not raw).for_single_images(), run.resolve().name)
     limits = Limits(
         upload_bytes=max(1, int(max_mib * MIB)), pixels=max_pixels, seconds=timeout, upload_seconds=min(30.0, timeout),
         requests=queue, batch=batch,

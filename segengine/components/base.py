@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from segengine.data.augment.transforms import Transform
     from segengine.data.files.stored import FileReader
     from segengine.data.masks.mapping import Mapper, MaskSurvey
+    from segengine.data.masks.regions import Postprocess
     from segengine.data.sources.records import Record
     from segengine.metrics.pairs import ImageMetric
     from segengine.nn.contracts import BackboneModule, DecoderModule
@@ -226,6 +227,19 @@ class Exporter(Component):
         raise NotImplementedError(type(self).__name__)
 
 
+class Postprocessor(Component):
+    """Changes predicted class maps, such as removing small objects. `postprocess fit` decides whether it helps a run."""
+
+    kind = "postprocessors"
+
+    def build(self, *, classes: Sequence[str], spacing: tuple[float, float] | None = None) -> Postprocess:
+        """A callable: class map uint8 [H, W], 0..K-1, 255 = ignore -> class map of the same size; ignored pixels stay.
+
+        `classes`: names of the classes by index; `spacing`: (row, column) distance of pixels, None if unknown.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+
 MetricNeeds = Literal["classes", "probabilities"]
 
 
@@ -268,6 +282,7 @@ class RelativePath:
 KINDS: dict[str, type[Component]] = {
     base.kind: base
     for base in (
-        Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Reader, Optimizer, Schedule, Tracker, Executor, Exporter, Metric,
+        Backbone, Decoder, Loss, MaskMapper, Augmentation, Source, Reader, Optimizer, Schedule, Tracker, Executor, Exporter,
+        Postprocessor, Metric,
     )
 }  # fmt: skip

@@ -87,6 +87,13 @@ _TABLE: dict[str, dict[str, str]] = {
         "cldice": "metrics:ClDice",
         "ece": "metrics:ExpectedCalibrationError",
     },
+    "postprocessors": {
+        "largest-component": "postprocessors:LargestComponent",
+        "remove-small": "postprocessors:RemoveSmall",
+        "fill-holes": "postprocessors:FillHoles",
+        "smooth": "postprocessors:Smooth",
+        "class-rule": "postprocessors:ClassRule",
+    },
     "exporters": {"onnx": "segengine.inference.export.components:Onnx"},
     "trackers": {
         "tensorboard": "segengine.training.trackers.components:TensorBoard",

@@ -56,7 +56,8 @@ class Predictor:
     """A trained model on its device. Images above `largest_pixels` are predicted in tiles.
 
     When memory runs out, the number of images per pass is halved, then images are predicted in tiles, then tiles are
-    halved; `limits` keeps these limits for later passes.
+    halved; `limits` keeps these limits for later passes. `finish`: post-processing of class maps uint8 [H, W], applied to
+    the results of `classes` and `classes_and_probabilities`.
     """
 
     model: nn.Module
@@ -65,6 +66,7 @@ class Predictor:
     largest_pixels: int = LARGEST_PIXELS
     tile: int = TILE_PIXELS
     limits: PassLimits = field(default_factory=PassLimits)
+    finish: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits float32 [B, K, H, W] of images uint8 [B, C, H, W] on the device."""
@@ -96,7 +98,7 @@ class Predictor:
         with self._evaluating():
             found = self._by_images(images, self._classes, self._tiled_classes)
         assert found is not None
-        return found
+        return self._finished(found)
 
     @torch.inference_mode()
     def classes_of_a_pass(self, images: Tensor) -> Tensor:
@@ -115,13 +117,21 @@ class Predictor:
         """`classes`, and the class probabilities float32 [B, K, H, W]; None for images predicted in tiles."""
         with self._evaluating():
             both = self._by_images(images, self._classes_and_probabilities, lambda _: None)
-        return (self.classes(images), None) if both is None else (both[:, 0].to(torch.uint8), both[:, 1:])
+        if both is None:
+            return self.classes(images), None
+        return self._finished(both[:, 0].to(torch.uint8)), both[:, 1:]
 
     @torch.inference_mode()
     def probability_bands(self, image: Tensor) -> Iterator[Tensor]:
         """The class probabilities float32 [K, h, W] of an image uint8 [C, H, W] of any size, rows from the top in bands."""
         with self._evaluating():
             yield from sliding_probabilities(self.logits, image, self._tile, self.device)
+
+    def _finished(self, classes: Tensor) -> Tensor:
+        if self.finish is None:
+            return classes
+        maps = [torch.from_numpy(self.finish(each)) for each in classes.cpu().numpy()]
+        return torch.stack(maps).to(classes.device)
 
     def _classes(self, images: Tensor) -> Tensor:
         # `max` finds the same index as `argmax`, the first of equal values, an order of magnitude faster on a CPU.

@@ -200,7 +200,7 @@ class _Session:
         self.name, self.size, self.batch = name, size, request.batch
         passes, batches = -(-request.repeats // ROUNDS), -(-request.repeats // (ROUNDS * _BATCHED_SHARE))
         self.single_passes, self.batched_passes = Passes(passes, passes), Passes(batches, batches)
-        trained = load_trained(path, request.device)
+        trained = load_trained(path, request.device, postprocess=False)
         self.predictor, self.channels = trained.predictor, int(trained.run["data"]["channels"])
         self.clock = NetworkClock(self.predictor, channels=self.channels, size=size)
         memory = PeakMemory(self.predictor.device, held=tensor_bytes(self.predictor.model.state_dict()))

@@ -130,7 +130,8 @@ class Ensemble:
             classes = self.first.classes(source.picture)
             missing = source.missing
             return Band(classes if missing is None else np.where(missing, np.uint8(IGNORE), classes))
-        return Band.joined(self.retrying(source, lambda tiling: list(self.bands(source, wanted, tiling))))
+        band = Band.joined(self.retrying(source, lambda tiling: list(self.bands(source, wanted, tiling))))
+        return replace(band, classes=self.first.finished(band.classes))
 
     def retrying(self, source: Source, compute: Callable[[Tiling], list[Band]]) -> list[Band]:
         """`compute` with the tiling of the source's size; when memory runs out, again with smaller passes."""
@@ -195,14 +196,17 @@ class Ensemble:
         return replace(tiling, tile=self.limits.tile)
 
 
-def load_ensemble(paths: Sequence[Path], device: str, *, views: Views, tiling: Tiling | None) -> Ensemble:
-    """The models of run folders and .onnx files as one.
+def load_ensemble(
+    paths: Sequence[Path], device: str, *, views: Views, tiling: Tiling | None, postprocess: bool = True
+) -> Ensemble:
+    """The models of run folders and .onnx files as one. `postprocess`: apply recorded steps, if there is one model.
 
     Raises:
         RunError: neither a finished run folder nor a valid exported file.
         SpecError: models of different classes.
     """
-    return Ensemble(tuple(load_any(path, device) for path in paths), views, tiling)
+    applied = postprocess and len(paths) == 1
+    return Ensemble(tuple(load_any(path, device, postprocess=applied) for path in paths), views, tiling)
 
 
 def is_model(path: Path) -> bool:

@@ -31,7 +31,8 @@ from segengine.runs.values import MetricRecord
 class Evaluated:
     """Scores of a run on one split, as in metrics.jsonl, and the confusion counts.
 
-    `metrics`: means of additional metrics by label; `values` and `records`: contents of their tables.
+    `metrics`: means of additional metrics by label; `values` and `records`: contents of their tables. `postprocessed`:
+    whether post-processing was applied.
     """
 
     split: str
@@ -44,6 +45,7 @@ class Evaluated:
     images: Mapping[int, Record] = field(default_factory=dict)
     pair: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]] | None = None
     """Decodes an image uint8 [H, W, C] and its truth uint8 [H, W], by index."""
+    postprocessed: bool = False
 
 
 def evaluate_run(
@@ -55,18 +57,20 @@ def evaluate_run(
     *,
     metrics: Sequence[str] = (),
     keep: bool = False,
+    postprocess: bool = True,
 ) -> Evaluated:
     """Evaluate a run's best checkpoint on a split of its spec's data, which `overrides` may replace.
 
     `metrics`: name, or settings as YAML, of each additional metric; default: those of the spec. `keep`: the values will be
-    saved, which needs at least one metric and the run's own data; checked before anything is computed.
+    saved, which needs at least one metric and the run's own data; checked before anything is computed. `postprocess`: apply the run's
+    recorded post-processing; saved values, which `compare` reads beside the run's counts, are always without.
 
     Raises:
         RunError: training isn't finished.
         SpecError: `keep` without a metric.
         DataError: the data has different classes, no image in the split, or isn't the run's own with `keep`.
     """
-    trained = load_trained(path, device)
+    trained = load_trained(path, device, postprocess=postprocess and not keep)
     check_overrides(overrides)
     experiment = data_of(trained, [*_chosen(metrics), *windows_of_training(trained), *overrides], listener)
     if keep and not experiment.evaluation.metrics:
@@ -104,8 +108,9 @@ def evaluate_run(
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
     scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
     images = {i: dataset.records[i] for i in indices}
+    applied = trained.predictor.finish is not None
     rows = as_rows(values, records, labels)
-    return Evaluated(chosen, scores, counts, same, rows, values, records, images, dataset.pair)
+    return Evaluated(chosen, scores, counts, same, rows, values, records, images, dataset.pair, applied)
 
 
 def data_of(trained: Trained, overrides: Sequence[str], listener: Listener) -> SavedData:

@@ -14,9 +14,11 @@ from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
 from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.windows import Windowing
+from segengine.data.masks.regions import Postprocess
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.errors import NotARunError, RunError
 from segengine.inference.load import Trained, load_trained, stored_array
+from segengine.inference.postprocess.record import KEY, built, spacing_of
 
 if TYPE_CHECKING:
     from segengine_runtime import OnnxModel
@@ -35,6 +37,7 @@ class Exported:
     model: OnnxModel
     mapping: StoredMapping
     windowing: Windowing
+    finish: Postprocess | None = None
 
     @property
     def channels(self) -> int:
@@ -51,8 +54,8 @@ class Exported:
         return self.windowing.common
 
     def identity(self) -> str:
-        """sha256 of the file."""
-        return sha256_of(self.path)
+        """sha256 of the file, and whether its post-processing is applied."""
+        return sha256_of(self.path) + ("" if self.finish is None else "-postprocess")
 
     def for_images(self, paths: Sequence[Path]) -> Exported:  # noqa: ARG002 (its windows don't depend on other images)
         """Returns self: an exported file has no windows per group."""
@@ -74,8 +77,12 @@ class Exported:
         return stored_array(values, channels=self.channels, window=self.windowing.common)
 
     def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
-        return self.model.classes(self._stored(image))
+        """Class indices uint8 [H, W] of an image uint8 [H, W, C], after the recorded post-processing."""
+        return self.finished(self.model.classes(self._stored(image)))
+
+    def finished(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """As `Trained.finished`."""
+        return classes if self.finish is None else self.finish(classes)
 
     def probabilities_of(self, images: Tensor) -> Tensor:
         """Class probabilities float32 [B, K, h, w] on the CPU of images uint8 [B, C, h, w], in one pass."""
@@ -86,7 +93,8 @@ class Exported:
 
     def classes_of_batch(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """As `Trained.classes_of_batch`."""
-        return self.model.classes_of_batch([self._stored(image) for image in images])
+        found = self.model.classes_of_batch([self._stored(image) for image in images])
+        return found if self.finish is None else np.stack([self.finish(each) for each in found])
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities float32 [K, H, W] of an image uint8 [H, W, C]."""
@@ -101,8 +109,8 @@ class Exported:
         return np.asarray(low + image * ((high - low) / 255.0), dtype=np.float32)
 
 
-def load_exported(path: Path) -> Exported:
-    """Read an .onnx file.
+def load_exported(path: Path, *, postprocess: bool = True) -> Exported:
+    """Read an .onnx file. `postprocess`: apply the steps that it records.
 
     Raises:
         NotARunError: there is no such file.
@@ -114,15 +122,20 @@ def load_exported(path: Path) -> Exported:
         model = load(path)
     except ModelError as error:
         raise (RunError if path.exists() else NotARunError)(str(error)) from error
-    return Exported(path, model, StoredMapping(model.facts), Windowing.from_record(model.facts["image"]))
+    recorded = model.facts.get(KEY) if postprocess else None
+    finish = None
+    if recorded:
+        names = [label.name for label in model.labels]
+        finish = built(recorded["steps"], classes=names, spacing=spacing_of({"evaluation": recorded}))
+    return Exported(path, model, StoredMapping(model.facts), Windowing.from_record(model.facts["image"]), finish)
 
 
-def load_any(path: Path, device: str = "auto") -> Trained | Exported:
-    """The model of a run folder, or of an .onnx file.
+def load_any(path: Path, device: str = "auto", *, postprocess: bool = True) -> Trained | Exported:
+    """The model of a run folder, or of an .onnx file. `postprocess`: apply recorded steps.
 
     Raises:
         RunError: not a run folder or .onnx file, or training isn't finished.
     """
     if path.suffix == ONNX_SUFFIX and not path.is_dir():
-        return load_exported(path)
-    return load_trained(path, device)
+        return load_exported(path, postprocess=postprocess)
+    return load_trained(path, device, postprocess=postprocess)

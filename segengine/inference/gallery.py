@@ -71,7 +71,7 @@ def _run_of_rows(runs: Sequence[LoadedRun], split: str) -> list[int]:
 def _trained(run: LoadedRun, device: str) -> Trained:
     from segengine.inference.load import load_trained
 
-    return load_trained(run.folder.path, device)
+    return load_trained(run.folder.path, device, postprocess=False)
 
 
 def _of_run(

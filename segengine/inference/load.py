@@ -20,6 +20,7 @@ from segengine.data.files.images import readable_group_windows
 from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.stored import Stored, missing_pixels
 from segengine.data.files.windows import PER_IMAGE, Windowing
+from segengine.data.masks.regions import Postprocess
 from segengine.engine.checkpoint import load_weights
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.engine.distributed import pick_device
@@ -27,6 +28,7 @@ from segengine.engine.precision import Precision, pick_precision
 from segengine.engine.prediction import Predictor
 from segengine.engine.wrap_model import placed
 from segengine.errors import DataError, NotARunError, RunError, SpecError
+from segengine.inference.postprocess.record import KEY, recorded_postprocess
 from segengine.inference.saved import saved_network
 from segengine.runs import names
 from segengine.runs.folder import RunFolder
@@ -93,10 +95,27 @@ class Trained:
         """The windows that map this file's values to 0..255."""
         return self.windowing.of(self.group_of(path))
 
+    @property
+    def finish(self) -> Postprocess | None:
+        """The applied post-processing of class maps; None if there is none."""
+        return self.predictor.finish
+
+    def finished(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class indices uint8 [H, W] after the run's post-processing, for classes computed from `probabilities`."""
+        finish = self.predictor.finish
+        return classes if finish is None else finish(classes)
+
     def identity(self) -> str:
         """sha256 over the weights and everything in run.json that affects a prediction."""
         digest = sha256_of(self.folder / names.WEIGHTS)
-        return identity_of([digest, *(self.run.get(key) for key in ("labels", "ignored", "masks", "precision"))])
+        finish = self.run.get(KEY) if self.predictor.finish is not None else None
+        return identity_of(
+            [
+                digest,
+                *(self.run.get(key) for key in ("labels", "ignored", "masks", "precision")),
+                *([finish] if finish else []),
+            ]
+        )
 
     def for_images(self, paths: Sequence[Path]) -> Trained:
         """The model with windows computed for groups unseen in training, if windows are per group."""
@@ -118,7 +137,7 @@ class Trained:
         return stored_array(values, channels=self.run["data"]["channels"], window=self.windowing.common)
 
     def classes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Class indices uint8 [H, W] of an image uint8 [H, W, C]."""
+        """Class indices uint8 [H, W] of an image uint8 [H, W, C], after the run's post-processing."""
         return self.predictor.image_classes(image)
 
     def probabilities_of(self, images: Tensor) -> Tensor:
@@ -159,8 +178,8 @@ def stored_array(
     return to_picture(stored, where, channels=channels, window=window), stored.missing
 
 
-def load_trained(path: Path, device: str = "auto") -> Trained:
-    """Read a run folder's model.
+def load_trained(path: Path, device: str = "auto", *, postprocess: bool = True) -> Trained:
+    """Read a run folder's model. `postprocess`: apply the steps that `segengine postprocess fit` has recorded.
 
     Raises:
         RunError: not a run folder, training isn't finished, or inconsistent files.
@@ -181,7 +200,9 @@ def load_trained(path: Path, device: str = "auto") -> Trained:
     model = build_network(network, channels=run["data"]["channels"], num_classes=len(mapping.labels))
     load_weights(weights, model, (run.get("weights") or {}).get("sha256"))
     model = placed(model, chosen).eval()
-    return Trained(folder, run, mapping, Predictor(model, chosen, run_precision(run, chosen)), windowing, notes)
+    finish = recorded_postprocess(folder, run) if postprocess else None
+    predictor = Predictor(model, chosen, run_precision(run, chosen), finish=finish)
+    return Trained(folder, run, mapping, predictor, windowing, notes)
 
 
 def check_overrides(overrides: Sequence[str]) -> None:

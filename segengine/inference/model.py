@@ -169,6 +169,7 @@ def load(
     tta: str = "",
     tile: int | None = None,
     overlap: float = 0.5,
+    postprocess: bool = True,
 ) -> Model:
     """Load the model of a run folder, or of a file that `segengine export` wrote; of several, their ensemble.
 
@@ -179,6 +180,7 @@ def load(
         tta: test-time augmentation, such as `flips,rotations,scale=0.75,1,1.25`.
         tile: side in pixels of the tiles of larger images; default: 1024 for images above 2048 x 2048 pixels.
         overlap: of neighbouring tiles, as a share of their side.
+        postprocess: apply the steps that `segengine postprocess fit` has recorded, if there is one model.
 
     Warns if a plugin of a network has another version, or other files, than in training.
 
@@ -191,7 +193,9 @@ def load(
     if not given:
         raise SpecError("load needs a run folder or an exported file, or a list of these")
     places = [Path(each) for each in given]
-    ensemble = load_ensemble(places, device, views=Views.parse(tta), tiling=tiling_of(tile, overlap))
+    ensemble = load_ensemble(
+        places, device, views=Views.parse(tta), tiling=tiling_of(tile, overlap), postprocess=postprocess
+    )
     for note in ensemble.notes:
         warnings.warn(note, stacklevel=2)
     return Model(places[0], ensemble)

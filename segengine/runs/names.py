@@ -19,13 +19,14 @@ REPORT = "report.html"
 COMPARISON = "comparison.html"
 """In the folder of the experiment, above its runs."""
 LOG = "log.txt"
+POSTPROCESS = "postprocess.json"
 GRAY_VALUES = "gray-values.txt"
 """Written only if the data folder is read-only; same name as in the data folder."""
 LOCK = ".lock"
 SET_ASIDE = ".old"
 
 WRITTEN = (
-    EXPERIMENT, SPEC, RUN, COST, IMAGES, FILES, METRICS, REPORT, LOG, GRAY_VALUES, LOCK, "mlflow-run.txt",
+    EXPERIMENT, SPEC, RUN, COST, IMAGES, FILES, METRICS, REPORT, LOG, POSTPROCESS, GRAY_VALUES, LOCK, "mlflow-run.txt",
     "events.out.tfevents.*", f"{COUNTS}/*.csv", f"{COUNTS}/*.csv.gz", f"{VALUES}/*.csv", f"{VALUES}/*.json",
     f"{CHECKPOINTS}/*.pt", f"{CHECKPOINTS}/*.safetensors", f"{FIGURES}/*.png", f"{FIGURES}/*.svg",
     "*/events.out.tfevents.*", ".*.part", "*/.*.part",

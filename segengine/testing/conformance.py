@@ -29,6 +29,7 @@ _MODULES = {
     "trackers": "outputs",
     "executors": "outputs",
     "exporters": "outputs",
+    "postprocessors": "postprocessors",
 }
 """Kind -> module of this package with a sequence `CHECKS`; the others run only if the first check passes."""
 

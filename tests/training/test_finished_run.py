@@ -18,7 +18,7 @@ from tests.training.small import VALUES, Study, opened, segengine
 FILES = {
     ".lock", "experiment.yaml", "spec.yaml", "run.json", "cost.json", "images.csv", "files.csv", "metrics.jsonl", "counts/validation.csv",
     "counts/test.csv", "checkpoints/last.pt", "checkpoints/previous.pt", "checkpoints/best.pt", "checkpoints/weights.safetensors",
-    "report.html", "log.txt",
+    "report.html", "log.txt", "model-card.md",
 }  # fmt: skip
 
 

@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    if model.facts.get("postprocess"):
+        steps = ", ".join(str(step["name"]) for step in model.facts["postprocess"]["steps"])
+        print(f"note: without the model's post-processing ({steps}), which needs segengine predict", file=sys.stderr)  # noqa: T201
     problems = 0
     for image, place in images:
         try:

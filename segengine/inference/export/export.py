@@ -42,7 +42,7 @@ class Exported:
 
 def export_run(
     folder: Path, target: Path, exporter: Exporter, listener: Listener, *, overrides: Sequence[str] = (),
-    images: int = 50, accept_loss: bool = False, overwrite: bool = False, licence: str = "",
+    images: int = 50, accept_loss: bool = False, overwrite: bool = False, licence: str = "", postprocess: bool = True,
 ) -> Exported:  # fmt: skip
     """Export a run's best checkpoint to `target`.
 
@@ -55,6 +55,7 @@ def export_run(
         images: maximum number of labelled images for the comparison.
         accept_loss: keep a file that exceeds its limits.
         overwrite: replace `target` if it exists.
+        postprocess: record the run's post-processing in the file.
         licence: free text for the metadata.
 
     Raises:
@@ -69,7 +70,7 @@ def export_run(
     if target.exists() and not overwrite:
         raise SpecError(f"{target}: exists; choose another name, or use --overwrite")
     exporter.preflight()
-    trained = load_trained(folder, "cpu")
+    trained = load_trained(folder, "cpu", postprocess=postprocess)
     check_exportable(trained)
     dataset = _dataset(trained, overrides, listener)
     job = ExportJob(trained, lambda: _examples(trained, dataset, "train"), licence)

@@ -15,6 +15,7 @@ from segengine.data.files.decoding import decode
 from segengine.data.files.reading import channel_values, check_fits
 from segengine.errors import RunError
 from segengine.inference.load import Trained
+from segengine.inference.postprocess.record import recorded_steps, spacing_of
 from segengine.runs import names
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ class ExportJob:
         return None if common is None or isinstance(common, str) else common
 
     @property
+    def postprocess(self) -> dict[str, Any]:
+        """Recorded post-processing: the steps' settings and the spacing; empty if none is applied."""
+        if self.trained.predictor.finish is None:
+            return {}
+        spacing = spacing_of(self.trained.folder.spec())
+        return {"steps": recorded_steps(self.trained.folder, self.trained.run), "spacing": spacing}
+
+    @property
     def segmenter(self) -> Segmenter:
         """The trained network on the CPU, in evaluation mode."""
         return self.trained.predictor.model.cpu().eval()  # type: ignore[return-value]
@@ -78,6 +87,7 @@ class ExportJob:
             },
             "metric_policy": run["metric_policy"],
             "licence": self.licence,
+            **({"postprocess": self.postprocess} if self.postprocess else {}),
             "provenance": {
                 "run": trained.folder.name, "spec": spec, "data_fingerprint": run["data"].get("fingerprint"),
                 "scores": run.get("scores"), "versions": run.get("versions"), "plugins": run.get("plugins"),

@@ -70,7 +70,8 @@ class Service:
         found = []
         for image in images:
             full = self.trained.probabilities(image)
-            found.append(Inferred(full.argmax(0).astype(np.uint8), reduced(full)))
+            classes = self.trained.finished(full.argmax(0).astype(np.uint8))
+            found.append(Inferred(classes, reduced(full)))
         return found
 
     def finished(self, inferred: Inferred, picture: Picture) -> NDArray[np.uint8]:
