@@ -91,8 +91,7 @@ def evaluate_run(
         done += images
         listener(Doing(f"evaluating {chosen} images", done, total))
 
-    labels = [label.name for label in trained.mapping.labels]
-    world = World(trained.predictor.device)
+    labels, world = [label.name for label in trained.mapping.labels], World(trained.predictor.device)
     stated = trained.run["metric_policy"]
     policy = MetricPolicy(tuple(stated["averaged"]), tuple(stated["left_out"]))
     evaluation = experiment.evaluation

@@ -19,6 +19,7 @@ REPORT = "report.html"
 COMPARISON = "comparison.html"
 """In the folder of the experiment, above its runs."""
 LOG = "log.txt"
+MODEL_CARD = "model-card.md"
 POSTPROCESS = "postprocess.json"
 GRAY_VALUES = "gray-values.txt"
 """Written only if the data folder is read-only; same name as in the data folder."""
@@ -26,7 +27,7 @@ LOCK = ".lock"
 SET_ASIDE = ".old"
 
 WRITTEN = (
-    EXPERIMENT, SPEC, RUN, COST, IMAGES, FILES, METRICS, REPORT, LOG, POSTPROCESS, GRAY_VALUES, LOCK, "mlflow-run.txt",
+    EXPERIMENT, SPEC, RUN, COST, IMAGES, FILES, METRICS, REPORT, LOG, MODEL_CARD, POSTPROCESS, GRAY_VALUES, LOCK, "mlflow-run.txt",
     "events.out.tfevents.*", f"{COUNTS}/*.csv", f"{COUNTS}/*.csv.gz", f"{VALUES}/*.csv", f"{VALUES}/*.json",
     f"{CHECKPOINTS}/*.pt", f"{CHECKPOINTS}/*.safetensors", f"{FIGURES}/*.png", f"{FIGURES}/*.svg",
     "*/events.out.tfevents.*", ".*.part", "*/.*.part",

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.building.build import build_pipeline, training_size
 from segengine.building.measuring import as_rows, measurement, record_of, sentence, values_by_label, write_tables
+from segengine.building.measuring import (
+    Spacings,
+    as_rows,
+    measurement,
+    record_of,
+    sentence,
+    values_by_label,
+    write_tables,
+)
+from segengine.building.model_card import write_model_card
 from segengine.data.batches.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
 from segengine.engine.cost import macs
@@ -69,11 +79,27 @@ def finish(
     _report(context, model, recorder, counts, document)
     context.listener(Doing("drawing the report", 1, 1))
     document = recorder.end("finished", "")
+    _model_card(recorder)
     recorder.emit(RunEnded(folder.path, "finished", "", split, scores))
     return document
 
 
 def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
+def _model_card(recorder: Recorder) -> None:
+    """Write the model card; a failure is a note and doesn't fail the run."""
+    try:
+        write_model_card(recorder.folder)
+    except Exception as error:
+        recorder.emit(Note(f"the model card could not be written: {unexpected(error)}"))
+
+
+def _metrics(
+    recorder: Recorder,
+    split: str,
+    values: Mapping[str, MetricValues],
+    evaluation: EvaluationSection,
+    spacings: Spacings,
+) -> None:
     """Write the metrics' per-image values, and report the means."""
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     write_tables(recorder.folder, split, values, records)

@@ -41,7 +41,8 @@ def test_the_file_agrees_with_the_trained_model_on_real_images_and_at_odd_sizes(
     assert report["largest_logit"] < 1e-3
     assert report["dice_exported"] == report["dice_trained"]
     assert document["bytes"] == path.stat().st_size
-    assert list(path.parent.iterdir()) == [path]
+    assert {each.name for each in path.parent.iterdir()} == {path.name, "plain-model-card.md"}
+    assert 'segengine.load("plain.onnx")' in (path.parent / "plain-model-card.md").read_text()
 
 
 def test_its_metadata_say_what_it_is_and_where_it_comes_from(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segengine.building.dataset import load_dataset
+from segengine.building.model_card import write_model_card
 from segengine.components.base import Exporter
 from segengine.data.batches.dataset import Dataset
 from segengine.errors import DataError, RunError, SpecError
@@ -89,6 +90,9 @@ def export_run(
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+    card = target.with_name(f"{target.stem}-{names.MODEL_CARD}")
+    if overwrite or not card.exists():
+        write_model_card(trained.folder, card, file=target.name, licence=licence)
     return Exported(target, parity, target.stat().st_size, accepted)
 
 
