@@ -21,6 +21,7 @@ from segengine.inference.export.components import Onnx
 from segengine.inference.export.job import Example, ExportJob, check_exportable, pixels_for
 from segengine.inference.export.parity import LIMITS, Limits, Network, Parity, measure_parity
 from segengine.inference.load import Trained, check_overrides, load_trained
+from segengine.runs import names
 
 _SPLITS = ("validation", "test", "train")
 
