@@ -46,7 +46,7 @@ def model_card(folder: RunFolder, *, file: str = "", licence: str = "") -> str:
     run, spec = folder.read(), folder.spec()
     split, scores = _scored(run)
     intervals = _intervals(folder) if scores else None
-    title = f"{run.get('title') or run.get('experiment')}: {run.get('variant')}, seed {run.get('seed')}"
+    title = _line(f"{run.get('title') or run.get('experiment')}: {run.get('variant')}, seed {run.get('seed')}")
     parts = [
         f"# {escaped(title)}", "",
         f"Semantic segmentation of images into {len(run['labels'])} classes, trained with segengine "
@@ -77,7 +77,7 @@ def _front_matter(
     known = identifier.replace("-", "").replace(".", "").isalnum() and identifier.isascii()
     facts: dict[str, Any] = {"license": identifier if known else "other" if licence else UNKNOWN_LICENCE}
     if licence and not known:
-        facts["license_name"] = licence
+        facts["license_name"] = _line(licence)
     facts |= {"library_name": "segengine", "pipeline_tag": "image-segmentation", "tags": _tags(spec)}
     mean = scores.get("mean") or {}
     metrics = [
@@ -87,13 +87,18 @@ def _front_matter(
     if metrics:
         facts["metrics"] = [entry["type"] for entry in metrics]
         dataset = {
-            "name": str(run.get("title") or run.get("experiment")),
+            "name": _line(str(run.get("title") or run.get("experiment"))),
             "type": str(run.get("experiment")),
             "split": split,
         }
         result = {"task": {"type": "image-segmentation"}, "dataset": dataset, "metrics": metrics}
         facts["model-index"] = [{"name": title, "results": [result]}]
     return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+
+
+def _line(text: str) -> str:
+    """Text on one line, so that none of it can end the front matter."""
+    return " ".join(text.split())
 
 
 def _tags(spec: Mapping[str, Any]) -> list[str]:

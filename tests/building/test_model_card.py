@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from segengine.building.model_card import model_card, write_model_card
+from segengine.comparison.statistics.score_intervals import score_intervals
+from segengine.comparison.summary import Comparison, compare_folders
 from segengine.runs.folder import RunFolder
 from tests.comparison.conftest import Make, make
 from tests.training.small import Study, study
@@ -42,13 +45,23 @@ def test_a_finished_run_has_a_card_with_its_scores(study: Study) -> None:
     assert "Classes in fewer than 10 of the test images" in card
 
 
-def test_intervals_are_those_of_the_comparison(make: Make, tmp_path: Path) -> None:
-    folder = make("plain", 0, quality=0.8)
-    card = model_card(RunFolder(folder.path))
-    found = re.search(r"\| mean \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|", card)
-    assert found, card
-    dice, low, high = map(float, found.groups())
-    assert 0 < low < dice < high < 1
+def test_intervals_are_those_of_the_comparison(make: Make) -> None:
+    truth = np.random.default_rng(1).integers(50, 900, (40, 3))
+    folder = make("plain", 0, quality=0.8, images=40, test=tuple(range(10, 40)), truth=truth)
+    (found,) = compare_folders([folder.path], folder.path)
+    assert isinstance(found, Comparison)
+    names = [facts.name for facts in found.classes]
+    each = {name: {"dice": 0.8, "iou": 0.7, "images": 30} for name in names}
+    folder.update(
+        scores={"test": {"images": 30, "classes": each, "mean": {"dice": 0.8, "iou": 0.7, "over": names[1:]}}}
+    )
+    expected = score_intervals(found, "dice", "pooled", 0.95)[0]
+    assert expected.mean is not None
+    card = model_card(folder)
+    assert f"| mean | 0.8000 | {expected.mean[0]:.4f} to {expected.mean[1]:.4f} | 0.7000 | |" in card
+    for name, ends in zip(names, expected.classes, strict=True):
+        assert ends is not None
+        assert f"| {name} | 0.8000 | {ends[0]:.4f} to {ends[1]:.4f} | 0.7000 | 30 |" in card
 
 
 def test_texts_of_the_user_are_no_markup(study: Study, tmp_path: Path) -> None:
@@ -63,8 +76,8 @@ def test_texts_of_the_user_are_no_markup(study: Study, tmp_path: Path) -> None:
     card = model_card(RunFolder(tmp_path / "run"), licence=f"mine {EVIL}", file=f'a"; rm -rf $(b)\n{EVIL}.onnx')
     facts = front_matter(card)
     assert facts["license"] == "other"
-    assert facts["license_name"] == f"mine {EVIL}"
-    assert facts["model-index"][0]["results"][0]["dataset"]["name"] == EVIL
+    assert facts["license_name"] == " ".join(f"mine {EVIL}".split())
+    assert facts["model-index"][0]["results"][0]["dataset"]["name"] == " ".join(EVIL.split())
     body = card.split("---\n\n#", 1)[1]
     outside = re.sub(r"```.*?```", "", body, flags=re.DOTALL)
     assert "<script>" not in outside.replace("\\<", "")
