@@ -107,9 +107,18 @@ def evaluate_run(
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
     scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
     images = {i: dataset.records[i] for i in indices}
-    applied = trained.predictor.finish is not None
-    rows = as_rows(values, records, labels)
-    return Evaluated(chosen, scores, counts, same, rows, values, records, images, dataset.pair, applied)
+    return Evaluated(
+        chosen,
+        scores,
+        counts,
+        same,
+        as_rows(values, records, labels),
+        values,
+        records,
+        images,
+        dataset.pair,
+        bool(trained.finish),
+    )
 
 
 def data_of(trained: Trained, overrides: Sequence[str], listener: Listener) -> SavedData:

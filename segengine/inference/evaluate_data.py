@@ -161,8 +161,18 @@ def evaluate_images(
     scores = as_row(evaluate_counts(counts, groups), names, policy)
     images = {i: known[i] for i in indices}
     metric_rows = as_rows(values, records, names)
-    applied = len(ensemble.members) == 1 and ensemble.first.finish is not None
-    return Evaluated(split or "all", scores, counts, False, metric_rows, values, records, images, samples.pair, applied)
+    return Evaluated(
+        split or "all",
+        scores,
+        counts,
+        False,
+        metric_rows,
+        values,
+        records,
+        images,
+        samples.pair,
+        ensemble.first.finish is not None,
+    )
 
 
 def class_table(ensemble: Ensemble, data: LabelledImages) -> tuple[NDArray[np.uint8], str]:

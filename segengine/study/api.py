@@ -67,12 +67,13 @@ def load(
     tta: str = "",
     tile: int | None = None,
     overlap: float = 0.5,
+    postprocess: bool = True,
 ) -> Model:
     """The model of a run folder or exported file, or the ensemble of several; see `segengine.inference.model.load`."""
     from segengine.inference import model
     from segengine.study.labelled import labelled_images
 
-    loaded = model.load(path, device=device, tta=tta, tile=tile, overlap=overlap)
+    loaded = model.load(path, device=device, tta=tta, tile=tile, overlap=overlap, postprocess=postprocess)
     return replace(loaded, find_labelled=labelled_images)
 
 
