@@ -162,17 +162,8 @@ def evaluate_images(
     images = {i: known[i] for i in indices}
     metric_rows = as_rows(values, records, names)
     return Evaluated(
-        split or "all",
-        scores,
-        counts,
-        False,
-        metric_rows,
-        values,
-        records,
-        images,
-        samples.pair,
-        ensemble.first.finish is not None,
-    )
+        split or "all", scores, counts, False, metric_rows, values, records, images, samples.pair, ensemble.first.finish is not None,
+    )  # fmt: skip
 
 
 def class_table(ensemble: Ensemble, data: LabelledImages) -> tuple[NDArray[np.uint8], str]:

@@ -7,15 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.building.build import build_pipeline, training_size
 from segengine.building.measuring import as_rows, measurement, record_of, sentence, values_by_label, write_tables
-from segengine.building.measuring import (
-    Spacings,
-    as_rows,
-    measurement,
-    record_of,
-    sentence,
-    values_by_label,
-    write_tables,
-)
 from segengine.building.model_card import write_model_card
 from segengine.data.batches.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
@@ -84,7 +75,6 @@ def finish(
     return document
 
 
-def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
 def _model_card(recorder: Recorder) -> None:
     """Write the model card; a failure is a note and doesn't fail the run."""
     try:
@@ -93,13 +83,7 @@ def _model_card(recorder: Recorder) -> None:
         recorder.emit(Note(f"the model card could not be written: {unexpected(error)}"))
 
 
-def _metrics(
-    recorder: Recorder,
-    split: str,
-    values: Mapping[str, MetricValues],
-    evaluation: EvaluationSection,
-    spacings: Spacings,
-) -> None:
+def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
     """Write the metrics' per-image values, and report the means."""
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     write_tables(recorder.folder, split, values, records)
