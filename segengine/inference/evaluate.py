@@ -106,8 +106,8 @@ def evaluate_run(
     records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
     scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
-    images = {i: dataset.records[i] for i in indices}
-    return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records, images, dataset.pair, bool(trained.finish))  # fmt: skip
+    return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records,
+                     {i: dataset.records[i] for i in indices}, dataset.pair, bool(trained.finish))  # fmt: skip
 
 
 def data_of(trained: Trained, overrides: Sequence[str], listener: Listener) -> SavedData:

@@ -160,8 +160,8 @@ def evaluate_images(
     groups = {i: known[i].group for i in indices}
     scores = as_row(evaluate_counts(counts, groups), names, policy)
     images = {i: known[i] for i in indices}
-    metric_rows = as_rows(values, records, names)
-    return Evaluated(split or "all", scores, counts, False, metric_rows, values, records, images, samples.pair, ensemble.first.finish is not None)  # fmt: skip
+    return Evaluated(split or "all", scores, counts, False, as_rows(values, records, names), values, records,
+                     images, samples.pair, ensemble.first.finish is not None)  # fmt: skip
 
 
 def class_table(ensemble: Ensemble, data: LabelledImages) -> tuple[NDArray[np.uint8], str]:
