@@ -8,10 +8,14 @@ clashes and wrong API versions need no import.
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 
 from segengine.errors import RegistryError
@@ -115,10 +119,12 @@ class Registry:
         return f"installed: {known}; if a plugin has it, install that plugin"
 
 
-def installed_providers(built_ins: Iterable[metadata.EntryPoint] = ()) -> Mapping[str, Sequence[Provider]]:
-    """All providers by kind: the given built-ins, then those of every installed distribution."""
+def installed_providers(
+    built_ins: Iterable[metadata.EntryPoint] = (), *, plugins: bool = True
+) -> Mapping[str, Sequence[Provider]]:
+    """All providers by kind: the given built-ins, then with `plugins` those of every installed distribution."""
     found: dict[str, list[Provider]] = defaultdict(list)
-    installed = metadata.entry_points()
+    installed = metadata.entry_points() if plugins else metadata.EntryPoints()
     for entry_point in [*built_ins, *(e for group in sorted(installed.groups) for e in installed.select(group=group))]:
         match = _GROUP.match(entry_point.group)
         if match is None:
@@ -130,6 +136,81 @@ def installed_providers(built_ins: Iterable[metadata.EntryPoint] = ()) -> Mappin
             Provider(match["kind"], entry_point.name, package, version, match["api"], entry_point)
         )
     return found
+
+
+@cache
+def import_crash(provider: Provider) -> str:
+    """What is wrong if importing a plugin's module ends a process without an exception, '' if it doesn't.
+
+    Tried in a child process, since `os._exit` or a crash of native code would end this one too.
+    """
+    code = f"import importlib\ntry:\n importlib.import_module({provider.entry_point.module!r})\nexcept BaseException:\n pass\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}import os; os.write(2, b'imported')"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    if done.stderr.endswith(b"imported"):
+        return ""
+    how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    return (
+        f"{singular(provider.kind)} '{provider.name}' of plugin {provider.owner}: importing {provider.entry_point.module} ends "
+        f"the process ({how}); remove os._exit there, or uninstall {provider.package}"
+    )
+
+
+@dataclass(frozen=True)
+class StrayGroup:
+    """An entry-point group that looks like one of components but is none: nothing in it is found."""
+
+    group: str
+    owner: str
+    package: str
+    names: tuple[str, ...]
+    hint: str
+
+    @property
+    def text(self) -> str:
+        return f"entry-point group '{self.group}' of {self.owner} is not known ({', '.join(self.names)}); {self.hint}"
+
+
+def stray_groups(kinds: Iterable[str]) -> list[StrayGroup]:
+    """Entry-point groups of installed distributions that resemble `segengine.v1.<kind>`, such as `segengine.v1.backbone`."""
+    known = [f"segengine.{API}.{kind}" for kind in kinds]
+    members: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    installed = metadata.entry_points()
+    for group in sorted(installed.groups):
+        match = _GROUP.match(group)
+        if group in known or (match and match["api"] != API and f"segengine.{API}.{match['kind']}" in known):
+            continue
+        if not group.lower().startswith(("segengine", "segengin", "segmentation-engine")) and not _resembles(
+            group, known
+        ):
+            continue
+        for point in installed.select(group=group):
+            package = normalized(point.dist.name) if point.dist is not None else BUILT_IN
+            owner = f"{package} {point.dist.version}" if point.dist is not None else BUILT_IN
+            members[group, owner, package].append(point.name)
+    return [
+        StrayGroup(
+            group,
+            owner,
+            package,
+            tuple(sorted(names)),
+            suggest(_with_api(group), known) or f"groups: {', '.join(known)}",
+        )
+        for (group, owner, package), names in members.items()
+    ]
+
+
+def _resembles(group: str, known: Iterable[str]) -> bool:
+    return bool(difflib.get_close_matches(group.lower(), known, n=1, cutoff=0.85))
+
+
+def _with_api(group: str) -> str:
+    """A group with the API version that it may lack: `segengine.backbones` -> `segengine.v1.backbones`."""
+    parts = group.split(".")
+    return group if re.search(r"\bv\d+\b", group) or len(parts) < 2 else ".".join([parts[0], API, *parts[1:]])
 
 
 def normalized(package: str) -> str:

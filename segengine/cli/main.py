@@ -69,8 +69,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="segengine")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.option("--no-plugins", is_flag=True, help="Use built-in components only; no plugin is imported.")
 @click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(ctx: click.Context, debug: bool, no_plugins: bool) -> None:
     """Train segmentation models on your own images and compare them with confidence intervals.
 
     \b
@@ -83,6 +84,10 @@ def cli(ctx: click.Context, debug: bool) -> None:
       segengine doctor                                check the installation and the hardware
     """
     ctx.ensure_object(dict)["debug"] = debug
+    if no_plugins:
+        from segengine.components.lookup import NO_PLUGINS
+
+        os.environ[NO_PLUGINS] = "1"  # so that the processes of a study's runs know
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -11,7 +11,7 @@ from segengine.cli.options import json_option
 from segengine.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from segengine.registry import Provider
+    from segengine.registry import Provider, StrayGroup
 
 
 @click.group("plugins", short_help="List, check and create components.")
@@ -33,16 +33,26 @@ def list_(kind: str | None, parameters: bool, as_json: bool) -> None:
     """
     from segengine.components.base import KINDS
     from segengine.errors import SpecError
-    from segengine.registry import suggest
+    from segengine.registry import stray_groups, suggest
 
     if kind is not None and kind not in KINDS:
         raise SpecError(f"--kind {kind}: unknown kind; {suggest(kind, KINDS) or 'kinds: ' + ', '.join(KINDS)}")
     kinds = [kind] if kind else list(KINDS)
     rows = [row for each in kinds for row in _rows(each, parameters)]
+    strays = stray_groups(KINDS)
     if as_json:
-        print_json(rows)
-    else:
-        _print(rows, parameters)
+        print_json(rows + [_stray_row(stray) for stray in strays])
+        return
+    _print(rows, parameters)
+    for stray in strays:
+        say(stray.text, err=True)
+
+
+def _stray_row(stray: StrayGroup) -> dict[str, Any]:
+    return {
+        "kind": stray.group, "name": ", ".join(stray.names), "package": stray.package,
+        "version": stray.owner.rpartition(" ")[2], "broken": stray.text,
+    }  # fmt: skip
 
 
 def _rows(kind: str, parameters: bool) -> list[dict[str, Any]]:
@@ -111,6 +121,28 @@ def _print(rows: list[dict[str, Any]], parameters: bool) -> None:
     Console().print(table)
 
 
+@command.command("show")
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show the parameters of component NAME (or PACKAGE/NAME) of any kind, and an example block for experiment files.
+
+    \b
+    Examples:
+      segengine plugins show multi-scale
+      segengine plugins show segengine-resnet/resnet --json
+    """
+    from segengine.cli.component_page import described_component, page_lines
+    from segengine.cli.plugin_names import chosen_providers
+
+    documents = [described_component(provider) for provider in chosen_providers((name,), None)]
+    if as_json:
+        print_json(documents)
+        return
+    for number, document in enumerate(documents):
+        say("\n".join([*([""] if number else []), *page_lines(document)]))
+
+
 @command.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--package", metavar="PKG", help="All components of one package; `segengine` selects the built-ins.")
@@ -118,46 +150,37 @@ def _print(rows: list[dict[str, Any]], parameters: bool) -> None:
     "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
     help="A setting for the check, for example -p model=resnet18; for one NAME only.",
 )  # fmt: skip
+@click.option(
+    "--folder", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of masks that mask mappers are tried on instead of small samples.",
+)  # fmt: skip
 @json_option
-def check(names: tuple[str, ...], package: str | None, parameters: tuple[str, ...], as_json: bool) -> int:
+def check(
+    names: tuple[str, ...], package: str | None, parameters: tuple[str, ...], folder: Path | None, as_json: bool
+) -> int:
     """Check that components meet the contract of their kind; without NAME, all components of plugins.
 
     \b
     Exit code 1 if a check fails. Examples:
       segengine plugins check
       segengine plugins check resnet -p depth=18
+      segengine plugins check my-mapper --folder data/train/masks
       segengine plugins check --package segengine-resnet --json
     """
-    providers = _chosen(names, package)
-    rows = [_checked(provider, _settings(parameters, len(providers))) for provider in providers]
+    from segengine.cli.plugin_names import chosen_providers
+    from segengine.components.base import KINDS
+    from segengine.registry import normalized, stray_groups
+
+    providers = chosen_providers(names, package)
+    rows = [_checked(provider, _settings(parameters, len(providers)), folder) for provider in providers]
+    if not names:
+        strays = [each for each in stray_groups(KINDS) if package is None or each.package == normalized(package)]
+        rows += [{**_stray_row(stray), "findings": [stray.text], "skipped": None} for stray in strays]
     if as_json:
         print_json(rows)
     else:
         _print_checked(rows)
     return 1 if any(row["findings"] for row in rows) else 0
-
-
-def _chosen(names: tuple[str, ...], package: str | None) -> list[Provider]:
-    from segengine.components.base import KINDS
-    from segengine.components.lookup import registry
-    from segengine.errors import RegistryError
-    from segengine.registry import normalized, suggest
-
-    known = [provider for kind in KINDS for provider in registry(kind).providers]
-    if package is not None:
-        packages = {provider.package for provider in known}
-        if normalized(package) not in packages:
-            hint = suggest(normalized(package), packages) or f"packages: {', '.join(sorted(packages))}"
-            raise RegistryError(f"--package {package}: no such package with components; {hint}")
-        known = [provider for provider in known if provider.package == normalized(package)]
-    elif not names:
-        known = [provider for provider in known if not provider.built_in]
-    chosen = [provider for provider in known if not names or {provider.name, provider.qualified} & set(names)]
-    for name in names:
-        if not any(name in (provider.name, provider.qualified) for provider in chosen):
-            hint = suggest(name, [provider.name for provider in known]) or "see segengine plugins list"
-            raise RegistryError(f"there is no component '{name}'; {hint}")
-    return chosen
 
 
 def _settings(parameters: tuple[str, ...], chosen: int) -> dict[str, Any]:
@@ -173,9 +196,10 @@ def _settings(parameters: tuple[str, ...], chosen: int) -> dict[str, Any]:
     return {name: parse(value, f"-p {name}").data for name, _, value in pairs}
 
 
-def _checked(provider: Provider, parameters: dict[str, Any]) -> dict[str, Any]:
+def _checked(provider: Provider, parameters: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     from segengine.components.lookup import checked_class
     from segengine.errors import RegistryError
+    from segengine.registry import import_crash
     from segengine.testing import findings
     from segengine.testing.conformance import missing_parameters
 
@@ -184,6 +208,8 @@ def _checked(provider: Provider, parameters: dict[str, Any]) -> dict[str, Any]:
         "findings": [], "skipped": None,
     }  # fmt: skip
     try:
+        if not provider.built_in and (crash := import_crash(provider)):
+            raise RegistryError(crash)
         cls = checked_class(provider)
     except RegistryError as error:
         return {**row, "findings": [str(error)]}
@@ -193,7 +219,7 @@ def _checked(provider: Provider, parameters: dict[str, Any]) -> dict[str, Any]:
             **row,
             "skipped": f"requires {', '.join(missing)}; use " + " ".join(f"-p {name}=..." for name in missing),
         }
-    return {**row, "findings": findings(cls, parameters)}
+    return {**row, "findings": findings(cls, parameters, folder=folder)}
 
 
 def _print_checked(rows: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ blocks, and pydantic's error locations are paths of the YAML file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -25,9 +26,13 @@ SCORES = ("precision", "recall", "iou", "dice", "dice_per_image", "iou_per_image
 """Names of scores from counts, which no metric may have."""
 
 
+NO_PLUGINS = "SEGENGINE_NO_PLUGINS"
+"""Environment variable by which --no-plugins reaches the processes of runs; `1`: built-in components only."""
+
+
 @cache
 def _registries() -> dict[str, Registry]:
-    providers = installed_providers(BUILT_INS)
+    providers = installed_providers(BUILT_INS, plugins=os.environ.get(NO_PLUGINS) != "1")
     return {kind: Registry(kind, providers.get(kind, ())) for kind in KINDS}
 
 

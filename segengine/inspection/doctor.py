@@ -13,6 +13,7 @@ import psutil
 from segengine.components.base import KINDS
 from segengine.components.lookup import checked_class, registry
 from segengine.errors import RegistryError
+from segengine.registry import import_crash, stray_groups
 
 LIBRARIES = ("segengine", "torch", "torchvision", "timm", "segmentation-models-pytorch", "albumentations",
              "opencv-python-headless", "numpy", "pydantic")  # fmt: skip
@@ -96,7 +97,7 @@ def _machine() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
-    found = []
+    found = [Finding(stray.owner, "broken", stray.text) for stray in stray_groups(KINDS)]
     for kind in KINDS:
         known = registry(kind)
         for provider in known.foreign:
@@ -106,6 +107,8 @@ def _plugins() -> list[Finding]:
             if provider.built_in:
                 continue
             try:
+                if crash := import_crash(provider):
+                    raise RegistryError(crash)
                 checked_class(provider)
             except RegistryError as error:
                 found.append(Finding(provider.owner, "broken", str(error)))

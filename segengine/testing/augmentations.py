@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from segengine.testing.subject import Check, Subject
 _SIZES = ((40, 56), (7, 5))
 _CHANNELS = (1, 3, 5)
 _DRAWS = 8
+_MANY = 100
 _Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
@@ -88,6 +89,71 @@ def masks_stay_masks(subject: Subject) -> Iterator[str]:
                     "fill pixels outside the image with 255"
                 )
                 return
+
+
+def masks_are_not_blended(subject: Subject) -> Iterator[str]:
+    """A mask of classes 0 and 9 becomes one of 0, 9 and 255 only: neighbouring classes are never averaged."""
+    image, mask = _pair(*_SIZES[0])
+    mask = np.where(mask < 2, np.uint8(0), np.uint8(9))
+    for draw in range(_DRAWS):
+        _, moved = _applied(subject, image.copy(), mask.copy(), draw)
+        strange = sorted({int(value) for value in np.unique(moved)} - {0, 9, IGNORE})
+        if strange:
+            yield f"a mask of classes 0 and 9 comes out with {strange[:5]}; never blur or interpolate a mask"
+            return
+
+
+def image_and_mask_move_together(subject: Subject) -> Iterator[str]:
+    """Where the mask is flipped, turned or shifted the image is too, and the other way round."""
+    for draw in range(_DRAWS):
+        image, mask = _applied(subject, *_landmarks(), draw)
+        own = _agreement(image, mask)
+        name, best = max(
+            ((name, _agreement(move(image), mask)) for name, move in _MOVES.items()), key=lambda each: each[1]
+        )
+        if own < 0.5 and best > 0.9:
+            yield f"image and mask don't match any more, but do where the image is {name}; change both alike"
+            return
+
+
+_MOVES: dict[str, Any] = {
+    "flipped horizontally": lambda image: image[:, ::-1],
+    "flipped vertically": lambda image: image[::-1],
+    "turned by 180 degrees": lambda image: image[::-1, ::-1],
+    **{
+        f"shifted by {pixels} {axis}": partial(np.roll, shift=pixels, axis=number)
+        for pixels in (-10, -5, 5, 10) for number, axis in enumerate(("rows", "columns"))
+    },
+}  # fmt: skip
+
+
+def _landmarks() -> _Pair:
+    """An image whose gray value follows from the class, with classes that lie differently after every flip."""
+    mask = np.zeros(_SIZES[0], np.uint8)
+    mask[2:14, 3:30], mask[20:36, 4:12], mask[24:30, 40:54] = 1, 2, 3
+    image = np.repeat((40 + 50 * mask)[..., None], 3, axis=2).astype(np.uint8)
+    return image, mask
+
+
+def _agreement(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
+    """Share of the image's variance explained by the class (correlation ratio), over valid pixels; 1 without variance."""
+    if image.shape[:2] != mask.shape:
+        return 0.0
+    values, classes = image.mean(axis=2)[mask != IGNORE], mask[mask != IGNORE]
+    if len(np.unique(classes)) < 2 or values.std() < 1:
+        return 1.0
+    within = sum(values[classes == k].var() * (classes == k).sum() for k in np.unique(classes))
+    return float(1 - within / (values.var() * values.size))
+
+
+def something_changes(subject: Subject) -> Iterator[str]:
+    """Of many draws at least one changes the sample."""
+    for draw in range(_MANY):
+        image, mask = _pair(*_SIZES[0])
+        changed = _applied(subject, image.copy(), mask.copy(), draw)
+        if not (np.array_equal(changed[0], image) and np.array_equal(changed[1], mask)):
+            return
+    yield f"changes nothing in {_MANY} draws with these settings; check the probability, or the matrix of Geometry (destination -> source)"
 
 
 def samples_have_their_form(subject: Subject) -> Iterator[str]:
@@ -162,8 +228,11 @@ CHECKS: tuple[Check, ...] = (
             given_arrays_stay,
             randomness_comes_from_rng,
             masks_stay_masks,
+            masks_are_not_blended,
             samples_have_their_form,
             declared_size_comes_out,
+            image_and_mask_move_together,
+            something_changes,
         ),
     ),
     *batch_augmentations.CHECKS,

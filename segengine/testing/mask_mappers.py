@@ -52,13 +52,16 @@ def _cases(subject: Subject, refusals: list[str] | None = None) -> Iterator[_Cas
     for name, paths in _masks(subject).items():
         folder = subject.files or paths[0].parents[1]
         found = survey_masks(paths, folder)
+        masks = tuple(read_mask(path) for path in paths[:3])
         try:
             mapper = _mapper(subject, found)
+            for mask in masks:  # a fixed table may refuse these masks only here
+                mapper.to_classes(mask.copy(), where=_WHERE)
         except (DataError, SpecError) as error:
             if refusals is not None:
                 refusals.append(str(error).splitlines()[0])
             continue
-        yield _Case(name, found, mapper, tuple(read_mask(path) for path in paths[:3]))
+        yield _Case(name, found, mapper, masks)
 
 
 def _masks(subject: Subject) -> dict[str, list[Path]]:
@@ -71,8 +74,13 @@ def _masks(subject: Subject) -> dict[str, list[Path]]:
 def _mapper(subject: Subject, found: MaskSurvey) -> Any:
     try:
         return subject.component.build(classes=None, found=found)
-    except (DataError, SpecError):  # the mapper may require class names
-        return subject.component.build(classes=[f"class {i}" for i in range(len(found.values))], found=found)
+    except (DataError, SpecError):  # it may want names, fewer than there are values where it merges some
+        for number in range(len(found.values), 1, -1):
+            try:
+                return subject.component.build(classes=[f"class {i}" for i in range(number)], found=found)
+            except (DataError, SpecError):
+                continue
+        raise
 
 
 def _labels(subject: Subject, case: _Case) -> Iterator[str]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from segengine.components.lookup import SCORES
 from segengine.data.masks.mapping import IGNORE
+from segengine.metrics.checked import value_problem
 from segengine.metrics.pairs import ImagePair
 from segengine.testing.subject import Check, Subject
 
@@ -22,13 +24,10 @@ def gives_values(subject: Subject) -> Iterator[str]:
         yield f"build() returns {type(metric).__name__}, which is not callable; return a function of an ImagePair"
         return
     before = pair.truth.copy(), pair.predicted.copy()
-    values, wanted = metric(pair), (_CLASSES if subject.cls.by_class else 1,)  # type: ignore[attr-defined]
-    if not isinstance(values, np.ndarray) or values.shape != wanted or values.dtype != np.float64:
-        given = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
-        yield f"returns {given}; return float64 {list(wanted)}, or set by_class (True: one value per class, False: per image)"
+    values, number = metric(pair), _CLASSES if subject.cls.by_class else 1  # type: ignore[attr-defined]
+    if problem := value_problem(values, number, share=not subject.cls.length):  # type: ignore[attr-defined]
+        yield problem
         return
-    if np.isinf(values).any():
-        yield "returns an infinite value; return NaN if the metric is undefined"
     if not (np.array_equal(before[0], pair.truth) and np.array_equal(before[1], pair.predicted)):
         yield "truth or prediction is modified; work on a copy"
     if not np.array_equal(values, metric(_pair(*_example())), equal_nan=True):
@@ -73,6 +72,24 @@ def one_sided_is_not_infinite(subject: Subject) -> Iterator[str]:
             return
 
 
+def shares_are_bounded(subject: Subject) -> Iterator[str]:
+    """Values lie in 0..1 unless `length` is set, also where the prediction is far from the truth."""
+    metric = subject.component.build()
+    for corner in (slice(0, 2), slice(30, 32)):
+        truth, predicted = np.zeros((2, 32, 40), np.uint8)
+        truth[0:2, 0:2], predicted[corner, 36:40] = 1, 1
+        values = metric(_pair(truth, predicted))
+        if problem := value_problem(values, values.size, share=not subject.cls.length):  # type: ignore[attr-defined]
+            yield problem
+            return
+
+
+def has_no_name_of_a_score(subject: Subject) -> Iterator[str]:
+    """Its name is not that of a score that segengine computes from counts."""
+    if subject.component.name in SCORES:
+        yield f"the name '{subject.component.name}' is that of a score that segengine computes itself; choose another one"
+
+
 def ignored_pixels_count_nowhere(subject: Subject) -> Iterator[str]:
     """Predictions at ignored pixels do not change the values."""
     metric, (truth, predicted) = subject.component.build(), _example()
@@ -102,5 +119,6 @@ def _pair(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> ImagePair:
 
 
 CHECKS: tuple[Check, ...] = (
-    gives_values, perfect_is_best, absent_classes_are_undefined, one_sided_is_not_infinite, ignored_pixels_count_nowhere
+    gives_values, perfect_is_best, absent_classes_are_undefined, one_sided_is_not_infinite, shares_are_bounded, has_no_name_of_a_score,
+    ignored_pixels_count_nowhere
 )  # fmt: skip

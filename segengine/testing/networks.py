@@ -82,12 +82,20 @@ def _state_is_all_there_is(network: Network) -> Iterator[str]:
 
 
 def _the_seed_decides(network: Network) -> Iterator[str]:
-    """The same torch.manual_seed gives the same initial weights."""
+    """The same torch.manual_seed gives the same initial weights, another one other weights."""
     import torch
 
     one, other = (_made(network).state_dict() for _ in range(2))
     if not all(torch.equal(value, other[key]) for key, value in one.items()):
         yield "initial weights differ for the same torch.manual_seed; draw them only from torch's default generator"
+    other = _made(network, 1).state_dict()
+    drawn = [
+        key
+        for key, value in one.items()
+        if value.ndim > 1 and value.is_floating_point() and bool((value != value.flatten()[0]).any())
+    ]
+    if drawn and all(torch.equal(one[key], other[key]) for key in drawn):
+        yield "all seeds give the same initial weights; remove torch.manual_seed and fixed generators from build()"
 
 
 def _batch_mates_do_not_matter(network: Network) -> Iterator[str]:
