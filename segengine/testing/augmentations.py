@@ -19,7 +19,7 @@ from segengine.testing.subject import Check, Subject
 _SIZES = ((40, 56), (7, 5))
 _CHANNELS = (1, 3, 5)
 _DRAWS = 8
-_MANY = 100
+_MANY = 60
 _Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
