@@ -68,6 +68,8 @@ def _why_no_components(package: str, packages: set[str]) -> str:
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
-        near = suggest(normalized(package), packages) or f"packages with components: {', '.join(sorted(packages))}"
-        return f"is not installed; {near}"
+        near = suggest(normalized(package), packages)
+        if near:
+            return f"no such package with components; {near}"
+        return f"is not installed; packages with components: {', '.join(sorted(packages))}"
     return f"{version} is installed, but has no entry points in groups segengine.{API}.<kind>"
