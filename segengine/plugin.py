@@ -67,6 +67,7 @@ from segengine.data.masks.mapping import (
     MaskEncoding,
     MaskFacts,
     MaskSurvey,
+    Postprocess,
     Raw,
     ValueFound,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "Optimizer",
     "PixelTransform",
     "Place",
+    "Postprocess",
     "Postprocessor",
     "RareCentred",
     "Raw",

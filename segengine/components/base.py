@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from segengine.components.jobs import Execute
     from segengine.data.augment.transforms import Transform
     from segengine.data.files.stored import FileReader
-    from segengine.data.masks.mapping import Mapper, MaskSurvey
-    from segengine.data.masks.regions import Postprocess
+    from segengine.data.masks.mapping import Mapper, MaskSurvey, Postprocess
     from segengine.data.sources.records import Record
     from segengine.metrics.pairs import ImageMetric
     from segengine.nn.contracts import BackboneModule, DecoderModule

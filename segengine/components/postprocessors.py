@@ -13,7 +13,7 @@ from segengine.errors import SpecError
 from segengine.registry import suggest
 
 if TYPE_CHECKING:
-    from segengine.data.masks.regions import Postprocess
+    from segengine.data.masks.mapping import Postprocess
 
 Side = Literal["left", "right", "above", "below", "inside"]
 Spacing = tuple[float, float] | None

@@ -14,7 +14,7 @@ from segengine.building.labels import StoredMapping
 from segengine.data.files.decoding import decode
 from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.windows import Windowing
-from segengine.data.masks.regions import Postprocess
+from segengine.data.masks.mapping import Postprocess
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.errors import NotARunError, RunError
 from segengine.inference.load import Trained, load_trained, stored_array

@@ -20,7 +20,7 @@ from segengine.data.files.images import readable_group_windows
 from segengine.data.files.reading import AnyWindow, check_fits, to_picture
 from segengine.data.files.stored import Stored, missing_pixels
 from segengine.data.files.windows import PER_IMAGE, Windowing
-from segengine.data.masks.regions import Postprocess
+from segengine.data.masks.mapping import Postprocess
 from segengine.engine.checkpoint import load_weights
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.engine.distributed import pick_device

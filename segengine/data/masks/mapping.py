@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,6 +16,10 @@ Raw = int | tuple[int, int, int]
 """A value as stored in the mask file: a gray value, a palette index, or a colour (red, green, blue)."""
 
 MOST_CLASSES = 254
+
+
+Postprocess = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""Post-processing of a class map uint8 [H, W], 255 = ignore: returns one of the same size."""
 
 
 @dataclass(frozen=True)

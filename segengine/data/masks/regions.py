@@ -6,7 +6,7 @@ lowest index if equal), so that no class has to be named a background.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.data.masks.mapping import IGNORE
+from segengine.data.masks.mapping import IGNORE, Postprocess
 
 Classes = NDArray[np.uint8]
-Postprocess = Callable[[Classes], Classes]
 Side = Literal["left", "right", "above", "below", "inside"]
 _RING = np.ones((3, 3), np.uint8)
 

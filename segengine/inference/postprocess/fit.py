@@ -17,7 +17,8 @@ from segengine.comparison.statistics.differences import Choices, PairDifference,
 from segengine.comparison.statistics.ratios import places, ratios, summed
 from segengine.comparison.statistics.sample import Sample
 from segengine.components.base import Postprocessor
-from segengine.data.masks.regions import Classes, Postprocess, in_order
+from segengine.data.masks.mapping import Postprocess
+from segengine.data.masks.regions import Classes, in_order
 from segengine.engine.evaluation import confusions
 from segengine.errors import DataError
 from segengine.events import Doing, Listener

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from segengine.components.base import Postprocessor
 from segengine.components.lookup import component_class
-from segengine.data.masks.regions import Postprocess, in_order
+from segengine.data.masks.mapping import Postprocess
+from segengine.data.masks.regions import in_order
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.errors import RunError, SpecError
 from segengine.files import read_json, write_json
