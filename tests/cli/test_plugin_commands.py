@@ -157,7 +157,7 @@ def test_a_mapper_with_merged_values_conforms_with_parameters_and_with_masks_of_
     values = ("-p", "others=[1, 2]", "--folder", "masks/indices")
     assert segengine("plugins", "check", "merged", *values, folder=tmp_path).code == 0
     refused = segengine("plugins", "check", "merged", "--folder", "masks/indices", folder=tmp_path)
-    assert "refuses the masks under masks/indices" in refused.out
+    assert "rejects the masks in masks/indices" in refused.out
 
 
 BROKEN = {
@@ -171,7 +171,7 @@ BROKEN = {
     "looping": ("import looping_too", "ModuleNotFoundError"),
     "shadow": (LEVEL.replace("class Level(Schedule)", "class Level(str)"), "is not a subclass"),
     "unbounded": (LEVEL.replace("return self.value", "return 2.0").replace("level", "unbounded"), "the factor at step 0 of 1 is 2.0"),
-    "silent": (LEVEL.replace('    """The peak rate, always."""\n', "").replace("level", "silent"), "has no docstring"),
+    "silent": (LEVEL.replace('    """The peak rate, always."""\n', "").replace("level", "silent"), "docstring is missing"),
     "signature": (LEVEL.replace("step, total_steps", "step").replace("level", "signature"), "raises TypeError"),
 }  # fmt: skip
 
