@@ -82,13 +82,16 @@ def _state_is_all_there_is(network: Network) -> Iterator[str]:
 
 
 def _the_seed_decides(network: Network) -> Iterator[str]:
-    """The same torch.manual_seed gives the same initial weights, another one other weights."""
+    """The same torch.manual_seed gives the same initial weights, another one others (unless they are read from a file)."""
     import torch
 
     one, other = (_made(network).state_dict() for _ in range(2))
     if not all(torch.equal(value, other[key]) for key, value in one.items()):
         yield "initial weights differ for the same torch.manual_seed; draw them only from torch's default generator"
-    other = _made(network, 1).state_dict()
+    module = _made(network, 1)
+    if getattr(module, "initial_weights", None):  # pretrained: read from a file, whatever the seed
+        return
+    other = module.state_dict()
     drawn = [
         key
         for key, value in one.items()

@@ -277,3 +277,47 @@ def test_trackers_accept_every_event_and_exporters_are_callable():
         "event of a run and of a resumed run, including events that it ignores"
     ]
     assert findings(Idle) == ["Idle: build() returns NoneType, which is not callable; return a function"]
+
+
+@pytest.mark.parametrize(
+    ("function", "finding"),
+    [
+        (
+            lambda image, mask: (np.ascontiguousarray(image[:, ::-1]), mask),
+            "do where the image is flipped horizontally",
+        ),
+        (lambda image, mask: (image, np.ascontiguousarray(mask[::-1])), "do where the image is flipped vertically"),
+        (lambda image, mask: (np.roll(image, 5, axis=1), mask), "do where the image is shifted by -5 columns"),
+        (lambda image, mask: (image, (mask // 2 + np.roll(mask, 1, axis=1) // 2)), "never blur or interpolate a mask"),
+    ],
+)
+def test_image_and_mask_that_no_longer_match_are_found(function, finding):
+    class Change(Augmentation):
+        """Changes a sample."""
+
+        name: Literal["change"] = "change"
+
+        def build(self, *, size):
+            return Sample(lambda image, mask, rng: function(image, mask), size)
+
+    assert [line for line in findings(Change) if finding in line]
+
+
+def test_a_geometry_that_does_nothing_is_found():
+    from segengine.plugin import Geometry
+
+    class Still:
+        size = None
+
+        def draw(self, rng, height, width):
+            return Geometry(np.eye(3), height, width)
+
+    class Change(Augmentation):
+        """Changes nothing."""
+
+        name: Literal["change"] = "change"
+
+        def build(self, *, size):
+            return Still()
+
+    assert [line for line in findings(Change) if "changes nothing in 60 draws" in line]

@@ -216,3 +216,33 @@ def test_mistakes_of_losses(forward, finding):
 
     found = findings(Sample)
     assert found == [] if finding is None else [line for line in found if finding in line], found
+
+
+def test_a_build_that_ignores_the_seed_is_found():
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        channels, strides = (4,), (1,)
+
+        def __init__(self, in_channels):
+            super().__init__()
+            self.mean = self.std = (0.5,) * in_channels
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                self.convolution = nn.Conv2d(in_channels, 4, 3, padding=1)
+
+        def forward(self, x):
+            return [self.convolution(x)]
+
+    class Fixed(Backbone):
+        """One convolution, always the same."""
+
+        name: Literal["fixed"] = "fixed"
+
+        def build(self, *, in_channels, output_stride=32):
+            return Net(in_channels)
+
+    assert findings(Fixed) == [
+        "Fixed: all seeds give the same initial weights; remove torch.manual_seed and fixed generators from build()"
+    ]
