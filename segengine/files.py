@@ -40,10 +40,10 @@ def whole_file(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.filename is None or str(error.filename).endswith(".part"):
-            error.filename = str(path)
-        error.filename2 = None
-        raise
+        temporary = error.filename is None or str(error.filename).endswith(".part")
+        if error.errno is None or not temporary:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segengine.data.sources.records import Record
     from segengine.data.sources.splits import SplitPlan
     from segengine.specs.experiment import Experiment
-    from segengine.specs.sections import DataSection, SplitSection
+    from segengine.specs.sections import DataSection, EvaluationSection, SplitSection
 
 TRAIN, VALIDATION, TEST = 0.7, 0.15, 0.15
 
@@ -29,6 +29,10 @@ class HasData(Protocol):
     def data(self) -> DataSection:
         """Images, masks and the meaning of mask values."""
 
+    @property
+    def evaluation(self) -> EvaluationSection:
+        """Classes, metrics and units of the scores."""
+
 
 def load_dataset(experiment: HasData, fold: int | None, listener: Listener) -> Dataset:
     """Find, split, survey, map and decode the images of an experiment.
@@ -36,11 +40,12 @@ def load_dataset(experiment: HasData, fold: int | None, listener: Listener) -> D
     Raises:
         DataError: invalid files; names them.
     """
+    from segengine.building.measuring import check_spacings
     from segengine.data.batches.dataset import prepare
 
     data = experiment.data
     records = records_of(data.source)
-    return prepare(
+    dataset = prepare(
         records,
         build_mapper=partial(_mapper, data),
         split=split_plan(data.split, records),
@@ -52,6 +57,8 @@ def load_dataset(experiment: HasData, fold: int | None, listener: Listener) -> D
         processes=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         progress=lambda what, done, total: listener(Doing(what, done, total)),
     )
+    check_spacings(experiment.evaluation, dataset.records, dataset.spacings)
+    return dataset
 
 
 def _mapper(data: DataSection, found: MaskSurvey) -> Mapper:

@@ -10,8 +10,9 @@ import numpy as np
 from segengine.building.guarded import checked_metric
 from segengine.components.base import Metric
 from segengine.components.lookup import dump
+from segengine.data.sources.records import Record
 from segengine.engine.evaluation import Measured
-from segengine.errors import counted
+from segengine.errors import DataError, counted
 from segengine.metrics.pairs import STATES
 from segengine.metrics.scores import MetricPolicy
 from segengine.metrics.values import Measurement, MetricValues
@@ -19,11 +20,21 @@ from segengine.runs.folder import RunFolder
 from segengine.runs.values import MetricRecord, write_values
 from segengine.specs.sections import EvaluationSection
 
+Spacings = Sequence[tuple[float, float] | None]
+"""(row, column) distance of pixels of each image."""
+
 
 def measurement(
-    metrics: Sequence[Metric], evaluation: EvaluationSection, class_names: Sequence[str], policy: MetricPolicy
+    metrics: Sequence[Metric],
+    evaluation: EvaluationSection,
+    class_names: Sequence[str],
+    policy: MetricPolicy,
+    spacings: Spacings = (),
 ) -> Measurement | None:
-    """The measurement of `metrics` over the averaged classes; None without metrics."""
+    """The measurement of `metrics` over the averaged classes; None without metrics.
+
+    `spacings` are the distances of pixels that the image files declare, used with `evaluation.spacing: auto`.
+    """
     if not metrics:
         return None
     return Measurement(
@@ -32,15 +43,39 @@ def measurement(
         any(metric.needs == "probabilities" for metric in metrics),
         len(class_names),
         tuple(k for k, name in enumerate(class_names) if name in policy.averaged),
-        evaluation.spacing or (1.0, 1.0),
+        _largest(evaluation, spacings) or (1.0, 1.0),
+        {index: of for index, of in enumerate(spacings) if of} if evaluation.spacing == "auto" else {},
     )
 
 
-def record_of(metric: Metric, evaluation: EvaluationSection) -> MetricRecord:
+def check_spacings(evaluation: EvaluationSection, records: Sequence[Record], spacings: Spacings) -> None:
+    """Check that `evaluation.spacing: auto` is known for each image.
+
+    Raises:
+        DataError: an image file declares no spacing; names it.
+    """
+    unknown = [record.image for record, spacing in zip(records, spacings, strict=True) if spacing is None]
+    if evaluation.spacing == "auto" and unknown:
+        raise DataError(
+            f"{unknown[0]}: declares no distance of pixels ({counted(len(unknown), 'such image')}); set evaluation.spacing to [height, "
+            "width], or remove it for lengths in pixels"
+        )
+
+
+def _largest(evaluation: EvaluationSection, spacings: Spacings) -> tuple[float, float] | None:
+    """The spacing of all images; with "auto" the largest, so that diagonals bound all distances."""
+    if evaluation.spacing != "auto":
+        return evaluation.spacing
+    known = [of for of in spacings if of] or [(1.0, 1.0)]
+    return max(height for height, _ in known), max(width for _, width in known)
+
+
+def record_of(metric: Metric, evaluation: EvaluationSection, spacings: Spacings = ()) -> MetricRecord:
     """Description of a metric's values."""
     return MetricRecord(
         label=metric.label(), words=_words(metric), better=metric.better, by_class=metric.by_class,
-        unit=evaluation.length_unit if metric.length else None, spacing=evaluation.spacing, settings=dump(metric),
+        unit=evaluation.length_unit if metric.length else None, settings=dump(metric),
+        spacing=_largest(evaluation, spacings), spacing_by_image=evaluation.spacing == "auto",
     )  # fmt: skip
 
 

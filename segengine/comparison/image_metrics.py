@@ -217,7 +217,8 @@ def _asking_for(run: LoadedRun, split: str, label: str) -> str:
     text = shlex.quote(f"{{name: {name}, {settings}}}") if settings else name
     if record.spacing is None:
         return text
-    spacing = shlex.quote(f"evaluation.spacing=[{record.spacing[0]:g}, {record.spacing[1]:g}]")
+    declared = "auto" if record.spacing_by_image else f"[{record.spacing[0]:g}, {record.spacing[1]:g}]"
+    spacing = shlex.quote(f"evaluation.spacing={declared}")
     return f"{text} -s {spacing}" + (f" -s {shlex.quote(f'evaluation.unit={record.unit}')}" if record.unit else "")
 
 
@@ -234,6 +235,8 @@ def _settings(record: MetricRecord) -> str:
     spacing = (
         "pixels" if record.spacing is None else f"{record.spacing[0]:g} x {record.spacing[1]:g} {record.unit or ''}"
     )
+    if record.spacing_by_image:
+        spacing = f"of each image file, at most {spacing}"
     return f"{record.words} with spacing {spacing.strip()}"
 
 

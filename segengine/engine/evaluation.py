@@ -98,7 +98,12 @@ def _measured(
         elif measurement.probabilities:
             bands = partial(_in_bands, predictor, batch.images[i])
         pair = ImagePair(
-            truth[i], classes[i], measurement.num_classes, measurement.classes, measurement.spacing, probabilities=bands
+            truth[i],
+            classes[i],
+            measurement.num_classes,
+            measurement.classes,
+            measurement.spacings.get(int(index), measurement.spacing),
+            probabilities=bands,
         )
         found[int(index)] = measurement.of(pair)
     return found

@@ -95,7 +95,7 @@ def evaluate_run(
     stated = trained.run["metric_policy"]
     policy = MetricPolicy(tuple(stated["averaged"]), tuple(stated["left_out"]))
     evaluation = experiment.evaluation
-    made = measurement(evaluation.metrics, evaluation, labels, policy)
+    made = measurement(evaluation.metrics, evaluation, labels, policy, dataset.spacings)
     table, measured = evaluate_and_measure(
         trained.predictor, dataset, indices, len(labels), world, measurement=made, seen=seen
     )
@@ -103,7 +103,7 @@ def evaluate_run(
         listener(Note(f"evaluation ran out of memory and continued with {limited}"))
     counts = ImageCounts.of(table, len(labels))
     values = values_by_label(measured, made) if made else {}
-    records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
+    records = {metric.label(): record_of(metric, evaluation, dataset.spacings) for metric in evaluation.metrics}
     same = trained.run["data"]["fingerprint"] == dataset.fingerprint
     scores = as_row(evaluate_counts(counts, dataset.groups(chosen)), labels, policy)
     return Evaluated(chosen, scores, counts, same, as_rows(values, records, labels), values, records,

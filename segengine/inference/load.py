@@ -76,8 +76,11 @@ class Trained:
         return replace(self, windowing=Windowing(PER_IMAGE))
 
     def group_of(self, path: Path) -> str:
-        """The group of a file by the run's `data.split.group`; its path without a match."""
-        pattern = (self.folder.spec()["data"].get("split") or {}).get("group")
+        """The group of a file by the run's `data.split.group`, else its folder if folders were groups, else its path."""
+        data = self.folder.spec()["data"]
+        pattern = (data.get("split") or {}).get("group")
+        if pattern is None and "{group}/" in str((data.get("source") or {}).get("images")):
+            return str(path.parent)
         found = re.search(pattern, path.stem) if pattern else None
         return str(path) if found is None else found[1] if found.re.groups else found[0]
 

@@ -54,6 +54,11 @@ class Inspection:
         return sizes_in_words(self.other_sizes, len(self.records)) if self.other_sizes else ""
 
     @property
+    def mask_notes(self) -> list[str]:
+        """Remarks on how the masks were read."""
+        return mask_notes(self.survey.masks)
+
+    @property
     def splits(self) -> Mapping[str, int]:
         """Number of images per split, as defined by the folders."""
         return Counter(record.split or "not split" for record in self.records)

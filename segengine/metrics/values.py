@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ NEITHER, BOTH = 0, 3
 
 @dataclass(frozen=True)
 class Measurement:
-    """Metrics to measure, by label. `classes`: measured classes; `by_class`: whether a metric has one value per class."""
+    """Metrics to measure, by label. `classes`: measured classes; `by_class`: whether a metric has one value per class.
+
+    `spacing`: height and width of a pixel; `spacings`: those of single images by index, in place of `spacing`.
+    """
 
     metrics: Mapping[str, ImageMetric]
     by_class: Mapping[str, bool]
@@ -24,6 +27,7 @@ class Measurement:
     num_classes: int
     classes: tuple[int, ...]
     spacing: tuple[float, float]
+    spacings: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     def of(self, pair: ImagePair) -> dict[str, list[tuple[float, int]]]:
         """By metric, the value (NaN if undefined) and the index in STATES of each measured class, or of the image."""

@@ -23,7 +23,10 @@ _HEADER = ["index", "class", "value", "state"]
 
 
 class MetricRecord(BaseModel):
-    """Description of a table of values. `settings`: the component, with its qualified name. `unit`: of lengths; None for fractions 0..1."""
+    """Description of a table of values. `settings`: the component, with its qualified name. `unit`: of lengths; None for fractions 0..1.
+
+    `spacing_by_image`: each image has the spacing that its file declares; `spacing` is the largest.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -33,6 +36,7 @@ class MetricRecord(BaseModel):
     by_class: bool
     unit: str | None = None
     spacing: tuple[float, float] | None = None
+    spacing_by_image: bool = False
     settings: dict[str, Any]
 
 

@@ -268,8 +268,10 @@ class EvaluationSection(Settings):
     metrics: Annotated[list[AnyMetric], ChangesNoNumber()] = Field(
         default=[], description="additional metrics, measured per image at the end of a run"
     )
-    spacing: Annotated[tuple[PositiveFloat, PositiveFloat] | None, ChangesNoNumber()] = Field(
-        default=None, description="height and width of a pixel in `unit`; by default lengths are in pixels"
+    spacing: Annotated[Literal["auto"] | tuple[PositiveFloat, PositiveFloat] | None, ChangesNoNumber()] = Field(
+        default=None,
+        description="height and width of a pixel in `unit`; auto: as each image file declares them (DICOM, NIfTI: mm; GeoTIFF: map "
+        "units); by default lengths are in pixels",
     )
     unit: Annotated[Line, ChangesNoNumber()] = Field(default="mm", description="unit of `spacing`")
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from segengine.building.build import build_pipeline, training_size
-from segengine.building.measuring import as_rows, measurement, record_of, sentence, values_by_label, write_tables
+from segengine.building.measuring import (
+    Spacings,
+    as_rows,
+    measurement,
+    record_of,
+    sentence,
+    values_by_label,
+    write_tables,
+)
 from segengine.building.model_card import write_model_card
 from segengine.data.batches.randomness import generator, permutation
 from segengine.engine.checkpoint import save_weights
@@ -43,7 +51,7 @@ def finish(
     """
     split = next(name for name in ("test", "validation", "train") if context.dataset.splits.get(name))
     evaluation = context.request.experiment.evaluation
-    made = measurement(evaluation.metrics, evaluation, recorder.names, context.policy)
+    made = measurement(evaluation.metrics, evaluation, recorder.names, context.policy, context.dataset.spacings)
     found, measured = _evaluated(context, model, split, made)
     counts = ImageCounts.of(found, context.num_classes)
     scores = as_row(evaluate_counts(counts, context.dataset.groups(split)), recorder.names, context.policy)
@@ -63,7 +71,7 @@ def finish(
     }  # fmt: skip
     document = folder.update(**facts)
     if made is not None:
-        _metrics(recorder, split, values_by_label(measured, made), evaluation)
+        _metrics(recorder, split, values_by_label(measured, made), evaluation, context.dataset.spacings)
     if context.request.experiment.evaluation.cost and not stop_wanted():
         _cost(context, model, recorder)
     context.listener(Doing("drawing the report", 0, 1))
@@ -83,9 +91,15 @@ def _model_card(recorder: Recorder) -> None:
         recorder.emit(Note(f"the model card could not be written: {unexpected(error)}"))
 
 
-def _metrics(recorder: Recorder, split: str, values: Mapping[str, MetricValues], evaluation: EvaluationSection) -> None:
+def _metrics(
+    recorder: Recorder,
+    split: str,
+    values: Mapping[str, MetricValues],
+    evaluation: EvaluationSection,
+    spacings: Spacings,
+) -> None:
     """Write the metrics' per-image values, and report the means."""
-    records = {metric.label(): record_of(metric, evaluation) for metric in evaluation.metrics}
+    records = {metric.label(): record_of(metric, evaluation, spacings) for metric in evaluation.metrics}
     write_tables(recorder.folder, split, values, records)
     rows = as_rows(values, records, recorder.names)
     recorder.folder.update(metrics={split: rows})

@@ -12,7 +12,9 @@ from tests.comparison.test_statistics_simulation import SIM
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "statistics.md").read_text(encoding="utf-8")
-ROWS = [json.loads(line) for line in (DOCS / "statistics_simulation.jsonl").read_text(encoding="utf-8").splitlines()]
+_ALL = [json.loads(line) for line in (DOCS / "statistics_simulation.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS = [row for row in _ALL if "more_seeds" not in row]
+ADVICE = [row for row in _ALL if "more_seeds" in row]
 ERROR = np.sqrt(0.05 * 0.95 / 4000)
 
 
@@ -26,6 +28,38 @@ def test_the_table_of_the_page_is_the_committed_result():
     shown = [line for line in PAGE.splitlines() if line.startswith("| ") and line.count("|") == 8]
     assert shown[2:] == [SIM.described(row) for row in ROWS]
     assert all(row["repeats"] == 4000 for row in ROWS)
+
+
+def test_each_case_of_the_simulation_has_its_row_in_order():
+    cases = SIM.all_cases()
+    assert len(_ALL) == len(cases)
+    assert all(SIM.is_row_of(case, row) for case, row in zip(cases, _ALL, strict=True))
+
+
+def test_who_follows_the_advice_finds_the_gap_in_70_to_90_percent():
+    grid = [row for row in ADVICE if row["more_seeds"]]
+    assert {(row["seeds"], row["sd_seed"], row["units"]) for row in grid} == {
+        (seeds, sd, units) for seeds in (2, 3, 4, 5) for sd in (0.05, 0.1, 0.2, 0.4) for units in (20, 60, 200)
+    }
+    for row in ADVICE:
+        assert 0.7 <= row["power"] <= 0.9
+        assert row["none"] < 0.005
+    lines = SIM.advice_lines(ADVICE)
+    assert len(lines) == 16
+    assert "\n".join(lines) in PAGE
+    (low, high), (few, many), (least, most) = (
+        (min(values), max(values))
+        for values in (
+            [100 * row["power"] for row in grid],
+            [row["median"] for row in grid],
+            [100 * row["power"] for row in ADVICE if row["more_units"]],
+        )
+    )
+    assert (
+        f"The gap is found in {low:.0f} to {high:.0f} % of cases; {few:.0f} to {many:.0f} seeds are advised where 5 suffice."
+        in PAGE
+    )
+    assert f"three times as many images suffice, in {least:.0f} to {most:.0f} %." in PAGE
 
 
 def test_every_row_keeps_5_percent_within_its_monte_carlo_error_and_coverage_from_93_to_97_percent():

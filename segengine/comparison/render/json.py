@@ -56,9 +56,10 @@ def document(judged: Judged) -> dict[str, Any]:
 
 
 def as_text(content: Any, judged: Sequence[Judged]) -> str:
-    """JSON text, indented unless there are very many pairs."""
+    """JSON text, indented unless there are very many pairs; then without white space."""
     many = any(len(found.means) > MOST_SAID for each in judged for found in each.found)
-    return json.dumps(content, indent=None if many else 2, ensure_ascii=False, allow_nan=False)
+    layout: dict[str, Any] = {"separators": (",", ":")} if many else {"indent": 2}
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, **layout)
 
 
 def _table(table: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Dataset:
     `records` are sorted by id; `splits` maps train, validation and test to sorted indices into them; `sizes` is
     int64 [N, 2] (height, width); `class_pixels` int64 [N, K], without ignored pixels; `window` maps 16-bit and float images
     to 0..255; `warnings` are messages for the user; `pairs` decodes pair i; `digests` are the SHA-256 of each
-    record's image file and mask file.
+    record's image file and mask file; `spacings` the (row, column) distances of pixels that each image file declares.
     """
 
     records: tuple[Record, ...]
@@ -48,6 +48,7 @@ class Dataset:
     warnings: tuple[str, ...]
     pairs: Callable[[int], Pair]
     digests: tuple[tuple[str, str], ...] = ()
+    spacings: tuple[tuple[float, float] | None, ...] = ()
 
     def pair(self, index: int) -> Pair:
         """Image uint8 [H, W, C] and classes uint8 [H, W] (255 = ignore) of record `index`; must not be modified."""
@@ -125,7 +126,7 @@ def prepare(
     notes += _about_classes(mapper, class_pixels, splits)
     return Dataset(
         usable, splits, mapper, channels, windowing, sizes, class_pixels, fingerprint(image_states(usable, digests)),
-        tuple(filter(None, notes)), pairs, digests,
+        tuple(filter(None, notes)), pairs, digests, tuple(fact.spacing for fact in facts),
     )  # fmt: skip
 
 

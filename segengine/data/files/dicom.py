@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import re
 import struct
@@ -23,6 +24,9 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from segengine.data.files.limits import check_size
 from segengine.data.files.stored import Stored
 from segengine.errors import DataError
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # values that break the standard are common
+logging.getLogger("pydicom").addHandler(logging.NullHandler())  # otherwise its warnings go to stderr
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"

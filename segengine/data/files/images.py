@@ -31,6 +31,7 @@ class ImageFacts:
 
     `deep`: a window is needed to map values to 0..255. `whole`: values are unsigned 16-bit integers. `flat`: all pixels have
     the same value. `missing`: number of pixels without a measurement (NaN, nodata). `notes`: how the file was read.
+    `spacing`: (row, column) distance of pixels that the file declares.
     """
 
     height: int
@@ -44,6 +45,7 @@ class ImageFacts:
     whole: bool = False
     missing: int = 0
     notes: tuple[str, ...] = ()
+    spacing: tuple[float, float] | None = None
 
 
 def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -> ImageFacts:
@@ -65,6 +67,7 @@ def image_facts(path: Path, decoded: Callable[[Path, bytes], Stored] = decode) -
         whole=str(stored.values.dtype) == "uint16",
         missing=0 if stored.missing is None else int(stored.missing.sum()),
         notes=stored.notes,
+        spacing=stored.spacing,
     )
 
 

@@ -18,7 +18,6 @@ from segengine.data.files.limits import check_size
 from segengine.data.files.stored import Stored
 from segengine.data.files.volumes import Volume, checked_affine, only_slice
 from segengine.errors import DataError
-from segengine.files import write_bytes
 
 _HEAD = 544  # bytes of the longer header, that of NIfTI-2
 _MOST_CHANNELS = 16
@@ -59,12 +58,12 @@ def read_volume(path: Path, content: bytes) -> Volume:
     return Volume(values, _affine(path, header), _not_finite(values), notes=notes)
 
 
-def write_labels(path: Path, labels: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Write a label map uint8 or uint16 [I, J, K] with this affine; replaced atomically."""
+def label_bytes(labels: NDArray[Any], affine: NDArray[np.float64], *, compressed: bool) -> bytes:
+    """The file of a label map uint8 or uint16 [I, J, K] with this affine, in millimetres."""
     image = nibabel.Nifti1Image(labels, affine)
     image.header.set_xyzt_units("mm")
-    content = image.to_bytes()
-    write_bytes(path, gzip.compress(content, 6, mtime=0) if path.name.lower().endswith(".gz") else content)
+    content: bytes = image.to_bytes()
+    return gzip.compress(content, 6, mtime=0) if compressed else content
 
 
 def _header(path: Path, content: bytes) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from segengine.data.files.formats import holds_of
 from segengine.errors import DataError, SegengineError, unexpected
 from segengine.inference.ensemble import Band, Ensemble
 from segengine.inference.predict.by_rows import LargeImage, is_large
@@ -17,6 +18,7 @@ from segengine.inference.predict.jobs import Job, OutputFolder
 from segengine.inference.predict.manifest import Origin
 from segengine.inference.predict.outputs import MASKS, TRIPTYCHS, Result, wanted_of, write_file
 from segengine.inference.predict.tables import Tables
+from segengine.inference.predict.volumes import VolumeSource, read_volume_source
 from segengine.inference.sources import Source, open_windowed, read_source
 
 _T = TypeVar("_T")
@@ -117,6 +119,8 @@ class _Pipeline:
         if len(complete) == len(job.targets) and not self.redo:
             return _Read(job, None, origins, complete)
         read: Callable[..., Source] = open_windowed if job.windowed else read_source
+        if holds_of(job.image) == "volume":
+            read = read_volume_source
         found, problem = _guarded(job, lambda: read(job.image, self.ensemble.members))
         return _Read(job, found, origins, complete, problem)
 
@@ -132,11 +136,17 @@ class _Pipeline:
                 done, result = self._by_rows(job, source, origins, todo)
                 done = replace(done, complete=complete, limited=self._limited(before))
                 return writers.submit(self._added, job, result, done)
-            band, problem = _guarded(job, lambda: self.ensemble.predict(source, self.wanted))
+            band, problem = _guarded(job, lambda: self._whole(source))
         finally:
             source.close()
         done = Predicted(job.image, (), complete, problem, self._limited(before))
         return _done(done) if band is None else writers.submit(self._write, read, band, done)
+
+    def _whole(self, source: Source) -> Band:
+        """The outputs of an image in memory, or of the slice of a volume that pictures show."""
+        if isinstance(source, VolumeSource):
+            return source.predict(self.ensemble, self.wanted)
+        return self.ensemble.predict(source, self.wanted)
 
     def _limited(self, before: str) -> str:
         now = self.ensemble.active_limits()

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segengine.data.files.formats import with_suffix
+from segengine.data.files.formats import holds_of, suffix_of, with_suffix
 from segengine.data.sources.pairing import pair
 from segengine.data.sources.patterns import Match, find
 from segengine.engine.checkpoint_hash import sha256_of
 from segengine.errors import DataError
 from segengine.inference.ensemble import Ensemble
 from segengine.inference.predict.manifest import Manifest, Origin
-from segengine.inference.predict.outputs import KINDS, MASKS, TABLES, TIFF, TRIPTYCHS
+from segengine.inference.predict.outputs import KINDS, MASKS, OVERLAY, TABLES, TIFF, TRIPTYCHS
 
 _MOST_NAMED = 10
 
@@ -136,6 +136,10 @@ class OutputFolder:
     def _target(self, kind: str, place: Path, windowed: bool) -> Path:
         entry = KINDS[kind]
         suffix = entry.suffix or self.ensemble.first.mapping.encoding.suffix
+        if holds_of(place) == "volume" and (kind not in (OVERLAY, MASKS) or self.table_targets()):
+            raise DataError(f"{place}: is a volume; its outputs are {MASKS} and {OVERLAY}")
+        if holds_of(place) == "volume" and kind == MASKS:
+            suffix = suffix_of(place)
         if windowed and entry.by_rows and suffix not in (TIFF, ".tiff"):
             suffix = TIFF
         return self.path / entry.folder / with_suffix(place, suffix)

@@ -20,6 +20,7 @@ from segengine.files import json_text
 from segengine.inference.ensemble import Band, Ensemble, Wanted
 from segengine.inference.predict.georeference import Georeference
 from segengine.inference.predict.tiff_rows import TiffRows
+from segengine.inference.predict.volumes import VolumeSource
 from segengine.inference.sources import Source
 from segengine.registry import suggest
 
@@ -161,6 +162,8 @@ def _colormap(palette: Sequence[Sequence[int]]) -> NDArray[np.uint16]:
 
 def _mask(target: Path, result: Result) -> bytes:
     mapping = result.ensemble.first.mapping
+    if isinstance(result.source, VolumeSource):
+        return result.source.content(target, mapping)
     return mask_bytes(target, mapping.to_raw(result.band.classes), mapping.encoding)
 
 

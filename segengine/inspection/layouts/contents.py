@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segengine.data.files.decoding import Stored, decode
-from segengine.errors import DataError
+from segengine.data.files.decoding import Stored, decode, read_volume
+from segengine.data.files.formats import holds_of
+from segengine.data.files.volumes import slicing_of
+from segengine.errors import SegengineError
 
 _LOOKED_AT = 1024
 _THUMB = 48
+_TRIED = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,8 @@ class Content:
 def look(path: Path) -> Content | None:
     """The content of a file; None if it can't be decoded."""
     try:
-        stored = decode(path)
-    except DataError:
+        stored = _middle_slice(path) if holds_of(path) == "volume" else decode(path)
+    except SegengineError:
         return None
     values = _finite(stored.values[..., :-1] if stored.alpha and stored.values.ndim == 3 else stored.values)
     if not values.size:
@@ -87,6 +91,32 @@ def look(path: Path) -> Content | None:
         _solid(inverse.reshape(middle.shape)), _peaks(codes, counts) if channels == 1 else 0.0,
         flat[np.ix_(rows, columns)].astype(np.int64), gray_values[np.ix_(rows, columns)].astype(np.float32),
     )  # fmt: skip
+
+
+def undecodable(pictures: Sequence[Path]) -> str:
+    """Why the first picture can't be decoded, if a few others can't either; '' if any can."""
+    step = max(1, len(pictures) // _TRIED)
+    if any(look(path) is not None for path in pictures[::step][:_TRIED]):
+        return ""
+    try:
+        decode(pictures[0])
+    except SegengineError as error:
+        return str(error)
+    return ""
+
+
+def _middle_slice(path: Path) -> Stored:
+    """The middle slice of a volume, or the one with the most voxels above 0 where that is empty; whole numbers as uint8."""
+    volume = read_volume(path)
+    slicing = slicing_of(volume)
+    slices = slicing.apply(volume.values)
+    middle = slices[len(slices) // 2]
+    if middle.min() == middle.max():
+        middle = slices[int(np.argmax([np.count_nonzero(each) for each in slices]))]
+    whole = not np.issubdtype(middle.dtype, np.floating) or bool((middle % 1 == 0).all())
+    if whole and middle.min() >= 0 and middle.max() <= 255:
+        middle = middle.astype(np.uint8)
+    return Stored(np.ascontiguousarray(middle), 8 * middle.dtype.itemsize)
 
 
 def raw_values(path: Path) -> tuple[Stored, NDArray[Any]]:

@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from segengine.data.files.formats import stem_of
+from segengine.data.files.formats import stem_of, suffix_of
 from segengine.data.sources.lists import table_splits
 from segengine.data.sources.patterns import literal
 from segengine.data.sources.records import Record
@@ -180,7 +180,8 @@ def folder_group(hypothesis: Hypothesis, records: Sequence[Record]) -> tuple[str
         splits: dict[str, set[str | None]] = defaultdict(set)
         for record, group in zip(records, groups, strict=True):
             splits[group].add(record.split)
-        ratio = alike(records, groups)
+        scans = all(suffix_of(r.image) == ".dcm" for r in records)  # slices in one folder are those of a patient
+        ratio = 0.0 if scans else alike(records, groups)
         worded = all(re.fullmatch(rf"(?i)({_WORDS})?[_\-. ]?[0-9]+.*", group) for group in groups)
         if all(len(of) == 1 for of in splits.values()) and (ratio < _ALIKE or (worded and ratio < 1.0)):
             images[place], masks[other] = "{group}", "{group}"

@@ -6,14 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from segengine.data.files.decoding import decode
 from segengine.data.sources.records import listed
 from segengine.errors import DataError, counted
-from segengine.inspection.layouts.contents import look
+from segengine.inspection.layouts.contents import undecodable
 from segengine.inspection.layouts.hypotheses import Hypothesis
 from segengine.inspection.layouts.tree import Tree
 
-_TRIED = 6
 _OPTIONS = (
     (r"or set data\.source\.unpaired: skip", "or leave them out with --unpaired skip"),
     (r"set outside: allow in data\.source to permit this", "allow this with --outside allow"),
@@ -59,7 +57,7 @@ def question(
             links = counted(len(tree.outside), "link leads", "links lead")
             found.append(f"{links} out of it (first {'/'.join(tree.outside[0])}); follow them with --outside allow")
         return UndecidedError(f"{where}: holds no images that can be read{'; ' + '; '.join(found) if found else ''}")
-    if problem_of_all := _undecodable(tree):
+    if problem_of_all := undecodable([tree.path(parts) for parts in tree.pictures]):
         return UndecidedError(
             f"{where}: none of {counted(len(tree.pictures), 'image')} can be decoded; {problem_of_all}"
         )
@@ -79,15 +77,3 @@ def question(
             f"; {counted(len(tree.outside), 'link leads', 'links lead')} out of the folder: follow with --outside allow"
         )
     return UndecidedError(f"{where}: {why}; there: {there}{extra}; {asked}", rivals[:3])
-
-
-def _undecodable(tree: Tree) -> str:
-    """Why the first image can't be decoded, if a few others can't either; '' if any can."""
-    step = max(1, len(tree.pictures) // _TRIED)
-    if any(look(tree.path(parts)) is not None for parts in tree.pictures[::step][:_TRIED]):
-        return ""
-    try:
-        decode(tree.path(tree.pictures[0]))
-    except DataError as error:
-        return str(error)
-    return ""

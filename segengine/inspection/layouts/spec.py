@@ -44,6 +44,8 @@ def experiment_text(finding: Finding, file: Path) -> str:
         )
     hint = "    # rename classes here" if meaning.named_by_mapper else ""
     lines += _mapper_lines(meaning.mapper, hint)
+    if finding.window is not None:
+        lines.append(f"  window: {flow(finding.window)}{_because(finding.window_why)}")
     if finding.split:
         lines.append(f"  split: {flow(finding.split)}{_because(finding.split_why)}")
     return "\n".join([*lines, *_training_lines(finding, training)]) + "\n"
@@ -81,6 +83,7 @@ def _training_lines(finding: Finding, training: Training) -> list[str]:
         f"  backbone: {training.backbone}",
         "  decoder: unet",
         f"loss: {flow(training.loss)}{_because(training.loss_why)}",
+        *_spacing_lines(finding),
         "training:",
         f"  epochs: {training.epochs}",
         f"  batch_size: {training.batch_size}{_because(training.batch_why)}",
@@ -91,6 +94,14 @@ def _training_lines(finding: Finding, training: Training) -> list[str]:
     ]
     other = training.other
     return [*lines, f"  {other}" if training.gpu else f"  # {other}    # a second backbone to compare with"]
+
+
+def _spacing_lines(finding: Finding) -> list[str]:
+    """Lengths in millimetres where medical files declare the distance of their pixels."""
+    medical = str(finding.source.get("images", "")).lower().endswith((".dcm", ".nii", ".nii.gz"))
+    if not medical or any(image.spacing is None for image in finding.inspection.images):
+        return []
+    return ["evaluation: {spacing: auto}    # lengths of metrics such as hd95 in mm, by the spacing in the files"]
 
 
 def flow(value: Any) -> str:

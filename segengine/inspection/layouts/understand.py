@@ -9,7 +9,6 @@ from typing import Any
 
 from segengine.components.base import Source
 from segengine.components.lookup import component_class
-from segengine.data.masks.facts import mask_notes
 from segengine.data.sources.patterns import find
 from segengine.data.sources.records import Record, Records
 from segengine.errors import DataError, counted
@@ -19,9 +18,10 @@ from segengine.inspection.layouts import divide
 from segengine.inspection.layouts.annotated import Annotated, annotated_source
 from segengine.inspection.layouts.annotations import annotation_files, annotation_words
 from segengine.inspection.layouts.choose import choose, settings
-from segengine.inspection.layouts.class_names import find_names
+from segengine.inspection.layouts.class_names import Names, find_names
 from segengine.inspection.layouts.families import find_families
 from segengine.inspection.layouts.hypotheses import Hypothesis, search
+from segengine.inspection.layouts.intensity import plan_window
 from segengine.inspection.layouts.known import Known, recognised
 from segengine.inspection.layouts.meaning import Meaning, drawn_classes, interpret
 from segengine.inspection.layouts.question import UndecidedError, before_a_file, question
@@ -56,6 +56,8 @@ class Finding:
     notes: tuple[str, ...]
     hypotheses: tuple[Hypothesis, ...] = ()
     annotated: Annotated | None = None
+    window: Any = None
+    window_why: str = ""
 
     @property
     def masks_are(self) -> str:
@@ -91,10 +93,11 @@ def _understood(root: Path, listener: Listener, answers: Answers) -> Finding:
             source, records = grouped, _component(root, grouped).build()
     inspection = inspect_records(records, root, listener)
     _check_sizes(inspection)
-    meaning = _meaning(tree, source, inspection, chosen.annotated, _example(records))
+    names = find_names(tree)
+    meaning = _meaning(names, source, inspection, chosen.annotated, _example(records))
     source = {**source, **(_tiles(inspection, notes) if source["name"] == "folders" else {})}
     split, why = _split(source, inspection.records, chosen, notes)
-    notes += mask_notes(inspection.survey.masks)
+    notes += inspection.mask_notes
     if chosen.annotated is not None:
         notes += [note for note in inspection.notes if note not in notes]
     elif hypothesis is None and source["name"] != "table":
@@ -102,11 +105,11 @@ def _understood(root: Path, listener: Listener, answers: Answers) -> Finding:
     if unread := tree.unread_words():
         notes.append(unread)
     return Finding(root, source, inspection, meaning, split, why, tuple(chosen.evidence), tuple(notes),
-                   tuple(chosen.hypotheses), chosen.annotated)  # fmt: skip
+                   tuple(chosen.hypotheses), chosen.annotated, *_window(tree, source, inspection, names))  # fmt: skip
 
 
 def _meaning(
-    tree: Tree, source: Mapping[str, Any], inspection: Inspection, annotated: Annotated | None, example: str
+    names: Sequence[Names], source: Mapping[str, Any], inspection: Inspection, annotated: Annotated | None, example: str
 ) -> Meaning:
     if annotated is not None:
         return drawn_classes(inspection.survey, annotated.labels)
@@ -114,7 +117,7 @@ def _meaning(
     parts = "class" if "{class}" in masks else "object" if "{object}" in masks else ""
     known: list[Known] = recognised(images, masks, example)
     order = source.get("class_order", ())
-    return interpret(inspection.survey, inspection.diagnosis, find_names(tree), known, parts=parts, order=order)
+    return interpret(inspection.survey, inspection.diagnosis, names, known, parts=parts, order=order)
 
 
 @dataclass
@@ -181,9 +184,8 @@ def _as_answered(tree: Tree, hypotheses: Sequence[Hypothesis], answers: Answers)
     for pattern, masks in ((answers.images, False), (answers.masks, True)):
         if pattern is None:
             continue
-        allowed = {
-            m.path.relative_to(tree.root).parts for m in find(tree.root, pattern, outside=answers.outside == "allow")
-        }
+        matches = find(tree.root, pattern, outside=answers.outside == "allow")
+        allowed = {match.path.relative_to(tree.root).parts for match in matches}
         if not allowed:
             raise DataError(f"{tree.root}: no file matches '{pattern}'")
         fitting = [h for h in fitting if (h.mask_files if masks else h.image_files) <= allowed]
@@ -239,6 +241,15 @@ def _tiles(inspection: Inspection, notes: list[str]) -> dict[str, int]:
     return {"tiles": max(_LEAST_TILE, min(512, shortest // 2))}
 
 
+def _window(tree: Tree, source: Mapping[str, Any], inspection: Inspection, names: Sequence[Names]) -> tuple[Any, str]:
+    """`data.window` and why, for the images that are medical."""
+    if "images" not in source or not any(image.deep for image in inspection.images):
+        return None, ""
+    channels = next((of.channels for of in names if of.channels), ())
+    files = [m.path for m in find(tree.root, str(source["images"]), outside=source.get("outside") == "allow")]
+    return plan_window(files, channels, grouped=any(r.group != r.id for r in inspection.records))
+
+
 def _check_sizes(inspection: Inspection) -> None:
     if inspection.problem:
         raise UndecidedError(
@@ -255,7 +266,7 @@ def _split(
     given = {r.split for r in records}
     split: dict[str, Any] = {}
     group = None
-    if "{group}" in str(source.get("images", "")) or source.get("group"):
+    if "{group}" in str(source.get("images", "")) or source.get("group") or any(r.group != r.id for r in records):
         split["by"] = "group"
     elif (chosen.hypothesis or chosen.annotated) and len(records) >= 6:
         group, note = divide.find_group(records, chosen.hypothesis)

@@ -200,7 +200,7 @@ def test_gray_images_beside_colour_images_become_colour_and_it_is_said(root):
     write(root, "p0_0", 0, image=np.zeros((20, 24, 3), np.uint8))
     found = data(root)
     assert found.channels == 3
-    assert found.warnings == ("7 of 8 images are gray; their channel is repeated three times",)
+    assert found.warnings == ("7 of 8 images are gray; the channel is repeated three times",)
     with pytest.raises(DataError, match=r"has 3 channels and data.channels is 5|has 1 channels and data.channels is 5"):
         data(root, channels=5)
 

@@ -147,7 +147,7 @@ def test_arrays_are_read_and_pickled_objects_are_not(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([[{}]], object), allow_pickle=True)
     for name in ("a.npy", "first.npy", "a.npz"):
         assert np.array_equal(decode(tmp_path / name).values, values), name
-    with pytest.raises(DataError, match=r"two\.npz: holds 2 entries; .* holds one array"):
+    with pytest.raises(DataError, match=r"two\.npz: holds 2 arrays; .* holds one array"):
         decode(tmp_path / "two.npz")
     with pytest.raises(DataError, match=r"objects\.npy: holds values of type object"):
         decode(tmp_path / "objects.npy")
