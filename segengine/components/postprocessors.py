@@ -25,7 +25,7 @@ class LargestComponent(Postprocessor):
 
     name: Literal["largest-component"] = "largest-component"
     only: tuple[str, ...] = _ONLY
-    keep: int = Field(default=1, ge=1, description="number of components to keep per class")
+    keep: int = Field(default=1, ge=1, le=1000, description="number of components to keep per class")
 
     def build(self, *, classes: Sequence[str], spacing: Spacing = None) -> Postprocess:  # noqa: ARG002
         from segengine.data.masks.regions import largest_components
@@ -39,9 +39,12 @@ class RemoveSmall(Postprocessor):
 
     name: Literal["remove-small"] = "remove-small"
     only: tuple[str, ...] = _ONLY
-    pixels: float = Field(default=16, gt=0, description="smallest size that is kept, in pixels")
+    pixels: float = Field(default=16, gt=0, le=1e9, description="smallest size that is kept, in pixels")
     mm2: float | None = Field(
-        default=None, gt=0, description="smallest size in square units of `evaluation.spacing`, in place of `pixels`"
+        default=None,
+        gt=0,
+        le=1e12,
+        description="smallest size in square units of `evaluation.spacing`, in place of `pixels`",
     )
 
     def build(self, *, classes: Sequence[str], spacing: Spacing = None) -> Postprocess:
@@ -56,7 +59,9 @@ class FillHoles(Postprocessor):
 
     name: Literal["fill-holes"] = "fill-holes"
     only: tuple[str, ...] = _ONLY
-    pixels: float | None = Field(default=None, gt=0, description="largest hole that is filled, in pixels; null: any")
+    pixels: float | None = Field(
+        default=None, gt=0, le=1e9, description="largest hole that is filled, in pixels; null: any"
+    )
 
     def build(self, *, classes: Sequence[str], spacing: Spacing = None) -> Postprocess:  # noqa: ARG002
         from segengine.data.masks.regions import fill_holes

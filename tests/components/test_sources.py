@@ -29,9 +29,13 @@ def test_a_home_folder_is_not_expanded_silently():
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("{stem}.png", "the only names in braces are {split}, {class}, {object}, {channel}, {group}, {any}"), ("", "a pattern is empty"),
-     ("a\\*.png", "write / between folders"), ("{split}/{split}.png", "may occur only once")],
-)  # fmt: skip
+    [
+        ("{stem}.png", "in braces are {split}, {class}, {object}, {channel}, {group}, {slice}, {any}"),
+        ("", "a pattern is empty"),
+        ("a\\*.png", "write / between folders"),
+        ("{split}/{split}.png", "may occur only once"),
+    ],
+)
 def test_patterns_are_checked_before_any_file_is_read(pattern, message):
     with pytest.raises(ValidationError, match=message):
         Folders(root="x", images=pattern)
