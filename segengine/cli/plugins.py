@@ -164,7 +164,7 @@ def check(
     Exit code 1 if a check fails. Examples:
       segengine plugins check
       segengine plugins check resnet -p depth=18
-      segengine plugins check my-mapper --folder data/train/masks
+      segengine plugins check gray-index --folder data/abdomen/train/masks
       segengine plugins check --package segengine-resnet --json
     """
     from segengine.cli.plugin_names import chosen_providers

@@ -52,7 +52,7 @@ def test_a_bad_file_is_named_and_the_others_are_predicted(study: Study, tmp_path
     for name, what in (
         ("flipped", "wrong checksum"),
         ("palette", "palette PNG without a palette"),
-        ("two", "holds 2 entries"),
+        ("two", "holds 2 arrays"),
     ):
         assert any(f"{name}." in line and what in line for line in done.err.splitlines()), (name, done.err)
 

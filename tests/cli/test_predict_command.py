@@ -198,7 +198,7 @@ def test_neither_images_nor_true_masks_are_overwritten(out: str, study: Study, t
 
 def test_an_output_folder_among_the_images_is_not_predicted_again(study: Study, tmp_path: Path) -> None:
     Image.fromarray(sample(1)[0]).save(tmp_path / "a.png")
-    for said in ("1 of 1 masks written to masks", "0 of 1 masks written to masks; 1 was complete"):
+    for said in ("1 of 1 mask written to masks", "0 of 1 mask written to masks; 1 was complete"):
         done = segengine("predict", study.run, ".", "-o", "masks", folder=tmp_path)
         assert done.code == 0, done.err
         assert done.out == f"{said}\n"

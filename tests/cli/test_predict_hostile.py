@@ -97,4 +97,4 @@ def test_a_run_folder_can_be_moved(study: Study, tmp_path: Path) -> None:
     Image.fromarray(sample(1)[0]).save(tmp_path / "a.png")
     assert segengine("predict", "moved", "a.png", "-o", "out", folder=tmp_path).code == 0
     again = segengine("predict", study.run, "a.png", "-o", "out", folder=tmp_path)
-    assert again.out == "0 of 1 masks written to out; 1 was complete\n"
+    assert again.out == "0 of 1 mask written to out; 1 was complete\n"

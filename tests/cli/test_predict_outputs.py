@@ -82,7 +82,7 @@ def test_every_output_is_written_and_says_the_same(study: Study, tmp_path: Path)
     again = segengine(
         "predict", study.run, "a.png", "-o", "out", "--outputs", ",".join(NAMES), "--spacing", "2,3,10", folder=tmp_path
     )
-    assert again.out == "0 of 1 masks written to out; 1 was complete\n"
+    assert again.out == "0 of 1 mask written to out; 1 was complete\n"
 
 
 def test_tables_are_complete_only_for_the_same_images(study: Study, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_watching_predicts_and_ends_with_an_interrupt(
 
     monkeypatch.setattr(new_images, "__kwdefaults__", {"wait": wait})
     done = segengine("predict", study.run, "in", "-o", "in/masks", "--watch", folder=tmp_path)
-    assert (done.code, done.out.split(" in ")[0]) == (0, "1 of 1 masks written to in/masks")
+    assert (done.code, done.out.split(" in ")[0]) == (0, "1 of 1 mask written to in/masks")
     assert (tmp_path / "in/masks/a.png").exists()
 
 
