@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
+from segengine.weight_store import FOLDER_VARIABLE
 from tests.docs.pages import ROOT, blocks
 from tests.docs.photos import write_photos
 
@@ -46,11 +49,14 @@ class Desk:
         from segengine.cli.main import main
 
         said = io.StringIO()
+        os.environ[FOLDER_VARIABLE] = str(self.folder / "store")  # never the user's own
         with contextlib.chdir(self.folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             try:
                 main(list(arguments))
             except SystemExit as ended:
                 return Done(int(ended.code or 0), said.getvalue())
+            finally:
+                del os.environ[FOLDER_VARIABLE]
         raise AssertionError("main returned")
 
 
@@ -73,7 +79,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     readme = ROOT / "README.md"
     (folder / "my.yaml").write_text(next(block.text for block in blocks(readme, "yaml") if "photos" in block.text))
     (folder / "typo.yaml").write_text(next(block.text for block in blocks(readme, "text") if "clases" in block.text))
-    return Desk(folder)
+    for name in ("model.safetensors", "resnet34.safetensors"):
+        save_file({"weight": np.zeros(1, np.float32)}, folder / name)
+    ready = Desk(folder)
+    assert ready.run("weights", "add", "model.safetensors", "--name", "resnet34-a1").code == 0
+    return ready
 
 
 @pytest.fixture(scope="session")
