@@ -53,6 +53,9 @@ class Toy:
     def identity(self) -> str:
         return f"toy {self.power}"
 
+    def finished(self, classes: np.ndarray) -> np.ndarray:
+        return classes
+
     def probabilities_of(self, images: Tensor) -> Tensor:
         self.passes += 1
         x = (images[:, :1].float() / 255) ** self.power

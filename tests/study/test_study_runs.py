@@ -95,11 +95,13 @@ def test_seeds_and_variants_that_are_missing_run_and_the_table_is_shown(tmp_path
     write_problem(tmp_path, ONE_EPOCH + "seeds: [0, 1]\n" + VARIANTS)
     first = segengine("run", "blobs.yaml", "--variant", "slow", "--seed", "1", folder=tmp_path)
     assert first.code == 0, first.err
-    assert [path.name for path in (tmp_path / "runs/blobs").iterdir() if path.name[0] != "."] == ["slow-seed1"]
+    assert [path.name for path in (tmp_path / "runs/blobs").iterdir() if path.is_dir() and path.name[0] != "."] == [
+        "slow-seed1"
+    ]
     done = segengine("run", "blobs.yaml", folder=tmp_path)
     assert done.code == 0, done.err
     assert done.err.count("already finished") == 1
-    runs = sorted(path for path in (tmp_path / "runs/blobs").iterdir() if path.name[0] != ".")
+    runs = sorted(path for path in (tmp_path / "runs/blobs").iterdir() if path.is_dir() and path.name[0] != ".")
     assert [run.name for run in runs] == ["plain-seed0", "plain-seed1", "slow-seed0", "slow-seed1"]
     assert len({(run / "checkpoints/weights.safetensors").read_bytes() for run in runs}) == 4
     assert "plain" in done.out

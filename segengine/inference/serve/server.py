@@ -108,7 +108,8 @@ def serve(server: Server, *, host: str, port: int, token: str = "", ready: Calla
     try:
         bound = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise RunError(f"{host}:{port}: can't listen ({error.strerror}); choose another --port or --host") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)  # Python adds the address to `strerror`
+        raise RunError(f"{host}:{port}: can't listen ({reason}); choose another --port or --host") from error
     local = host in LOOPBACK
     config = uvicorn.Config(
         application(server, token=token, local=local), http=Connection, ws="none", log_config=None, access_log=False,
