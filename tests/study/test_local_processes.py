@@ -213,3 +213,15 @@ def test_a_new_python_ends_at_once_as_well(monkeypatch: pytest.MonkeyPatch) -> N
     assert process.poll() is None
     started[0].stdin.close()
     assert ends(process)
+
+
+def test_jobs_are_not_forked_where_a_backward_pass_fails_in_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    assert local_processes.can_fork()
+
+    def fails(*arguments: object, **more: object) -> None:
+        raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing")
+
+    monkeypatch.setattr(torch.Tensor, "backward", fails)
+    assert not local_processes.can_fork()

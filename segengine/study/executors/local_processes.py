@@ -93,9 +93,23 @@ class _Starter:
 
 
 def can_fork() -> bool:
-    """Whether forking is safe: on Linux, before CUDA is initialised."""
-    opened = "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized()
-    return sys.platform == "linux" and not opened
+    """Whether forking is safe: on Linux, before CUDA is initialised and before autograd has started threads."""
+    if sys.platform != "linux":
+        return False
+    if "torch" not in sys.modules:
+        return True
+    return not sys.modules["torch"].cuda.is_initialized() and in_fork(_backward)[1](True) == 0
+
+
+def _backward() -> int:
+    """A backward pass; torch raises RuntimeError in a fork of a process whose autograd has threads. 0 if it succeeds."""
+    import torch
+
+    try:
+        torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return 1
+    return 0
 
 
 def visible_gpus(device: str) -> list[str]:
