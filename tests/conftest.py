@@ -15,6 +15,13 @@ _cache = tempfile.TemporaryDirectory(prefix="segengine-tests-")
 os.environ["XDG_CACHE_HOME"] = _cache.name  # survey files of tests are nothing for the user's cache folder
 
 
+def pytest_collection_finish() -> None:
+    """A first backward pass: after an export or a compilation it would start threads, and studies could not be forked any more."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.ones(1, requires_grad=True).sum().backward()
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     if "torch" in sys.modules:
