@@ -160,7 +160,8 @@ def test_a_run_leaves_the_files_that_runs_md_lists(trained: Desk) -> None:
     assert [name for name in relative if not list(folder.glob(name)) and name not in later] == []
     listed = {path for name in relative for path in folder.glob(name)}
     left = [p for p in folder.rglob("*") if p.is_file() and p not in listed and not p.name.startswith(".")]
-    assert [str(p.relative_to(folder)) for p in left] == []
+    fitted = "postprocess.json"  # of a command shown on another page
+    assert [name for p in left if (name := str(p.relative_to(folder))) != fitted] == []
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
