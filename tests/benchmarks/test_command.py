@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_command_writes_each_part_asked_for_as_json_and_in_one_table(tmp_path: Path) -> None:
     wanted = ["step", "memory", "overhead"]

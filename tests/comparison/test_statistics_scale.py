@@ -51,6 +51,7 @@ def test_memory_does_not_grow_with_the_number_of_exchanges():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_million_exchanges_of_600_images_stay_under_500_mb():
     assert peak(3, 600, 1_000_000)["peak_mb"] < 500
 

@@ -122,6 +122,7 @@ def test_pictures_beside_the_annotated_ones_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["coco_2017", "yolo_ultralytics", "cvat_images", "label_studio_json", "labelme_json"])
 def test_what_init_writes_for_annotations_trains(tmp_path: Path, name: str) -> None:
     from segengine.cli.main import main

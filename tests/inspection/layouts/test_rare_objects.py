@@ -54,6 +54,7 @@ def dice(document: dict[str, object], folder: Path) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("settings", ["of init", "cross-entropy on random windows"])
 def test_objects_of_a_sixth_of_a_percent_are_learnt_with_the_loss_and_the_windows_of_init(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str
