@@ -64,7 +64,7 @@ def _outcome(method: Any, path: Path, content: bytes) -> str:
         method(path, content)
     except SystemExit as error:
         return raised(error)
-    except Exception:
+    except Exception:  # any exception rejects the content; a reader that rejects everything fails `files_are_read`
         return ""
     return "read"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from segengine.cli.main import main
-from tests.data.files.medical import nibabel, nifti
+from tests.data.files.medical import labels, nibabel, nifti
 
 SMALL = [
     "-s", "training.epochs=1", "-s", "training.workers=0", "-s", "evaluation.cost=false", "-s", "evaluation.metrics=[hd95]",
@@ -22,15 +22,6 @@ def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
     return int(ended.value.code or 0)
-
-
-def labels(seed: int, shape: tuple[int, ...] = (32, 36, 6)) -> np.ndarray:
-    rng, grid = np.random.default_rng(seed), np.indices(shape)
-    drawn = np.zeros(shape, np.uint8)
-    for value in (1, 2):
-        centre = [rng.uniform(0.3, 0.7) * n for n in shape]
-        drawn[sum(((g - c) / (0.2 * n)) ** 2 for g, c, n in zip(grid, centre, shape, strict=True)) < 1] = value
-    return drawn
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,8 @@ from typing import Any
 
 from segengine.data.annotations.documents import as_list, as_table, declared_size, read_json
 from segengine.data.annotations.run_lengths import coco_runs
-from segengine.data.annotations.shapes import AnnotatedImage, Annotations, Shape, flat_points
+from segengine.data.annotations.shapes import MIN_COORDINATES, AnnotatedImage, Annotations, Shape, flat_points
 from segengine.errors import DataError
-
-_LEAST_COORDINATES = 6
 
 
 def add_coco(path: Path, split: str | None, found: Annotations) -> None:
@@ -86,5 +84,5 @@ def _shape(annotation: dict[str, Any], label: str, where: str) -> Shape | None:
     if segmentation and not any(isinstance(part, list) for part in segmentation):
         segmentation = [segmentation]  # one polygon that is not in a list, as some tools write
     parts = [flat_points(as_list(part, "a polygon", where), where) for part in segmentation]
-    polygons = tuple(points for points in parts if len(points) >= _LEAST_COORDINATES)
+    polygons = tuple(points for points in parts if len(points) >= MIN_COORDINATES)
     return Shape(label, polygons, crowd=crowd) if polygons else None

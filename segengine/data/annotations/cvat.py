@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 from segengine.data.annotations.documents import declared_size, read_xml
 from segengine.data.annotations.run_lengths import row_runs
 from segengine.data.annotations.shapes import (
+    MIN_COORDINATES,
     AnnotatedImage,
     Annotations,
     Points,
@@ -21,7 +22,6 @@ from segengine.data.sources.patterns import ALIASES
 from segengine.errors import DataError
 
 _WITHOUT_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
-_LEAST_COORDINATES = 6
 
 
 def add_cvat(path: Path, split: str | None, found: Annotations) -> None:
@@ -66,7 +66,7 @@ def _shape(entry: Element, where: str) -> Shape | str | None:
         counts = [count for count in (entry.get("rle") or "").split(",") if count.strip()]
         return Shape(label, runs=row_runs(counts, (left, top, width, height), where), z=z)
     points = _polygon(entry, where)
-    return Shape(label, (points,), z=z) if len(points) >= _LEAST_COORDINATES else "polygon with fewer than 3 points"
+    return Shape(label, (points,), z=z) if len(points) >= MIN_COORDINATES else "polygon with fewer than 3 points"
 
 
 def _polygon(entry: Element, where: str) -> Points:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from segengine.data.annotations.documents import as_list, as_table, declared_size, read_json
 from segengine.data.annotations.run_lengths import brush_runs
 from segengine.data.annotations.shapes import (
+    MIN_COORDINATES,
     AnnotatedImage,
     Annotations,
     Points,
@@ -26,7 +27,6 @@ from segengine.errors import DataError
 
 _KINDS = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{6,8}-")
-_LEAST_COORDINATES = 6
 _UNKNOWN = (1, 1)
 
 
@@ -107,7 +107,7 @@ def _shapes(
             yield Shape(label, runs=brush_runs(value["rle"], height, width, where))
             continue
         points = _polygon(kind, value, (height, width), where)
-        if len(points) >= _LEAST_COORDINATES:
+        if len(points) >= MIN_COORDINATES:
             yield Shape(label, (points,))
         else:
             found.skip("polygon with fewer than 3 points")

@@ -9,6 +9,7 @@ from typing import Any
 from segengine.data.annotations.documents import as_list, as_table, declared_size, read_json
 from segengine.data.annotations.run_lengths import png_runs
 from segengine.data.annotations.shapes import (
+    MIN_COORDINATES,
     AnnotatedImage,
     Annotations,
     Points,
@@ -18,8 +19,6 @@ from segengine.data.annotations.shapes import (
     rectangle,
 )
 from segengine.errors import DataError
-
-_LEAST_COORDINATES = 6
 
 
 def add_labelme(path: Path, split: str | None, found: Annotations) -> None:
@@ -64,4 +63,4 @@ def _shape(entry: dict[str, Any], where: str) -> Shape | str:
     elif kind == "circle":
         radius = math.dist(points[:2], points[2:])
         polygon = ellipse(points[0], points[1], radius, radius)
-    return Shape(label, (polygon,)) if len(polygon) >= _LEAST_COORDINATES else f"{kind} with fewer than 3 points"
+    return Shape(label, (polygon,)) if len(polygon) >= MIN_COORDINATES else f"{kind} with fewer than 3 points"

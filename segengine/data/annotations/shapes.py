@@ -13,6 +13,9 @@ from segengine.errors import DataError
 Points = tuple[float, ...]
 """x1, y1, x2, y2 ...; the top-left corner of the image is (0, 0), pixel centres are at .5."""
 
+MIN_COORDINATES = 6
+"""Of a polygon with an area: 3 points."""
+
 BACKGROUND_NAMES = {"background", "_background_", "__background__"}
 """Labels of areas that belong to no class of objects: value 0."""
 IGNORED_NAMES = {"__ignore__", "ignore", "ignored", "void"}

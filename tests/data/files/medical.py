@@ -120,3 +120,13 @@ def segmentation(path: Path, labels: NDArray[np.uint8], names: Mapping[int, str]
         SharedFunctionalGroupsSequence=[shared], SegmentSequence=segments, ImagePositionPatient=None, ImageOrientationPatient=None,
         PixelSpacing=None,
     )  # fmt: skip
+
+
+def labels(seed: int, shape: tuple[int, ...] = (32, 36, 6)) -> np.ndarray:
+    """uint8 volume of background and two ellipsoids, 1 and 2."""
+    rng, grid = np.random.default_rng(seed), np.indices(shape)
+    drawn = np.zeros(shape, np.uint8)
+    for value in (1, 2):
+        centre = [rng.uniform(0.3, 0.7) * n for n in shape]
+        drawn[sum(((g - c) / (0.2 * n)) ** 2 for g, c, n in zip(grid, centre, shape, strict=True)) < 1] = value
+    return drawn

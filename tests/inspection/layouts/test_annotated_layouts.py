@@ -15,7 +15,7 @@ from segengine.inspection.layouts.understand import understand
 from segengine.specs.load import load_experiment
 from tests.inspection.layouts.annotated_trees import ANNOTATED, boxes
 from tests.inspection.layouts.test_layouts import everything, written
-from tests.inspection.layouts.trees import SIDE, photo, save
+from tests.inspection.layouts.trees import SIDE, init_and_train, photo, save
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "coco_2017": {"n": 9, "splits": {"train": 6, "validation": 3}, "source": "coco", "classes": "background person bicycle car",
@@ -125,14 +125,5 @@ def test_pictures_beside_the_annotated_ones_are_named(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["coco_2017", "yolo_ultralytics", "cvat_images", "label_studio_json", "labelme_json"])
 def test_what_init_writes_for_annotations_trains(tmp_path: Path, name: str) -> None:
-    from segengine.cli.main import main
-
     ANNOTATED[name](tmp_path / "data")
-    file = tmp_path / "x.yaml"
-    for words in (
-        ["init", str(tmp_path / "data"), "-o", str(file)],
-        ["run", str(file), "--out", str(tmp_path / "runs"), "-s", "training.epochs=1", "-s", "evaluation.cost=false"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        assert not ended.value.code
+    init_and_train(tmp_path)

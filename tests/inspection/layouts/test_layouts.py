@@ -11,7 +11,7 @@ from segengine.building.dataset import load_dataset
 from segengine.inspection.layouts.spec import experiment_text
 from segengine.inspection.layouts.understand import Finding, understand
 from segengine.specs.load import load_experiment
-from tests.inspection.layouts.trees import ALL
+from tests.inspection.layouts.trees import ALL, init_and_train
 
 NAMES = "road sidewalk building wall fence pole"
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -121,14 +121,5 @@ def test_a_published_layout_becomes_an_experiment_that_loads(tmp_path: Path, nam
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("name", ["dsb2018", "nnunet", "class_folders"])
 def test_what_init_writes_trains(tmp_path: Path, name: str) -> None:
-    from segengine.cli.main import main
-
     ALL[name](tmp_path / "data")
-    file = tmp_path / "x.yaml"
-    for words in (
-        ["init", str(tmp_path / "data"), "-o", str(file)],
-        ["run", str(file), "--out", str(tmp_path / "runs"), "-s", "training.epochs=1", "-s", "evaluation.cost=false"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        assert not ended.value.code
+    init_and_train(tmp_path)

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from segengine.cli.main import main
-from tests.data.files.medical import MR, dicom
+from tests.data.files.medical import MR, dicom, labels
 
 
 def spec_of(tmp_path: Path, data: Path) -> dict:
@@ -16,15 +16,6 @@ def spec_of(tmp_path: Path, data: Path) -> dict:
         main(["init", str(data), "-o", str(tmp_path / "x.yaml")])
     assert not ended.value.code
     return yaml.safe_load((tmp_path / "x.yaml").read_text())
-
-
-def labels(seed: int, shape: tuple[int, ...] = (32, 36, 6)) -> np.ndarray:
-    rng, grid = np.random.default_rng(seed), np.indices(shape)
-    drawn = np.zeros(shape, np.uint8)
-    for value in (1, 2):
-        centre = [rng.uniform(0.3, 0.7) * n for n in shape]
-        drawn[sum(((g - c) / (0.2 * n)) ** 2 for g, c, n in zip(grid, centre, shape, strict=True)) < 1] = value
-    return drawn
 
 
 def test_the_published_layout_of_chaos_works_by_init_alone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 SIDE = 32
@@ -535,3 +536,17 @@ ALL: dict[str, Callable[[Path], None]] = {
         sided, yolo_names, chaos_mr, ham10000, idrid, suim, pets, coco_stuff, inria, potsdam,
     )
 }  # fmt: skip
+
+
+def init_and_train(folder: Path) -> None:
+    """Run `init` on `folder`/data, and one epoch of what it wrote."""
+    from segengine.cli.main import main
+
+    file = folder / "x.yaml"
+    for words in (
+        ["init", str(folder / "data"), "-o", str(file)],
+        ["run", str(file), "--out", str(folder / "runs"), "-s", "training.epochs=1", "-s", "evaluation.cost=false"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert not ended.value.code
